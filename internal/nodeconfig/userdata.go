@@ -1,0 +1,171 @@
+package nodeconfig
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"mime/quotedprintable"
+	"net/textproto"
+	"strings"
+
+	"bufio"
+)
+
+// ContentType is that of a MIME part which holds a NodeConfig.
+const ContentType = "application/node.eks.aws"
+
+// maxUnpacked bounds what a gzipped part may become; EC2 allows 16 KiB of
+// user data, packed.
+const maxUnpacked = 4 << 20
+
+// UserData is what an instance's user data asks for.
+type UserData struct {
+	Node    NodeConfig
+	HasNode bool     // there was at least one NodeConfig
+	Scripts [][]byte // in their order, each beginning with #!
+	Ignored []string // content types of the parts that were passed over
+}
+
+// Parse reads user data. Empty user data is not an error: it asks for nothing.
+func Parse(raw []byte) (UserData, error) {
+	var u UserData
+	var docs [][]byte
+	if err := u.read(raw, "", &docs); err != nil {
+		return UserData{}, err
+	}
+	var err error
+	if u.Node, u.HasNode, err = merge(docs); err != nil {
+		return UserData{}, err
+	}
+	return u, nil
+}
+
+// read sorts one part into u and docs; mediaType is "" at the top, where the
+// content tells what it is.
+func (u *UserData) read(raw []byte, mediaType string, docs *[][]byte) error {
+	raw, err := unpack(raw)
+	if err != nil {
+		return err
+	}
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return nil
+	}
+	switch {
+	case mediaType == ContentType:
+		*docs = append(*docs, documents(raw)...)
+	case mediaType == "text/x-shellscript", bytes.HasPrefix(raw, []byte("#!")):
+		u.Scripts = append(u.Scripts, raw)
+	case mediaType != "":
+		u.Ignored = append(u.Ignored, mediaType)
+	case isMIME(raw):
+		return u.readMIME(raw, docs)
+	case bytes.HasPrefix(raw, []byte("#cloud-config")):
+		u.Ignored = append(u.Ignored, "text/cloud-config")
+	default:
+		*docs = append(*docs, documents(raw)...)
+	}
+	return nil
+}
+
+func isMIME(raw []byte) bool {
+	head, _, _ := bytes.Cut(raw, []byte("\n\n"))
+	head = bytes.ToLower(head)
+	return bytes.HasPrefix(head, []byte("mime-version:")) || bytes.HasPrefix(head, []byte("content-type:"))
+}
+
+func (u *UserData) readMIME(raw []byte, docs *[][]byte) error {
+	r := bufio.NewReader(bytes.NewReader(raw))
+	header, err := textproto.NewReader(r).ReadMIMEHeader()
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("reading the user data's MIME header: %w", err)
+	}
+	mediaType, params, err := mime.ParseMediaType(header.Get("Content-Type"))
+	if err != nil {
+		return fmt.Errorf("reading the user data's content type: %w", err)
+	}
+	if !strings.HasPrefix(mediaType, "multipart/") {
+		body, err := io.ReadAll(transferDecoder(header, r))
+		if err != nil {
+			return fmt.Errorf("reading the user data: %w", err)
+		}
+		return u.read(body, mediaType, docs)
+	}
+	parts := multipart.NewReader(r, params["boundary"])
+	for {
+		part, err := parts.NextRawPart()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("reading the user data's parts: %w", err)
+		}
+		body, err := io.ReadAll(transferDecoder(part.Header, part))
+		if err != nil {
+			return fmt.Errorf("reading a part of the user data: %w", err)
+		}
+		partType := part.Header.Get("Content-Type")
+		if partType == "" {
+			partType = "text/plain"
+		}
+		if partType, _, err = mime.ParseMediaType(partType); err != nil {
+			return fmt.Errorf("reading a part's content type: %w", err)
+		}
+		if err := u.read(body, partType, docs); err != nil {
+			return err
+		}
+	}
+}
+
+func transferDecoder(h textproto.MIMEHeader, r io.Reader) io.Reader {
+	switch strings.ToLower(h.Get("Content-Transfer-Encoding")) {
+	case "base64":
+		return base64.NewDecoder(base64.StdEncoding, r)
+	case "quoted-printable":
+		return quotedprintable.NewReader(r)
+	}
+	return r
+}
+
+func unpack(raw []byte) ([]byte, error) {
+	if !bytes.HasPrefix(raw, []byte{0x1f, 0x8b}) {
+		return raw, nil
+	}
+	z, err := gzip.NewReader(bytes.NewReader(raw))
+	if err != nil {
+		return nil, fmt.Errorf("unpacking user data: %w", err)
+	}
+	out, err := io.ReadAll(io.LimitReader(z, maxUnpacked+1))
+	if err != nil {
+		return nil, fmt.Errorf("unpacking user data: %w", err)
+	}
+	if len(out) > maxUnpacked {
+		return nil, fmt.Errorf("unpacking user data: more than %d bytes", maxUnpacked)
+	}
+	return out, nil
+}
+
+// documents splits a YAML stream.
+func documents(raw []byte) [][]byte {
+	var docs [][]byte
+	var doc []byte
+	flush := func() {
+		if len(bytes.TrimSpace(doc)) > 0 {
+			docs = append(docs, doc)
+		}
+		doc = nil
+	}
+	for line := range bytes.Lines(raw) {
+		if bytes.Equal(bytes.TrimRight(line, " \r\n"), []byte("---")) {
+			flush()
+			continue
+		}
+		doc = append(doc, line...)
+	}
+	flush()
+	return docs
+}
