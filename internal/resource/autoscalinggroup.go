@@ -1,0 +1,80 @@
+package resource
+
+import "time"
+
+// An AutoScalingGroup keeps a number of instances. Its key is its ARN.
+// service/autoscaling (and controller/nodegroup, as its client) writes Spec and
+// Deleting; controller/autoscalinggroup writes Status and the group's instances.
+type AutoScalingGroup struct {
+	Home
+	ARN      string
+	Name     string
+	Created  time.Time
+	Spec     AutoScalingGroupSpec
+	Status   AutoScalingGroupStatus
+	Deleting bool
+	Force    bool // ForceDelete: instances are terminated without ceremony
+}
+
+// AutoScalingGroupSpec is what is wanted.
+type AutoScalingGroupSpec struct {
+	Min, Max, Desired     int32
+	LaunchTemplateID      string
+	LaunchTemplateName    string
+	LaunchTemplateVersion string   // number, $Latest, $Default
+	InstanceTypes         []string // overrides, in order of priority; empty: the template's
+	Mixed                 bool     // given as a MixedInstancesPolicy
+	SpotPercentage        int32    // 100 - OnDemandPercentageAboveBaseCapacity
+	Subnets               []string
+	Zones                 []string
+	HealthCheckType       string
+	HealthCheckGrace      int32 // seconds
+	Cooldown              int32 // seconds
+	CapacityRebalance     bool
+	NewInstancesProtected bool
+	TerminationPolicies   []string
+	ServiceLinkedRole     string
+	Tags                  []AutoScalingTag
+	SuspendedProcesses    []string
+	Condemned             map[string]bool // instances to terminate → whether the desired capacity has been lowered for it
+}
+
+// An AutoScalingTag is a tag that instances may inherit.
+type AutoScalingTag struct {
+	Key, Value string
+	Propagate  bool
+}
+
+// AutoScalingGroupStatus is what is so.
+type AutoScalingGroupStatus struct {
+	Waiting  string
+	Failures int       // launches in a row that failed
+	NextTry  time.Time // not before
+}
+
+// A ScalingActivity is one thing that a group did. Its key is its id.
+type ScalingActivity struct {
+	Home
+	ID          string
+	Group       string // ARN
+	GroupName   string
+	Instance    string
+	Description string
+	Cause       string
+	Status      string // InProgress, Successful, Failed
+	Message     string
+	Progress    int32
+	Started     time.Time
+	Ended       time.Time
+}
+
+// A GroupInstance is an instance's membership of a group. Its key is the instance id.
+type GroupInstance struct {
+	Instance  string
+	Group     string // ARN
+	Lifecycle string // Pending, InService, Terminating, Terminating:Wait …
+	Health    string // Healthy, Unhealthy
+	Protected bool
+	Joined    time.Time
+	Drained   bool // whoever had to be asked before it goes has let it go
+}

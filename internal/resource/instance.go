@@ -1,0 +1,75 @@
+package resource
+
+import "time"
+
+// An Instance is an EC2 instance. Its key is its id.
+// service/ec2 (and controller/autoscalinggroup, as its client) writes Spec and
+// Terminating; controller/instance writes Status.
+type Instance struct {
+	Home
+	ID          string
+	Reservation string // r-…
+	Launched    time.Time
+	Token       string // ClientToken of RunInstances
+	Spec        InstanceSpec
+	Status      InstanceStatus
+	Terminating bool
+	Tags        Tags
+}
+
+// InstanceSpec is what was asked for, launch template merged in.
+type InstanceSpec struct {
+	Type                  string
+	Image                 string // ami-…
+	VPC                   string
+	Subnet                string
+	Zone                  string
+	PrimaryInterface      string // eni-…
+	PrivateIP             string
+	PrivateDNS            string // ip-10-0-1-5.us-west-2.compute.internal
+	SecurityGroups        []string
+	KeyName               string
+	UserData              []byte
+	InstanceProfileARN    string
+	DiskGiB               int32
+	RootVolume            string // vol-…
+	Lifecycle             string // "" or spot
+	HTTPTokens            string // optional, required
+	HTTPEndpoint          string // enabled, disabled
+	HopLimit              int32
+	MetadataTags          string // enabled, disabled
+	LaunchTemplate        string // id it came from
+	LaunchTemplateVersion string
+	AutoScalingGroup      string // ARN of the group that owns it
+	TerminationProtection bool
+	AMILaunchIndex        int32
+}
+
+// InstanceStatus is what is so.
+type InstanceStatus struct {
+	State       string
+	StateCode   string // Client.UserInitiatedShutdown …
+	StateReason string
+	Waiting     string
+	Booted      bool   // its machine has been started once; one that ends after that is dead
+	BootID      string // of the host it was booted on: a reboot of the host is a stop and a start
+	Ended       time.Time
+}
+
+// States of an instance, as the API spells them.
+const (
+	InstancePending      = "pending"
+	InstanceRunning      = "running"
+	InstanceShuttingDown = "shutting-down"
+	InstanceTerminated   = "terminated"
+	InstanceStopping     = "stopping"
+	InstanceStopped      = "stopped"
+)
+
+// Current is the state that callers see.
+func (i Instance) Current() string {
+	if i.Terminating && i.Status.State != InstanceTerminated {
+		return InstanceShuttingDown
+	}
+	return i.Status.State
+}

@@ -1,0 +1,130 @@
+package resource
+
+import (
+	"net/netip"
+	"time"
+)
+
+// A VPC is a virtual private cloud. Its key is its id.
+type VPC struct {
+	Home
+	ID              string
+	CIDRs           []CIDRAssociation // the first is the primary one
+	Default         bool
+	DNSSupport      bool
+	DNSHostnames    bool
+	InstanceTenancy string
+	DHCPOptions     string
+	MainRouteTable  string
+	DefaultGroup    string
+	Tags            Tags
+}
+
+// A CIDRAssociation is a block of addresses of a VPC.
+type CIDRAssociation struct {
+	ID   string
+	CIDR netip.Prefix
+}
+
+// A Subnet is a range of a VPC in one zone. Its key is its id.
+type Subnet struct {
+	Home
+	ID          string
+	VPC         string
+	Zone        string // us-west-2a
+	ZoneID      string // usw2-az1
+	CIDR        netip.Prefix
+	Default     bool
+	MapPublicIP bool
+	Tags        Tags
+}
+
+// A RouteTable routes what leaves the subnets that it is associated with. Its key is its id.
+type RouteTable struct {
+	Home
+	ID           string
+	VPC          string
+	Main         bool
+	MainID       string            // association id of the main association
+	Associations map[string]string // association id → subnet id
+	Routes       []Route           // beyond the local one
+	Tags         Tags
+}
+
+// A Route sends a destination to a target.
+type Route struct {
+	Destination netip.Prefix
+	Gateway     string // igw-…
+}
+
+// An InternetGateway joins a VPC to the internet. Its key is its id.
+type InternetGateway struct {
+	Home
+	ID   string
+	VPC  string // "" while detached
+	Tags Tags
+}
+
+// A SecurityGroup filters what interfaces send and receive. Its key is its id.
+type SecurityGroup struct {
+	Home
+	ID          string
+	VPC         string
+	Name        string
+	Description string
+	Rules       []SecurityGroupRule
+	Tags        Tags
+}
+
+// A SecurityGroupRule allows one kind of traffic from or to one place.
+type SecurityGroupRule struct {
+	ID          string // sgr-…
+	Egress      bool
+	Protocol    string // "-1", "tcp", "udp", "icmp", "icmpv6" or a number
+	FromPort    int32  // -1 for all; ICMP type for icmp
+	ToPort      int32
+	CIDR        netip.Prefix // one of the three
+	Group       string       // sg-…
+	PrefixList  string       // pl-…
+	Description string
+	Tags        Tags
+}
+
+// A NetworkInterface is an ENI. Its key is its id. service/ec2, controller/cluster and
+// controller/instance write all but Status, which controller/vpc writes.
+type NetworkInterface struct {
+	Home
+	ID               string
+	VPC              string
+	Subnet           string
+	Zone             string
+	MAC              string
+	Description      string
+	InterfaceType    string       // interface
+	Addresses        []netip.Addr // the first is the primary one
+	PublicIP         string
+	SecurityGroups   []string
+	SourceDestCheck  bool
+	RequesterManaged bool
+	RequesterID      string
+	Owner            string // who holds it: an instance id, or "cp-…" for a control plane
+	Attachment       *Attachment
+	Created          time.Time
+	Tags             Tags
+	Status           NetworkInterfaceStatus
+}
+
+// An Attachment plugs an interface into a machine.
+type Attachment struct {
+	ID                  string // eni-attach-…
+	Instance            string // "" for a control plane's
+	Guest               string // name of the network namespace it is plugged into
+	DeviceIndex         int32
+	DeleteOnTermination bool
+	Attached            time.Time
+}
+
+// NetworkInterfaceStatus is what is so.
+type NetworkInterfaceStatus struct {
+	Plugged string // the Guest it is plugged into on the host; "" while it is not
+}

@@ -1,0 +1,40 @@
+// Package store keeps the records of package resource in etcd.
+//
+// One etcd key per record, its value the record as JSON:
+//
+//	/ekster/accounts/<id>                       resource.Account
+//	/ekster/users/<arn>                         resource.User
+//	/ekster/roles/<arn>                         resource.Role
+//	/ekster/policies/<arn>                      resource.Policy
+//	/ekster/instanceprofiles/<arn>              resource.InstanceProfile
+//	/ekster/accesskeys/<access key id>          resource.AccessKey
+//	/ekster/sessions/<access key id>            resource.Session
+//	/ekster/keypairs/<id>                       resource.KeyPair
+//	/ekster/vpcs/<id>                           resource.VPC
+//	/ekster/subnets/<id>                        resource.Subnet
+//	/ekster/routetables/<id>                    resource.RouteTable
+//	/ekster/internetgateways/<id>               resource.InternetGateway
+//	/ekster/securitygroups/<id>                 resource.SecurityGroup
+//	/ekster/interfaces/<id>                     resource.NetworkInterface
+//	/ekster/launchtemplates/<id>                resource.LaunchTemplate
+//	/ekster/instances/<id>                      resource.Instance
+//	/ekster/autoscalinggroups/<arn>             resource.AutoScalingGroup
+//	/ekster/groupinstances/<instance id>        resource.GroupInstance
+//	/ekster/scalingactivities/<id>              resource.ScalingActivity
+//	/ekster/clusters/<arn>                      resource.Cluster
+//	/ekster/nodegroups/<arn>                    resource.Nodegroup
+//	/ekster/updates/<id>                        resource.Update
+//	/ekster/accessentries/<cluster arn>|<principal arn>  resource.AccessEntry
+//
+// All records are also in memory, so a read costs a map look-up and a transaction
+// reads its own writes. Update runs its function alone among writers, commits what
+// it wrote as one etcd transaction, and only then shows it to readers and tells
+// subscribers. An Update that has returned nil survives kill -9.
+//
+// Records are shared values: what All and a View's Get hand out must not be written
+// through (replace a slice or a map, do not change it in place). Get inside an Update
+// returns a copy of its own.
+//
+// The store checks no record and knows no API. It does not share its etcd
+// keyspace with a second daemon: a commit that finds a foreign revision fails.
+package store

@@ -1,0 +1,144 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+const prefix = "/ekster/"
+
+// A Change tells that a record has been written or deleted.
+type Change struct {
+	Table   string
+	Key     string
+	Deleted bool
+}
+
+// ErrForeignWriter is returned by Update when somebody else has written to the
+// daemon's records in etcd.
+var ErrForeignWriter = errors.New("the store's etcd keys have been changed by another writer")
+
+// A Store holds the records.
+type Store struct {
+	etcd  *clientv3.Client
+	close func() error
+
+	writer sync.Mutex   // held by the Update that runs
+	mu     sync.RWMutex // guards rows; taken for writing only to apply a commit
+	rows   tables
+
+	subsMu sync.Mutex
+	subs   []func([]Change)
+}
+
+// Subscribe has f called after every commit with what it changed, in the order of
+// commits. f must return at once: it runs on the writer's goroutine.
+func (s *Store) Subscribe(f func([]Change)) {
+	s.subsMu.Lock()
+	defer s.subsMu.Unlock()
+	s.subs = append(s.subs, f)
+}
+
+// View runs f on a consistent state of all records. f must not keep tx.
+func (s *Store) View(f func(tx *Tx) error) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return f(s.rows.begin(false))
+}
+
+// Update runs f on the current records and commits what f has put and deleted, all
+// or nothing. If f returns an error nothing is written, and Update returns it.
+// f may run only once; it must not call Update or View itself.
+func (s *Store) Update(ctx context.Context, f func(tx *Tx) error) error {
+	s.writer.Lock()
+	defer s.writer.Unlock()
+	// Only the writer changes rows, and that is us: no lock is needed to read.
+	tx := s.rows.begin(true)
+	if err := f(tx); err != nil {
+		return err
+	}
+	ops, err := tx.ops()
+	if err != nil || len(ops) == 0 {
+		return err
+	}
+	rev, err := s.commit(ctx, ops)
+	if err != nil {
+		return err
+	}
+	changes := make([]Change, len(ops))
+	s.mu.Lock()
+	for i, o := range ops {
+		o.apply(rev)
+		changes[i] = o.change
+	}
+	s.mu.Unlock()
+	s.subsMu.Lock()
+	subs := s.subs
+	s.subsMu.Unlock()
+	for _, f := range subs {
+		f(changes)
+	}
+	return nil
+}
+
+func (s *Store) commit(ctx context.Context, ops []op) (rev int64, err error) {
+	cmps := make([]clientv3.Cmp, 0, len(ops))
+	puts := make([]clientv3.Op, 0, len(ops))
+	for _, o := range ops {
+		key := prefix + o.change.Table + "/" + o.change.Key
+		cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(key), "=", o.rev))
+		if o.change.Deleted {
+			puts = append(puts, clientv3.OpDelete(key))
+		} else {
+			puts = append(puts, clientv3.OpPut(key, string(o.value)))
+		}
+	}
+	// A commit is not given up half-way because the caller has hung up: whether it
+	// has happened would be unknown, and memory would disagree with etcd.
+	res, err := s.etcd.Txn(context.WithoutCancel(ctx)).If(cmps...).Then(puts...).Commit()
+	if err != nil {
+		return 0, fmt.Errorf("committing %d records: %w", len(ops), err)
+	}
+	if !res.Succeeded {
+		return 0, ErrForeignWriter
+	}
+	return res.Header.Revision, nil
+}
+
+// load reads every record of etcd into memory.
+func (s *Store) load(ctx context.Context) error {
+	byName := map[string]anyTable{}
+	for _, t := range s.rows.list() {
+		byName[t.title()] = t
+	}
+	const page = 500
+	from, end := prefix, clientv3.GetPrefixRangeEnd(prefix)
+	for {
+		res, err := s.etcd.Get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(page))
+		if err != nil {
+			return fmt.Errorf("reading the records: %w", err)
+		}
+		for _, kv := range res.Kvs {
+			name, key, ok := strings.Cut(strings.TrimPrefix(string(kv.Key), prefix), "/")
+			t := byName[name]
+			if !ok || t == nil {
+				return fmt.Errorf("the store holds a record %q of a kind unknown to this version", kv.Key)
+			}
+			if err := t.load(key, kv.Value, kv.ModRevision); err != nil {
+				return err
+			}
+		}
+		if !res.More {
+			return nil
+		}
+		from = string(res.Kvs[len(res.Kvs)-1].Key) + "\x00"
+	}
+}
+
+// Close ends the store. Nothing acknowledged is lost if it is never called.
+func (s *Store) Close() error { return s.close() }

@@ -1,0 +1,176 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+)
+
+// A Table is one kind of record as a transaction sees it.
+type Table[T any] struct {
+	base  *table[T]
+	write bool
+	over  map[string]*T // written in this transaction; nil: deleted
+}
+
+// Get returns the record at key, and whether there is one.
+func (t *Table[T]) Get(key string) (T, bool) {
+	if p, ok := t.over[key]; ok {
+		if p == nil {
+			var none T
+			return none, false
+		}
+		return clone(*p), true
+	}
+	v, ok := t.base.rows[key]
+	if ok && t.write {
+		return clone(v), true
+	}
+	return v, ok
+}
+
+// Has says whether there is a record at key.
+func (t *Table[T]) Has(key string) bool {
+	if p, ok := t.over[key]; ok {
+		return p != nil
+	}
+	_, ok := t.base.rows[key]
+	return ok
+}
+
+// Put writes the record at key. It panics in a View, where nothing would keep it.
+func (t *Table[T]) Put(key string, v T) {
+	if !t.write {
+		panic("store: Put in a View")
+	}
+	t.over[key] = &v
+}
+
+// Delete removes the record at key, if there is one. It panics in a View.
+func (t *Table[T]) Delete(key string) {
+	if !t.write {
+		panic("store: Delete in a View")
+	}
+	t.over[key] = nil
+}
+
+// All yields the records in the order of their keys. They are shared: see the
+// package comment. The table may be written to during the iteration, which does
+// not see that.
+func (t *Table[T]) All() iter.Seq2[string, T] {
+	keys := make([]string, 0, len(t.base.rows)+len(t.over))
+	for k := range t.base.rows {
+		if _, written := t.over[k]; !written {
+			keys = append(keys, k)
+		}
+	}
+	over := maps.Clone(t.over)
+	for k, p := range over {
+		if p != nil {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
+	return func(yield func(string, T) bool) {
+		for _, k := range keys {
+			v, ok := t.base.rows[k]
+			if p := over[k]; p != nil {
+				v, ok = *p, true
+			}
+			if ok && !yield(k, v) {
+				return
+			}
+		}
+	}
+}
+
+// Values yields the records that keep allows, in the order of their keys.
+func (t *Table[T]) Values(keep func(T) bool) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for _, v := range t.All() {
+			if keep(v) && !yield(v) {
+				return
+			}
+		}
+	}
+}
+
+// clone copies a record with all that it points to. Records are plain data, made to
+// be JSON; one that is not is a mistake of ours, found by the first test that stores it.
+func clone[T any](v T) T {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("store: %T is no plain data: %v", v, err))
+	}
+	var out T
+	if err := json.Unmarshal(raw, &out); err != nil {
+		panic(fmt.Sprintf("store: %T does not come back from JSON: %v", v, err))
+	}
+	return out
+}
+
+// table is one kind of record in memory.
+type table[T any] struct {
+	name string
+	rows map[string]T
+	revs map[string]int64 // etcd's ModRevision, to notice a foreign writer
+}
+
+func newTable[T any](name string) *table[T] {
+	return &table[T]{name: name, rows: map[string]T{}, revs: map[string]int64{}}
+}
+
+// anyTable is what the store needs of a table whatever it holds.
+type anyTable interface {
+	title() string
+	load(key string, raw []byte, rev int64) error
+	rev(key string) int64
+}
+
+func (t *table[T]) title() string        { return t.name }
+func (t *table[T]) rev(key string) int64 { return t.revs[key] }
+
+func (t *table[T]) load(key string, raw []byte, rev int64) error {
+	var v T
+	if err := json.Unmarshal(raw, &v); err != nil {
+		return fmt.Errorf("reading record %s/%s: %w", t.name, key, err)
+	}
+	t.rows[key], t.revs[key] = v, rev
+	return nil
+}
+
+// An op is one write of a transaction: to etcd as put or delete, and to memory.
+type op struct {
+	change Change
+	value  []byte
+	rev    int64 // expected ModRevision
+	apply  func(rev int64)
+}
+
+func (t *Table[T]) ops() ([]op, error) {
+	var out []op
+	for _, key := range slices.Sorted(maps.Keys(t.over)) {
+		p := t.over[key]
+		_, had := t.base.rows[key]
+		o := op{change: Change{Table: t.base.name, Key: key, Deleted: p == nil}, rev: t.base.revs[key]}
+		if p == nil {
+			if !had {
+				continue
+			}
+			o.apply = func(int64) { delete(t.base.rows, key); delete(t.base.revs, key) }
+			out = append(out, o)
+			continue
+		}
+		raw, err := json.Marshal(*p)
+		if err != nil {
+			return nil, fmt.Errorf("writing record %s/%s: %w", t.base.name, key, err)
+		}
+		o.value = raw
+		v := clone(*p) // the caller may go on with what it put
+		o.apply = func(rev int64) { t.base.rows[key], t.base.revs[key] = v, rev }
+		out = append(out, o)
+	}
+	return out, nil
+}

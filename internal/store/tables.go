@@ -1,0 +1,213 @@
+package store
+
+import "ekster.dev/ekster/internal/resource"
+
+// Names of the tables, as a Change has them.
+const (
+	Accounts          = "accounts"
+	Users             = "users"
+	Roles             = "roles"
+	Policies          = "policies"
+	InstanceProfiles  = "instanceprofiles"
+	AccessKeys        = "accesskeys"
+	Sessions          = "sessions"
+	KeyPairs          = "keypairs"
+	VPCs              = "vpcs"
+	Subnets           = "subnets"
+	RouteTables       = "routetables"
+	InternetGateways  = "internetgateways"
+	SecurityGroups    = "securitygroups"
+	Interfaces        = "interfaces"
+	LaunchTemplates   = "launchtemplates"
+	Instances         = "instances"
+	AutoScalingGroups = "autoscalinggroups"
+	GroupInstances    = "groupinstances"
+	ScalingActivities = "scalingactivities"
+	Clusters          = "clusters"
+	Nodegroups        = "nodegroups"
+	Updates           = "updates"
+	AccessEntries     = "accessentries"
+)
+
+// A Tx is one transaction: a field a table.
+type Tx struct {
+	Accounts          *Table[resource.Account]
+	Users             *Table[resource.User]
+	Roles             *Table[resource.Role]
+	Policies          *Table[resource.Policy]
+	InstanceProfiles  *Table[resource.InstanceProfile]
+	AccessKeys        *Table[resource.AccessKey]
+	Sessions          *Table[resource.Session]
+	KeyPairs          *Table[resource.KeyPair]
+	VPCs              *Table[resource.VPC]
+	Subnets           *Table[resource.Subnet]
+	RouteTables       *Table[resource.RouteTable]
+	InternetGateways  *Table[resource.InternetGateway]
+	SecurityGroups    *Table[resource.SecurityGroup]
+	Interfaces        *Table[resource.NetworkInterface]
+	LaunchTemplates   *Table[resource.LaunchTemplate]
+	Instances         *Table[resource.Instance]
+	AutoScalingGroups *Table[resource.AutoScalingGroup]
+	GroupInstances    *Table[resource.GroupInstance]
+	ScalingActivities *Table[resource.ScalingActivity]
+	Clusters          *Table[resource.Cluster]
+	Nodegroups        *Table[resource.Nodegroup]
+	Updates           *Table[resource.Update]
+	AccessEntries     *Table[resource.AccessEntry]
+}
+
+// tables are all records in memory.
+type tables struct {
+	accounts          *table[resource.Account]
+	users             *table[resource.User]
+	roles             *table[resource.Role]
+	policies          *table[resource.Policy]
+	instanceProfiles  *table[resource.InstanceProfile]
+	accessKeys        *table[resource.AccessKey]
+	sessions          *table[resource.Session]
+	keyPairs          *table[resource.KeyPair]
+	vpcs              *table[resource.VPC]
+	subnets           *table[resource.Subnet]
+	routeTables       *table[resource.RouteTable]
+	internetGateways  *table[resource.InternetGateway]
+	securityGroups    *table[resource.SecurityGroup]
+	interfaces        *table[resource.NetworkInterface]
+	launchTemplates   *table[resource.LaunchTemplate]
+	instances         *table[resource.Instance]
+	autoScalingGroups *table[resource.AutoScalingGroup]
+	groupInstances    *table[resource.GroupInstance]
+	scalingActivities *table[resource.ScalingActivity]
+	clusters          *table[resource.Cluster]
+	nodegroups        *table[resource.Nodegroup]
+	updates           *table[resource.Update]
+	accessEntries     *table[resource.AccessEntry]
+}
+
+func newTables() tables {
+	return tables{
+		accounts:          newTable[resource.Account](Accounts),
+		users:             newTable[resource.User](Users),
+		roles:             newTable[resource.Role](Roles),
+		policies:          newTable[resource.Policy](Policies),
+		instanceProfiles:  newTable[resource.InstanceProfile](InstanceProfiles),
+		accessKeys:        newTable[resource.AccessKey](AccessKeys),
+		sessions:          newTable[resource.Session](Sessions),
+		keyPairs:          newTable[resource.KeyPair](KeyPairs),
+		vpcs:              newTable[resource.VPC](VPCs),
+		subnets:           newTable[resource.Subnet](Subnets),
+		routeTables:       newTable[resource.RouteTable](RouteTables),
+		internetGateways:  newTable[resource.InternetGateway](InternetGateways),
+		securityGroups:    newTable[resource.SecurityGroup](SecurityGroups),
+		interfaces:        newTable[resource.NetworkInterface](Interfaces),
+		launchTemplates:   newTable[resource.LaunchTemplate](LaunchTemplates),
+		instances:         newTable[resource.Instance](Instances),
+		autoScalingGroups: newTable[resource.AutoScalingGroup](AutoScalingGroups),
+		groupInstances:    newTable[resource.GroupInstance](GroupInstances),
+		scalingActivities: newTable[resource.ScalingActivity](ScalingActivities),
+		clusters:          newTable[resource.Cluster](Clusters),
+		nodegroups:        newTable[resource.Nodegroup](Nodegroups),
+		updates:           newTable[resource.Update](Updates),
+		accessEntries:     newTable[resource.AccessEntry](AccessEntries),
+	}
+}
+
+func (t tables) list() []anyTable {
+	return []anyTable{
+		t.accounts,
+		t.users,
+		t.roles,
+		t.policies,
+		t.instanceProfiles,
+		t.accessKeys,
+		t.sessions,
+		t.keyPairs,
+		t.vpcs,
+		t.subnets,
+		t.routeTables,
+		t.internetGateways,
+		t.securityGroups,
+		t.interfaces,
+		t.launchTemplates,
+		t.instances,
+		t.autoScalingGroups,
+		t.groupInstances,
+		t.scalingActivities,
+		t.clusters,
+		t.nodegroups,
+		t.updates,
+		t.accessEntries,
+	}
+}
+
+func (t tables) begin(write bool) *Tx {
+	return &Tx{
+		Accounts:          begin(t.accounts, write),
+		Users:             begin(t.users, write),
+		Roles:             begin(t.roles, write),
+		Policies:          begin(t.policies, write),
+		InstanceProfiles:  begin(t.instanceProfiles, write),
+		AccessKeys:        begin(t.accessKeys, write),
+		Sessions:          begin(t.sessions, write),
+		KeyPairs:          begin(t.keyPairs, write),
+		VPCs:              begin(t.vpcs, write),
+		Subnets:           begin(t.subnets, write),
+		RouteTables:       begin(t.routeTables, write),
+		InternetGateways:  begin(t.internetGateways, write),
+		SecurityGroups:    begin(t.securityGroups, write),
+		Interfaces:        begin(t.interfaces, write),
+		LaunchTemplates:   begin(t.launchTemplates, write),
+		Instances:         begin(t.instances, write),
+		AutoScalingGroups: begin(t.autoScalingGroups, write),
+		GroupInstances:    begin(t.groupInstances, write),
+		ScalingActivities: begin(t.scalingActivities, write),
+		Clusters:          begin(t.clusters, write),
+		Nodegroups:        begin(t.nodegroups, write),
+		Updates:           begin(t.updates, write),
+		AccessEntries:     begin(t.accessEntries, write),
+	}
+}
+
+func begin[T any](base *table[T], write bool) *Table[T] {
+	t := &Table[T]{base: base, write: write}
+	if write {
+		t.over = map[string]*T{}
+	}
+	return t
+}
+
+// ops are the writes of tx, table by table.
+func (tx *Tx) ops() ([]op, error) {
+	var out []op
+	for _, f := range []func() ([]op, error){
+		tx.Accounts.ops,
+		tx.Users.ops,
+		tx.Roles.ops,
+		tx.Policies.ops,
+		tx.InstanceProfiles.ops,
+		tx.AccessKeys.ops,
+		tx.Sessions.ops,
+		tx.KeyPairs.ops,
+		tx.VPCs.ops,
+		tx.Subnets.ops,
+		tx.RouteTables.ops,
+		tx.InternetGateways.ops,
+		tx.SecurityGroups.ops,
+		tx.Interfaces.ops,
+		tx.LaunchTemplates.ops,
+		tx.Instances.ops,
+		tx.AutoScalingGroups.ops,
+		tx.GroupInstances.ops,
+		tx.ScalingActivities.ops,
+		tx.Clusters.ops,
+		tx.Nodegroups.ops,
+		tx.Updates.ops,
+		tx.AccessEntries.ops,
+	} {
+		ops, err := f()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, ops...)
+	}
+	return out, nil
+}
