@@ -1,0 +1,149 @@
+// Package ami knows the machine images that nodes are launched from: EKS's own
+// Amazon Linux 2023 images, one release for every Kubernetes minor version served.
+//
+// As on AWS an image belongs to a region, and its id differs from region to region.
+// The id is a hash of region and name, so that it means the same to every daemon,
+// today and after an upgrade, without being kept anywhere. SSM's public parameters
+// lead to the images:
+//
+//	/aws/service/eks/optimized-ami/1.35/amazon-linux-2023/x86_64/standard/
+//	    recommended                      all of it, as JSON
+//	    recommended/image_id             also image_name, release_version
+//	    <image name>/image_id            the same, for one pinned release
+//
+// There is no disk image behind an id: package machine boots every instance from
+// the host's files. The package has no Bottlerocket, GPU or Windows images.
+package ami
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Owner is the account that publishes EKS's images.
+const Owner = "602401143452"
+
+// Architectures, as EC2 spells them.
+const (
+	X8664 = "x86_64"
+	ARM64 = "arm64"
+)
+
+// Standard is the variant without accelerators.
+const Standard = "standard"
+
+// DefaultDiskGiB is the size of an image's root volume.
+const DefaultDiskGiB = 20
+
+// RootDevice is the device name of an image's root volume.
+const RootDevice = "/dev/xvda"
+
+// An Image is one image in one region.
+type Image struct {
+	ID       string // ami-…
+	Region   string
+	Minor    string // of Kubernetes: 1.35
+	Arch     string // X8664, ARM64
+	Variant  string // Standard
+	Name     string // amazon-eks-node-al2023-x86_64-standard-1.35-v20261105
+	Release  string // 1.35.4-20261105
+	Snapshot string // snap-… of the root volume
+	Created  time.Time
+}
+
+// releases are the images' Kubernetes versions, by minor version. They are those of
+// the payload (distro/*.mod), since it is the payload's kubelet that nodes run. A newer one
+// goes before the older ones of its minor version; none may leave, templates name them.
+var releases = [...]struct{ minor, patch, date string }{
+	{"1.34", "1.34.4", "20261105"},
+	{"1.35", "1.35.4", "20261105"},
+	{"1.36", "1.36.3", "20261105"},
+}
+
+var arches = [...]string{X8664, ARM64}
+
+// All returns the images of a region.
+func All(region string) []Image {
+	var out []Image
+	for _, r := range releases {
+		for _, arch := range arches {
+			out = append(out, image(region, r.minor, r.patch, r.date, arch))
+		}
+	}
+	return out
+}
+
+// ByID returns the image of the region that has the id, and whether there is one.
+func ByID(region, id string) (Image, bool) {
+	for _, i := range All(region) {
+		if i.ID == id {
+			return i, true
+		}
+	}
+	return Image{}, false
+}
+
+// Recommended returns the newest image for a minor version of Kubernetes, and
+// whether there is one.
+func Recommended(region, minor, arch, variant string) (Image, bool) {
+	for _, i := range All(region) {
+		if i.Minor == minor && i.Arch == arch && i.Variant == variant {
+			return i, true
+		}
+	}
+	return Image{}, false
+}
+
+// Parameter returns the value of a public SSM parameter that leads to an image, and
+// whether there is one of that name.
+func Parameter(region, name string) (string, bool) {
+	rest, ok := strings.CutPrefix(name, "/aws/service/eks/optimized-ami/")
+	if !ok {
+		return "", false
+	}
+	p := strings.Split(rest, "/")
+	if len(p) < 5 || len(p) > 6 || p[1] != "amazon-linux-2023" {
+		return "", false
+	}
+	i, ok := Recommended(region, p[0], p[2], p[3])
+	if !ok || (p[4] != "recommended" && p[4] != i.Name) {
+		return "", false
+	}
+	if len(p) == 5 {
+		return fmt.Sprintf(`{"schema_version":"2","image_id":%q,"image_name":%q,"release_version":%q}`, i.ID, i.Name, i.Release), true
+	}
+	switch p[5] {
+	case "image_id":
+		return i.ID, true
+	case "image_name":
+		return i.Name, true
+	case "release_version":
+		return i.Release, true
+	}
+	return "", false
+}
+
+func image(region, minor, patch, date, arch string) Image {
+	name := "amazon-eks-node-al2023-" + arch + "-" + Standard + "-" + minor + "-v" + date
+	created, _ := time.Parse("20060102", date) // the table's dates are checked by the test
+	return Image{
+		ID:       "ami-0" + digest(region, name),
+		Region:   region,
+		Minor:    minor,
+		Arch:     arch,
+		Variant:  Standard,
+		Name:     name,
+		Release:  patch + "-" + date,
+		Snapshot: "snap-0" + digest(region, name, "root"),
+		Created:  created,
+	}
+}
+
+// digest is 16 hex digits that stand for parts.
+func digest(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "/")))
+	return hex.EncodeToString(sum[:8])
+}
