@@ -1,0 +1,130 @@
+package controlplane
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/pflag"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
+	cliflag "k8s.io/component-base/cli/flag"
+	apiserverapp "k8s.io/kubernetes/cmd/kube-apiserver/app"
+	apiserveroptions "k8s.io/kubernetes/cmd/kube-apiserver/app/options"
+	kcmapp "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	kcmoptions "k8s.io/kubernetes/cmd/kube-controller-manager/app/options"
+	schedulerapp "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	scheduleroptions "k8s.io/kubernetes/cmd/kube-scheduler/app/options"
+)
+
+// options holds the three components' options, parsed.
+type options struct {
+	cfg       Config
+	apiserver *apiserveroptions.ServerRunOptions
+	kcm       *kcmoptions.KubeControllerManagerOptions
+	scheduler *scheduleroptions.Options
+}
+
+// webhookBackoff retries a webhook that the daemon's restart cut off. The default would hold a request for 7 s.
+var webhookBackoff = wait.Backoff{Duration: 50 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 3}
+
+// tokenCache is how long a token that was accepted is not looked at again: how late a removed access entry or a
+// deleted service account is noticed. The default is 10 s and has no flag.
+const tokenCache = time.Second
+
+// newOptions parses all flags, then applies the feature gates and the log settings that they share.
+func newOptions(cfg Config) (*options, error) {
+	kcm, err := kcmoptions.NewKubeControllerManagerOptions()
+	if err != nil {
+		return nil, fmt.Errorf("options of kube-controller-manager: %w", err)
+	}
+	o := &options{
+		cfg:       cfg,
+		apiserver: apiserveroptions.NewServerRunOptions(),
+		kcm:       kcm,
+		scheduler: scheduleroptions.NewOptions(),
+	}
+	kcmFlags := kcm.Flags(kcmapp.KnownControllers(), kcmapp.ControllersDisabledByDefault(), kcmapp.ControllerAliases())
+	for _, c := range []struct {
+		name  string
+		flags cliflag.NamedFlagSets
+		args  []string
+	}{
+		{"kube-apiserver", o.apiserver.Flags(), append([]string{"--etcd-servers=" + EtcdSocket}, cfg.APIServer...)},
+		{"kube-controller-manager", kcmFlags, cfg.ControllerManager},
+		{"kube-scheduler", *o.scheduler.Flags, cfg.Scheduler},
+	} {
+		fs := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
+		for _, set := range c.flags.FlagSets {
+			fs.AddFlagSet(set)
+		}
+		if err := fs.Parse(c.args); err != nil {
+			return nil, fmt.Errorf("flags of %s: %w", c.name, err)
+		}
+		if fs.NArg() > 0 {
+			return nil, fmt.Errorf("flags of %s: unexpected %q", c.name, fs.Args())
+		}
+	}
+	o.kcm.ParsedFlags = &kcmFlags
+	o.apiserver.Authentication.TokenSuccessCacheTTL = tokenCache
+	o.apiserver.Authentication.WebHook.RetryBackoff = &webhookBackoff
+	o.apiserver.Authorization.WebhookRetryBackoff = &webhookBackoff
+	return o, applyGlobals(o.apiserver.GenericServerRunOptions.ComponentGlobalsRegistry, o)
+}
+
+func (o *options) runAPIServer(ctx context.Context, ln net.Listener) error {
+	o.apiserver.SecureServing.Listener = ln
+	completed, err := o.apiserver.Complete(ctx)
+	if err != nil {
+		return fmt.Errorf("completing its options: %w", err)
+	}
+	if errs := completed.Validate(); len(errs) > 0 {
+		return fmt.Errorf("its options: %w", utilerrors.NewAggregate(errs))
+	}
+	return apiserverapp.Run(ctx, completed)
+}
+
+func (o *options) runControllerManager(ctx context.Context) error {
+	c, err := o.kcm.Config(ctx, kcmapp.KnownControllers(), kcmapp.ControllersDisabledByDefault(), kcmapp.ControllerAliases())
+	if err != nil {
+		return fmt.Errorf("its options: %w", err)
+	}
+	return kcmapp.Run(ctx, c.Complete())
+}
+
+func (o *options) runScheduler(ctx context.Context) error {
+	c, sched, err := schedulerapp.Setup(ctx, o.scheduler)
+	if err != nil {
+		return fmt.Errorf("setting it up: %w", err)
+	}
+	return schedulerapp.Run(ctx, c, sched)
+}
+
+// waitReady returns when the API server's /readyz, which anybody may ask, answers ok, or ctx is done.
+func waitReady(ctx context.Context, cfg Config) error {
+	url := fmt.Sprintf("https://%s/readyz", cfg.local())
+	transport, err := rest.TransportFor(&rest.Config{Host: url, TLSClientConfig: rest.TLSClientConfig{CAFile: cfg.CA}})
+	if err != nil {
+		return fmt.Errorf("client of /readyz: %w", err)
+	}
+	client := &http.Client{Transport: transport, Timeout: time.Second}
+	defer client.CloseIdleConnections()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if res, err := client.Get(url); err == nil {
+			res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,57 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/storage/wal"
+)
+
+// EtcdSocket is where etcd listens, relative to the working directory: an absolute path could be longer than a
+// unix socket's name may be.
+const EtcdSocket = "unix://etcd.sock"
+
+// startEtcd starts a cluster of one. Nobody else is there to be heard from, so elections need not wait for a
+// network; and a control plane's history is short, so its log is cut often and in small files, which makes
+// restarts quick and keeps the log's tail, which etcd holds in memory, small. Every write is synced.
+func startEtcd(cfg Config) (*embed.Etcd, error) {
+	client, err := url.Parse(EtcdSocket)
+	if err != nil {
+		return nil, err
+	}
+	// A socket that a killed process left behind cannot be bound again.
+	if err := os.Remove(filepath.Join(cfg.Dir, client.Host)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("removing the old socket: %w", err)
+	}
+	wal.SegmentSizeBytes = 16 << 20
+
+	e := embed.NewConfig()
+	e.Dir = filepath.Join(cfg.Dir, "etcd")
+	e.ListenClientUrls = []url.URL{*client}
+	e.AdvertiseClientUrls = []url.URL{*client}
+	e.ListenPeerUrls = nil
+	e.TickMs, e.ElectionMs = 20, 100
+	e.SnapshotCount, e.SnapshotCatchUpEntries = 2000, 200
+	e.EnableGRPCGateway = false
+	e.LogLevel = "warn"
+	e.LogOutputs = []string{"stderr"}
+	e.QuotaBackendBytes = 8 << 30
+	return embed.StartEtcd(e)
+}
+
+// waitEtcd returns when etcd has ended by itself, or nil when ctx is done.
+func waitEtcd(ctx context.Context, e *embed.Etcd) error {
+	select {
+	case err := <-e.Err():
+		return err
+	case <-e.Server.StopNotify():
+		return errors.New("etcd stopped")
+	case <-ctx.Done():
+		return nil
+	}
+}
