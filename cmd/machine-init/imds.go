@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/textproto"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const metadataAddress = "169.254.169.254:80"
+
+// errAbsent is IMDS's 404: there is no such value.
+var errAbsent = errors.New("absent")
+
+// metadata asks IMDS (version 2). It speaks the little HTTP it takes itself:
+// net/http would double this process, which lives as long as the instance.
+type metadata struct {
+	address string
+	token   string
+}
+
+func (m *metadata) get(path string) (string, error) {
+	if m.token == "" {
+		t, err := m.do("PUT", "/latest/api/token", "X-aws-ec2-metadata-token-ttl-seconds: 21600")
+		if err != nil {
+			return "", err
+		}
+		m.token = t
+	}
+	return m.do("GET", "/latest/"+path, "X-aws-ec2-metadata-token: "+m.token)
+}
+
+func (m *metadata) do(method, path, header string) (string, error) {
+	conn, err := net.DialTimeout("tcp", m.address, 2*time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return "", err
+	}
+	// HTTP/1.0: the answer is not chunked, and ends with the connection.
+	_, err = fmt.Fprintf(conn, "%s %s HTTP/1.0\r\nHost: 169.254.169.254\r\nContent-Length: 0\r\n%s\r\n\r\n", method, path, header)
+	if err != nil {
+		return "", err
+	}
+	r := bufio.NewReader(conn)
+	tp := textproto.NewReader(r)
+	line, err := tp.ReadLine()
+	if err != nil {
+		return "", fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	f := strings.SplitN(line, " ", 3)
+	if len(f) < 2 {
+		return "", fmt.Errorf("%s %s: malformed answer %q", method, path, line)
+	}
+	head, err := tp.ReadMIMEHeader()
+	if err != nil {
+		return "", fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	body, err := io.ReadAll(io.LimitReader(r, 1<<20))
+	if err != nil {
+		return "", fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	if want, err := strconv.Atoi(head.Get("Content-Length")); err == nil && want != len(body) {
+		return "", fmt.Errorf("%s %s: %w", method, path, io.ErrUnexpectedEOF)
+	}
+	switch code, _ := strconv.Atoi(f[1]); code {
+	case 200:
+		return string(body), nil
+	case 404:
+		return "", fmt.Errorf("%s %s: %w", method, path, errAbsent)
+	default:
+		return "", fmt.Errorf("%s %s: %s: %s", method, path, strings.Join(f[1:], " "), bytes.TrimSpace(body))
+	}
+}
+
+// identity is what the boot needs of the instance identity document.
+type identity struct {
+	InstanceID       string `json:"instanceId"`
+	InstanceType     string `json:"instanceType"`
+	AvailabilityZone string `json:"availabilityZone"`
+	Region           string `json:"region"`
+	PrivateIP        string `json:"privateIp"`
+	ImageID          string `json:"imageId"`
+}
+
+// facts is all that the boot reads of IMDS.
+type facts struct {
+	identity
+	hostname string // private DNS name
+	zoneID   string
+	ipv6     string // of the primary interface, "" without
+	userData []byte
+}
+
+// readFacts asks IMDS until it answers; on EC2, too, the network may come up
+// after the instance.
+func readFacts(m *metadata) facts {
+	wait, said := 5*time.Millisecond, ""
+	for {
+		f, err := tryFacts(m)
+		if err == nil {
+			return f
+		}
+		if err.Error() != said {
+			said = err.Error()
+			console("waiting for the instance metadata service: %v", err)
+		}
+		m.token = "" // it may have been another life of the service that gave it
+		time.Sleep(wait)
+		wait = min(2*wait, time.Second)
+	}
+}
+
+func tryFacts(m *metadata) (facts, error) {
+	var f facts
+	doc, err := m.get("dynamic/instance-identity/document")
+	if err != nil {
+		return f, err
+	}
+	if err := json.Unmarshal([]byte(doc), &f.identity); err != nil {
+		return f, fmt.Errorf("reading the identity document: %w", err)
+	}
+	if f.hostname, err = m.get("meta-data/local-hostname"); err != nil {
+		return f, err
+	}
+	// One of EC2's may be a list: the names of all DHCP domains.
+	f.hostname, _, _ = strings.Cut(f.hostname, " ")
+	for path, into := range map[string]*string{
+		"meta-data/placement/availability-zone-id": &f.zoneID,
+		"meta-data/ipv6": &f.ipv6,
+	} {
+		if *into, err = m.get(path); err != nil && !errors.Is(err, errAbsent) {
+			return f, err
+		}
+	}
+	data, err := m.get("user-data")
+	if err != nil && !errors.Is(err, errAbsent) {
+		return f, err
+	}
+	f.userData = []byte(data)
+	return f, nil
+}

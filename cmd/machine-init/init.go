@@ -1,0 +1,199 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ekster.dev/ekster/internal/machine/spec"
+	"ekster.dev/ekster/internal/nodeconfig"
+)
+
+// initialise is the last stage, and does not return before the instance is
+// stopped.
+func initialise(i spec.Instance) error {
+	if err := os.Unsetenv(powerOnVar); err != nil {
+		return err
+	}
+	network()
+	s := newSupervisor()
+	go func() {
+		if err := bringUp(i, s); err != nil {
+			// As on EC2: the instance runs, its console says why it is no node.
+			console("node bootstrap ended: %v", err)
+		}
+	}()
+	return s.run()
+}
+
+// network sets what the kernel keeps per network namespace; addresses and
+// routes are there already.
+func network() {
+	if err := loopbackUp(); err != nil {
+		console("loopback interface: %v", err)
+	}
+	for name, value := range map[string]string{
+		"net/ipv4/ip_forward":                 "1",
+		"net/ipv6/conf/all/forwarding":        "1",
+		"net/ipv4/conf/all/route_localnet":    "0",
+		"net/ipv4/ip_unprivileged_port_start": "1024",
+	} {
+		// A kernel without IPv6 lacks some.
+		err := os.WriteFile("/proc/sys/"+name, []byte(value), 0)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			console("sysctl %s: %v", name, err)
+		}
+	}
+}
+
+func loopbackUp() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	ifr, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	if err := unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, ifr); err != nil {
+		return err
+	}
+	ifr.SetUint16(ifr.Uint16() | unix.IFF_UP)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
+}
+
+// bringUp makes the instance what its user data asks for.
+func bringUp(i spec.Instance, s *supervisor) error {
+	f := readFacts(&metadata{address: metadataAddress})
+	console("instance metadata read: %s, %s in %s, %s", f.InstanceID, f.InstanceType, f.AvailabilityZone, f.hostname)
+	if err := setHostname(f.hostname); err != nil {
+		return fmt.Errorf("setting the host name: %w", err)
+	}
+	u, err := nodeconfig.Parse(f.userData)
+	if err != nil {
+		return fmt.Errorf("user data: %w", err)
+	}
+	for _, t := range u.Ignored {
+		console("user data: a part of type %s is not supported and was passed over", t)
+	}
+	if !u.HasNode {
+		runScripts(s, f.InstanceID, u.Scripts)
+		console("user data holds no NodeConfig: this is a plain instance")
+		return nil
+	}
+	if err := u.Node.Validate(); err != nil {
+		return fmt.Errorf("NodeConfig: %w", err)
+	}
+	if n := u.Node.Spec.Instance.Network; n != nil {
+		if err := overrideResolver(i, n); err != nil {
+			return fmt.Errorf("setting nameservers: %w", err)
+		}
+	}
+	env := environment(u.Node)
+	if err := configureContainerd(i, u.Node.Spec.Containerd.Config); err != nil {
+		return fmt.Errorf("configuring containerd: %w", err)
+	}
+	s.start(service{name: "containerd", path: binDir + "/containerd",
+		args: []string{"--config", "/etc/containerd/config.toml"}, env: env})
+	// Scripts may change what the kubelet starts with, as in cloud-init's order.
+	runScripts(s, f.InstanceID, u.Scripts)
+	if i.Kube == "" {
+		return errors.New("this instance has no kubelet")
+	}
+	args, err := configureKubelet(i, f, u.Node)
+	if err != nil {
+		return fmt.Errorf("configuring the kubelet: %w", err)
+	}
+	waitForSocket(containerdSocket)
+	console("containerd is up")
+	s.start(service{name: "kubelet", path: binDir + "/kubelet", args: args, env: env})
+	return nil
+}
+
+func setHostname(name string) error {
+	if err := os.WriteFile("/etc/hostname", []byte(name+"\n"), 0o644); err != nil {
+		return err
+	}
+	return unix.Sethostname([]byte(name))
+}
+
+func overrideResolver(i spec.Instance, n *nodeconfig.InstanceResolver) error {
+	servers, domains := n.Nameservers, n.Domains
+	if len(servers) == 0 {
+		servers = []string{i.DNS}
+	}
+	if len(domains) == 0 {
+		domains = i.Domains
+	}
+	return os.WriteFile("/etc/resolv.conf", []byte(resolvConf(servers, domains)), 0o644)
+}
+
+const path = "PATH=" + binDir + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// environment is the daemons': NodeConfig may add to it.
+func environment(c nodeconfig.NodeConfig) []string {
+	env := []string{path, "HOME=/root"}
+	if def, ok := c.Spec.Instance.Environment["default"].(map[string]any); ok {
+		for k, v := range def {
+			env = append(env, fmt.Sprintf("%s=%v", k, v))
+		}
+	}
+	return env
+}
+
+// runScripts runs the user's scripts one after the other, once in the life of
+// the instance. One that fails does not keep the node from joining.
+func runScripts(s *supervisor, id string, scripts [][]byte) {
+	dir := filepath.Join("/var/lib/cloud/instances", id, "scripts")
+	for n, script := range scripts {
+		file := filepath.Join(dir, fmt.Sprintf("part-%03d", n+1))
+		if _, err := os.Stat(file + ".done"); err == nil {
+			continue
+		}
+		err := os.MkdirAll(dir, 0o700)
+		if err == nil {
+			err = os.WriteFile(file, script, 0o700)
+		}
+		if err != nil {
+			console("user script %d: %v", n+1, err)
+			continue
+		}
+		status := s.runOnce(service{name: "cloud-init-output", path: file, env: []string{path, "HOME=/root"}})
+		console("user script %d: %s", n+1, status)
+		if err := os.WriteFile(file+".done", nil, 0o600); err != nil {
+			console("user script %d: %v", n+1, err)
+		}
+	}
+}
+
+// waitForSocket returns once somebody answers at the socket. containerd that
+// does not come up is started again by the supervisor, so there is no end to
+// the waiting.
+func waitForSocket(path string) {
+	for tick := time.NewTicker(3 * time.Millisecond); ; <-tick.C {
+		conn, err := net.Dial("unix", path)
+		if err == nil {
+			conn.Close()
+			tick.Stop()
+			return
+		}
+	}
+}
+
+// describe says how a process ended.
+func describe(w unix.WaitStatus) string {
+	switch {
+	case w.Exited():
+		return fmt.Sprintf("exit status %d", w.ExitStatus())
+	case w.Signaled():
+		return strings.TrimSpace("killed by " + w.Signal().String())
+	}
+	return fmt.Sprintf("status %#x", uint32(w))
+}

@@ -1,0 +1,274 @@
+// Package machine runs EC2 instances as process trees.
+//
+// An instance has a pid 1 (cmd/machine-init) in mount, pid, uts, ipc and cgroup
+// namespaces of its own and in the network namespace that it is given. It is
+// bounded by a cgroup of its own and keeps all of its state in one directory:
+//
+//	<dir>/instance.json   what it is made of, for machine-init (package spec)
+//	<dir>/state.json      the generation that was started last, and how often
+//	<dir>/init.json       its pid 1 (package process)
+//	<dir>/console.log     what its boot and its init print
+//	<dir>/disk/           its root file system, kept over stop and start
+//
+// On the host it owns <dir>, the cgroups <hierarchy>/<parent>/<id>, and
+// processes; its mounts are in its mount namespace and end with pid 1.
+//
+// The package does not restart an instance that died (see Config.Generation),
+// makes no network, and serves no metadata: what an instance does, it learns
+// from IMDS at 169.254.169.254.
+package machine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ekster.dev/ekster/internal/machine/spec"
+	"ekster.dev/ekster/internal/process"
+)
+
+// Config is one instance as it should be.
+type Config struct {
+	ID       string // instance id
+	Dir      string // directory of its own
+	Netns    string // path of its network namespace
+	Hostname string // private DNS name
+	Region   string
+
+	VCPU      int // as the instance type has; may be more than the host's
+	MemoryMiB int
+	MaxPods   int // by the type's ENI limits; 0: the node's default, 110
+
+	CgroupParent string // name of the cgroup that holds this daemon's instances: "ekster-<prefix>"
+
+	NodePayload string // directory with machine-init, containerd, containerd-shim-runc-v2, runc
+	Kube        string // directory with kube, the multi-call binary; "": a plain instance
+
+	Mirror  string   // URL of the registry that mirrors all others
+	Pause   string   // sandbox image
+	DNS     string   // address of the VPC's resolver
+	Domains []string // that names without a dot are looked up in
+	Trusted []byte   // PEM certificates trusted besides the host's
+
+	// Generation counts how often the instance was asked to start. An instance
+	// that runs is left alone. One that does not is started if it has not been
+	// started in this generation yet; otherwise it has died, and stays dead.
+	Generation int
+}
+
+// Status is what has become of an instance.
+type Status struct {
+	Running    bool
+	PID        int // of pid 1, on the host
+	Started    time.Time
+	Generation int // that was started last
+	Starts     int // how often it has been started in all
+}
+
+// initName is the process's name in the instance's directory.
+const initName = "init"
+
+// stopGrace is more than machine-init takes for an orderly stop.
+const stopGrace = 8 * time.Second
+
+// state is kept by us, for what package process forgets at a stop.
+type state struct {
+	Generation int       `json:"generation"`
+	Starts     int       `json:"starts"`
+	PID        int       `json:"pid"`
+	Started    time.Time `json:"started"`
+}
+
+// Ensure starts the instance unless it runs or has died in this generation, and
+// says how it is. It returns as soon as pid 1 has been started: the boot shows
+// in the console log and in the cluster. Changes of Config other than its
+// Generation take effect at the next start.
+func Ensure(_ context.Context, c Config) (Status, error) {
+	if err := c.check(); err != nil {
+		return Status{}, err
+	}
+	st, _, err := loadState(c.Dir)
+	if err != nil {
+		return Status{}, err
+	}
+	proc, alive, err := process.Find(c.Dir, initName)
+	if err != nil {
+		return Status{}, fmt.Errorf("looking for instance %s: %w", c.ID, err)
+	}
+	if st.Starts > 0 && (alive || st.Generation >= c.Generation) {
+		return st.status(proc, alive), nil
+	}
+	if err := os.MkdirAll(filepath.Join(c.Dir, "disk"), 0o755); err != nil {
+		return Status{}, err
+	}
+	// Before anything else that Remove will have to find.
+	if err := spec.Write(specFile(c.Dir), c.spec()); err != nil {
+		return Status{}, fmt.Errorf("describing instance %s: %w", c.ID, err)
+	}
+	if err := ensureCgroups(c); err != nil {
+		return Status{}, fmt.Errorf("making the cgroups of instance %s: %w", c.ID, err)
+	}
+	proc, _, err = process.Ensure(c.Dir, initName, process.Spec{
+		Path: filepath.Join(c.NodePayload, "machine-init"),
+		// The generation is an argument so that a start is told from an earlier one.
+		Args:  []string{"boot", specFile(c.Dir), fmt.Sprint(c.Generation)},
+		Dir:   "/",
+		Log:   ConsoleLog(c.Dir),
+		Netns: c.Netns,
+		Clone: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC,
+	})
+	if err != nil {
+		return Status{}, fmt.Errorf("starting instance %s: %w", c.ID, err)
+	}
+	st = state{Generation: c.Generation, Starts: st.Starts + 1, PID: proc.PID, Started: proc.Started}
+	if err := saveState(c.Dir, st); err != nil {
+		return Status{}, err
+	}
+	return st.status(proc, true), nil
+}
+
+// Find says how the instance in dir is; false if there is none.
+func Find(dir string) (Status, bool, error) {
+	st, ok, err := loadState(dir)
+	if err != nil || !ok {
+		return Status{}, false, err
+	}
+	proc, alive, err := process.Find(dir, initName)
+	if err != nil {
+		return Status{}, false, err
+	}
+	return st.status(proc, alive), true, nil
+}
+
+// WaitExit returns nil once the instance in dir does not run, and all that ran
+// in it is gone.
+func WaitExit(ctx context.Context, dir string) error {
+	proc, alive, err := process.Find(dir, initName)
+	if err != nil || !alive {
+		return err
+	}
+	return proc.Wait(ctx)
+}
+
+// Stop shuts the instance in dir down in order, by force if that takes longer
+// than a few seconds. Its disk stays. It may be repeated, and a stopped
+// instance starts again in a new generation only.
+func Stop(ctx context.Context, dir string) error {
+	if err := process.Stop(ctx, dir, initName, stopGrace); err != nil {
+		return fmt.Errorf("stopping the instance in %s: %w", dir, err)
+	}
+	i, ok, err := readSpec(dir)
+	if err != nil || !ok {
+		return err
+	}
+	if err := removeCgroups(ctx, i.Cgroup); err != nil {
+		return fmt.Errorf("removing the cgroups of instance %s: %w", i.ID, err)
+	}
+	return nil
+}
+
+// Remove stops the instance in dir and deletes all there is of it, the
+// directory included. It may be repeated, also after it or Ensure was cut off
+// at any point.
+func Remove(ctx context.Context, dir string) error {
+	if err := Stop(ctx, dir); err != nil {
+		return err
+	}
+	if err := unmountBelow(dir); err != nil {
+		return fmt.Errorf("unmounting below %s: %w", dir, err)
+	}
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	// The description goes last: it is by what a second try finds the cgroups.
+	for _, e := range entries {
+		if path := filepath.Join(dir, e.Name()); path != specFile(dir) {
+			if err := os.RemoveAll(path); err != nil {
+				return err
+			}
+		}
+	}
+	return os.RemoveAll(dir)
+}
+
+// ConsoleLog is the file with the console output of the instance in dir.
+func ConsoleLog(dir string) string { return filepath.Join(dir, "console.log") }
+
+func specFile(dir string) string { return filepath.Join(dir, "instance.json") }
+
+func (c Config) check() error {
+	switch {
+	case c.ID == "" || c.ID != filepath.Base(c.ID):
+		return fmt.Errorf("instance id %q is no file name", c.ID)
+	case !filepath.IsAbs(c.Dir):
+		return fmt.Errorf("instance %s: directory %q is not absolute", c.ID, c.Dir)
+	case c.CgroupParent == "" || c.CgroupParent != filepath.Base(c.CgroupParent):
+		return fmt.Errorf("instance %s: cgroup parent %q is no name", c.ID, c.CgroupParent)
+	case c.VCPU < 1 || c.MemoryMiB < 1:
+		return fmt.Errorf("instance %s: %d vCPU and %d MiB", c.ID, c.VCPU, c.MemoryMiB)
+	}
+	return nil
+}
+
+func (c Config) spec() spec.Instance {
+	return spec.Instance{
+		ID: c.ID, Hostname: c.Hostname, Region: c.Region,
+		VCPU: c.VCPU, MemoryMiB: c.MemoryMiB, MaxPods: c.MaxPods,
+		Root: filepath.Join(c.Dir, "disk"), Cgroup: cgroupPath(c),
+		Node: c.NodePayload, Kube: c.Kube,
+		Mirror: c.Mirror, Pause: c.Pause, DNS: c.DNS, Domains: c.Domains, Trusted: string(c.Trusted),
+	}
+}
+
+func (s state) status(p process.Process, alive bool) Status {
+	st := Status{Running: alive, Started: s.Started, Generation: s.Generation, Starts: s.Starts}
+	if alive {
+		st.PID, st.Started = p.PID, p.Started
+	}
+	return st
+}
+
+func readSpec(dir string) (spec.Instance, bool, error) {
+	i, err := spec.Read(specFile(dir))
+	if errors.Is(err, os.ErrNotExist) {
+		return i, false, nil
+	}
+	return i, err == nil, err
+}
+
+func loadState(dir string) (state, bool, error) {
+	raw, err := os.ReadFile(filepath.Join(dir, "state.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		return state{}, false, nil
+	}
+	if err != nil {
+		return state{}, false, err
+	}
+	var s state
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return state{}, false, fmt.Errorf("reading the state of the instance in %s: %w", dir, err)
+	}
+	return s, true, nil
+}
+
+func saveState(dir string, s state) error {
+	raw, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(dir, "state.json")
+	if err := os.WriteFile(file+".new", raw, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
+}

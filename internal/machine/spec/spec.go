@@ -1,0 +1,58 @@
+// Package spec is the file by which package machine tells machine-init, the
+// first process of an instance, what the instance is made of. Both sides are
+// built from it, so it imports nothing.
+//
+// What the instance is to do (its user data, its role) is not in it: that
+// comes from the instance metadata service, as it does on EC2.
+package spec
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+)
+
+// An Instance is the hardware and the place of one instance.
+type Instance struct {
+	ID        string `json:"id"`
+	Hostname  string `json:"hostname"` // the private DNS name
+	Region    string `json:"region"`
+	VCPU      int    `json:"vcpu"`
+	MemoryMiB int    `json:"memoryMiB"`
+	MaxPods   int    `json:"maxPods"` // by the ENI formula; 0: unknown type
+
+	Root    string   `json:"root"`    // directory on the host that becomes /: the disk
+	Cgroup  string   `json:"cgroup"`  // below the root of each hierarchy, "/ekster-x/i-1"
+	Node    string   `json:"node"`    // directory with containerd, runc, machine-init
+	Kube    string   `json:"kube"`    // directory with kube; "": no kubelet
+	Mirror  string   `json:"mirror"`  // URL of the registry that mirrors all others
+	Pause   string   `json:"pause"`   // the sandbox image
+	DNS     string   `json:"dns"`     // the VPC's resolver
+	Domains []string `json:"domains"` // searched for names without a dot
+	Trusted string   `json:"trusted"` // PEM certificates, besides the host's
+}
+
+// Write stores i in file, in one step.
+func Write(file string, i Instance) error {
+	raw, err := json.MarshalIndent(i, "", "\t")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(file+".new", raw, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
+}
+
+// Read loads what Write stored.
+func Read(file string) (Instance, error) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return Instance{}, err
+	}
+	var i Instance
+	if err := json.Unmarshal(raw, &i); err != nil {
+		return Instance{}, fmt.Errorf("reading %s: %w", file, err)
+	}
+	return i, nil
+}
