@@ -1,0 +1,217 @@
+package network
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+)
+
+// A ruleset is the table of a router before it is a batch of netlink messages.
+type ruleset struct {
+	sets   []set
+	chains []chain
+}
+
+type set struct {
+	name     string
+	key      nftables.SetDatatype
+	verdicts bool // a verdict map
+	elements []element
+}
+
+type element struct {
+	key  []byte
+	jump string // in a verdict map: the chain
+}
+
+type chain struct {
+	name  string
+	base  *base // nil: only jumped to
+	rules []rule
+}
+
+// A base is what hooks a chain into the kernel's path of a packet.
+type base struct {
+	hook     *nftables.ChainHook
+	priority nftables.ChainPriority
+	policy   nftables.ChainPolicy
+}
+
+type rule struct {
+	comment string
+	exprs   []expr.Any
+}
+
+// compile is the rule set of a valid VPC: see the package comment. It does not
+// depend on the order of interfaces and groups.
+func compile(v VPC) ruleset {
+	ports := v.ports()
+	slices.SortFunc(ports, func(a, b port) int { return strings.Compare(a.ID, b.ID) })
+	groups := slices.Clone(v.SecurityGroups)
+	slices.SortFunc(groups, func(a, b SecurityGroup) int { return strings.Compare(a.ID, b.ID) })
+
+	var rs ruleset
+	rs.addSets(ports, groups)
+	rs.addHooks()
+	for _, p := range ports {
+		rs.addPort(p)
+	}
+	used := map[string]bool{}
+	for _, p := range ports {
+		for _, g := range p.SecurityGroups {
+			used[g] = true
+		}
+	}
+	for _, g := range groups {
+		if used[g.ID] {
+			rs.chains = append(rs.chains,
+				chain{name: g.ID + "-out", rules: compileRules(g.ID, g.Egress, destination)},
+				chain{name: g.ID + "-in", rules: compileRules(g.ID, g.Ingress, source)})
+		}
+	}
+	return rs
+}
+
+// addSets makes the sets and maps that say which ENI is which.
+func (rs *ruleset) addSets(ports []port, groups []SecurityGroup) {
+	guarded := set{name: "guarded", key: nftables.TypeIFName}
+	sources := set{name: "sources", key: linkAndAddress}
+	outside := set{name: "outside", key: nftables.TypeIFName}
+	egress := set{name: "egress", key: nftables.TypeIFName, verdicts: true}
+	ingress := set{name: "ingress", key: nftables.TypeIFName, verdicts: true}
+	members := map[string][]netip.Addr{}
+	for _, p := range ports {
+		link := linkKey(p.link)
+		if p.SourceDestCheck {
+			guarded.elements = append(guarded.elements, element{key: link})
+		}
+		for _, a := range p.Addresses {
+			sources.elements = append(sources.elements, element{key: append(slices.Clone(link), a.AsSlice()...)})
+		}
+		if p.subnet.target(InternetAddress) == Internet {
+			outside.elements = append(outside.elements, element{key: link})
+		}
+		egress.elements = append(egress.elements, element{key: link, jump: p.ID + "-out"})
+		ingress.elements = append(ingress.elements, element{key: link, jump: p.ID + "-in"})
+		for _, g := range p.SecurityGroups {
+			members[g] = append(members[g], p.Addresses...)
+		}
+	}
+	rs.sets = []set{guarded, sources, outside, egress, ingress}
+	for _, g := range referenced(groups) {
+		s := set{name: g, key: nftables.TypeIPAddr}
+		addrs := members[g]
+		slices.SortFunc(addrs, netip.Addr.Compare)
+		for _, a := range slices.Compact(addrs) {
+			s.elements = append(s.elements, element{key: a.AsSlice()})
+		}
+		rs.sets = append(rs.sets, s)
+	}
+}
+
+// referenced are the groups that rules name as peers, sorted.
+func referenced(groups []SecurityGroup) []string {
+	var all []string
+	for _, g := range groups {
+		for _, r := range g.Ingress {
+			all = append(all, r.Groups...)
+		}
+		for _, r := range g.Egress {
+			all = append(all, r.Groups...)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// addHooks makes the chains in the packet's path.
+func (rs *ruleset) addHooks() {
+	stateful := []rule{
+		{exprs: then(ctState(expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), accept)},
+		{exprs: then(ctState(expr.CtStateBitINVALID), drop)},
+	}
+	with := func(rules ...rule) []rule { return append(slices.Clone(stateful), rules...) }
+	hook := func(hook *nftables.ChainHook, priority nftables.ChainPriority, policy nftables.ChainPolicy) *base {
+		return &base{hook, priority, policy}
+	}
+	service := func(addr netip.Addr, protocol byte, port uint16, comment string) rule {
+		return rule{comment, then(address(destination, netip.PrefixFrom(addr, 32)), l4(protocol), ports(port, port), accept)}
+	}
+	linkLocal := netip.PrefixFrom(netip.AddrFrom4([4]byte{169, 254, 0, 0}), 16)
+	rs.chains = append(rs.chains,
+		chain{"source", hook(nftables.ChainHookPrerouting, *nftables.ChainPriorityRaw, nftables.ChainPolicyAccept), []rule{
+			{"the router itself", then(ifname(expr.MetaKeyIIFNAME, "lo"), accept)},
+			{"source/destination check", then(inSet(expr.MetaKeyIIFNAME, "guarded"), notASource(), drop)},
+			{"nobody asks for another's metadata", then(address(destination, linkLocal), notASource(), drop)},
+		}},
+		chain{"egress", hook(nftables.ChainHookForward, *nftables.ChainPriorityFilter, nftables.ChainPolicyDrop),
+			with(rule{exprs: dispatch(expr.MetaKeyIIFNAME, "egress")})},
+		chain{"ingress", hook(nftables.ChainHookForward, *nftables.ChainPriorityFilter+10, nftables.ChainPolicyDrop),
+			with(rule{exprs: dispatch(expr.MetaKeyOIFNAME, "ingress")})},
+		chain{"services", hook(nftables.ChainHookInput, *nftables.ChainPriorityFilter, nftables.ChainPolicyDrop), with(
+			rule{"the router itself", then(ifname(expr.MetaKeyIIFNAME, "lo"), accept)},
+			service(MetadataAddress, protocolTCP, 80, "instance metadata"),
+			service(ResolverAddress, protocolUDP, 53, "DNS"),
+			service(ResolverAddress, protocolTCP, 53, "DNS"),
+			rule{"the internet, from subnets with a route to it", then(address(destination, InternetPrefix),
+				inSet(expr.MetaKeyIIFNAME, "outside"), dispatch(expr.MetaKeyIIFNAME, "egress"))},
+		)},
+	)
+}
+
+// addPort makes the two chains of an ENI.
+func (rs *ruleset) addPort(p port) {
+	groups := slices.Clone(p.SecurityGroups)
+	slices.Sort(groups)
+	out, in := chain{name: p.ID + "-out"}, chain{name: p.ID + "-in"}
+	for _, g := range slices.Compact(groups) {
+		out.rules = append(out.rules, rule{exprs: jump(g + "-out")})
+		in.rules = append(in.rules, rule{exprs: jump(g + "-in")})
+	}
+	rs.chains = append(rs.chains, out, in)
+}
+
+// compileRules makes one rule for each peer; peer says which address of a packet that is.
+func compileRules(group string, rules []Rule, peer side) []rule {
+	var out []rule
+	for _, r := range rules {
+		comment := group
+		if r.Description != "" {
+			comment += ": " + r.Description
+		}
+		match := r.match()
+		for _, c := range r.CIDRs {
+			if c.Addr().Is4() { // an IPv6 range matches no packet here
+				out = append(out, rule{comment, then(match, address(peer, c), accept)})
+			}
+		}
+		for _, g := range r.Groups {
+			out = append(out, rule{comment, then(match, member(peer, g), accept)})
+		}
+	}
+	return out
+}
+
+// match is the protocol and port part of a valid rule.
+func (r Rule) match() []expr.Any {
+	number, err := r.protocol()
+	if err != nil || number == protocolAny {
+		return nil
+	}
+	match := l4(byte(number))
+	switch {
+	case number == protocolTCP || number == protocolUDP:
+		if r.FromPort > 0 || r.ToPort < 65535 {
+			match = append(match, ports(uint16(r.FromPort), uint16(r.ToPort))...)
+		}
+	case number == protocolICMP && r.FromPort >= 0:
+		match = append(match, icmp(0, byte(r.FromPort))...)
+		if r.ToPort >= 0 {
+			match = append(match, icmp(1, byte(r.ToPort))...)
+		}
+	}
+	return match
+}

@@ -1,0 +1,148 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Host is this machine's kernel, as far as names with one prefix go: two hosts
+// with different prefixes never meet. It is safe for concurrent use.
+type Host struct {
+	prefix string
+	log    *slog.Logger
+	mu     sync.Mutex // one change at a time; each takes milliseconds
+
+	// fault fails a step before or after it is done. Tests set it; it stands for being
+	// killed there.
+	fault func(step string, done bool) error
+}
+
+// New returns the host whose namespaces are called <prefix>-….
+func New(prefix string, log *slog.Logger) (*Host, error) {
+	if prefix == "" || strings.Trim(prefix, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
+		return nil, fmt.Errorf("network prefix %q is not made of lower case letters and digits", prefix)
+	}
+	return &Host{prefix: prefix, log: log}, nil
+}
+
+// GuestPath is where the guest's namespace is mounted, if it exists.
+func (h *Host) GuestPath(guest string) string { return h.path(guest) }
+
+// RouterPath is where the VPC's namespace is mounted, if it exists.
+func (h *Host) RouterPath(vpc string) string { return h.path(vpc) }
+
+func (h *Host) path(name string) string {
+	return filepath.Join(namespaceDir, h.prefix+"-"+name)
+}
+
+// guestSettings: reverse paths are checked loosely (2), since a guest with several
+// interfaces receives on one what its main table would send by another.
+var guestSettings = []setting{
+	{"ipv4/conf/all/rp_filter", "0"},
+	{"ipv4/conf/default/rp_filter", "2"},
+}
+
+// EnsureGuest makes the guest's namespace. It may be called before and after
+// EnsureVPC, which does the same for the guests of its interfaces.
+func (h *Host) EnsureGuest(ctx context.Context, guest string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.ensureGuest(ctx, guest)
+}
+
+func (h *Host) ensureGuest(ctx context.Context, guest string) error {
+	if !identifier.MatchString(guest) {
+		return fmt.Errorf("guest %q is not an identifier", guest)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return h.ensureNamespace(h.GuestPath(guest), setUp(guestSettings))
+}
+
+// RemoveGuest removes the guest's namespace and all veths in it, also those the
+// guest made. An absent guest is no error. Interfaces that a VPC still lists in
+// the guest come back, with the guest, at the next EnsureVPC.
+func (h *Host) RemoveGuest(ctx context.Context, guest string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return h.removeNamespace(h.GuestPath(guest))
+}
+
+// RemoveVPC removes the VPC's router and the interfaces in it; the guests stay.
+// An absent VPC is no error. Sockets from Listen should be closed by then: they
+// would keep the namespace, without its links and its name.
+func (h *Host) RemoveVPC(ctx context.Context, id string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return h.removeNamespace(h.RouterPath(id))
+}
+
+// Purge removes everything with this host's prefix, and the mount of /run/netns if
+// nobody has a namespace in it.
+func (h *Host) Purge(ctx context.Context) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	entries, err := os.ReadDir(namespaceDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var errs []error
+	others := false
+	for _, e := range entries {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !strings.HasPrefix(e.Name(), h.prefix+"-") {
+			others = true
+			continue
+		}
+		if err := h.removeNamespace(filepath.Join(namespaceDir, e.Name())); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if !others && len(errs) == 0 {
+		// EINVAL: it is no mount. EBUSY: somebody has just begun to use it.
+		err := unix.Unmount(namespaceDir, 0)
+		if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EBUSY) {
+			errs = append(errs, fmt.Errorf("unmounting %s: %w", namespaceDir, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// step does one thing to the kernel and says which one it was if that fails.
+func (h *Host) step(what string, do func() error) error {
+	if h.fault != nil {
+		if err := h.fault(what, false); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+	}
+	if err := do(); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	if h.fault != nil {
+		if err := h.fault(what, true); err != nil {
+			return fmt.Errorf("after %s: %w", what, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,458 @@
+package network
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// denied is how long a packet that must not arrive is waited for.
+const denied = 250 * time.Millisecond
+
+func requireRoot(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to make network namespaces")
+	}
+}
+
+// newHost has a prefix of its own; nothing with it is left when the test ends.
+func newHost(t testing.TB) *Host {
+	t.Helper()
+	requireRoot(t)
+	random := make([]byte, 3)
+	rand.Read(random)
+	h, err := New("t"+hex.EncodeToString(random), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		h.fault = nil
+		if err := h.Purge(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if left, _ := filepath.Glob(h.path("*")); len(left) > 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	})
+	return h
+}
+
+func ensure(t testing.TB, h *Host, v VPC) {
+	t.Helper()
+	if err := h.EnsureVPC(t.Context(), v); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func addr(s string) netip.Addr     { return netip.MustParseAddr(s) }
+func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
+var everywhere = []netip.Prefix{prefix("0.0.0.0/0")}
+
+// open accepts everything, both ways.
+func open(id string) SecurityGroup {
+	all := []Rule{{Protocol: "-1", CIDRs: everywhere, Description: "all"}}
+	return SecurityGroup{ID: id, Ingress: all, Egress: all}
+}
+
+// eni is an interface of an instance: configured, as a primary one.
+func eni(id, subnet, guest, device, address string, groups ...string) Interface {
+	mac := net.HardwareAddr{0x0a, 0xff, 0, 0, 0, 0}
+	ip := addr(address).As4()
+	copy(mac[2:], ip[:])
+	return Interface{
+		ID: id, Subnet: subnet, Guest: guest, Device: device, MAC: mac, Addresses: []netip.Addr{addr(address)},
+		SecurityGroups: groups, SourceDestCheck: true, Configure: true,
+	}
+}
+
+// twoSubnets has i-1 and i-2 in public subnet-a, i-3 in private subnet-b; all open.
+func twoSubnets() VPC {
+	return VPC{
+		ID: "vpc-1", CIDRs: []netip.Prefix{prefix("10.0.0.0/16")},
+		Subnets: []Subnet{
+			{ID: "subnet-a", CIDR: prefix("10.0.1.0/24"), Routes: []Route{{prefix("0.0.0.0/0"), Internet}}},
+			{ID: "subnet-b", CIDR: prefix("10.0.2.0/24")},
+		},
+		Interfaces: []Interface{
+			eni("eni-1", "subnet-a", "i-1", "eth0", "10.0.1.11", "sg-open"),
+			eni("eni-2", "subnet-a", "i-2", "eth0", "10.0.1.12", "sg-open"),
+			eni("eni-3", "subnet-b", "i-3", "eth0", "10.0.2.13", "sg-open"),
+		},
+		SecurityGroups: []SecurityGroup{open("sg-open")},
+	}
+}
+
+// serve answers each connection in the namespace with the address it came from.
+func serve(t testing.TB, h *Host, guest, address string) {
+	t.Helper()
+	l, err := h.Listen(t.Context(), guest, "tcp4", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				fmt.Fprint(c, c.RemoteAddr().(*net.TCPAddr).IP)
+				io.Copy(io.Discard, c)
+			}()
+		}
+	}()
+}
+
+// ask connects and returns what serve answers.
+func ask(t testing.TB, h *Host, guest, address string, timeout time.Duration) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	c, err := h.Dial(ctx, h.GuestPath(guest), "tcp4", address)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(timeout))
+	buf := make([]byte, 64)
+	n, err := c.Read(buf)
+	return string(buf[:n]), err
+}
+
+func mustReach(t testing.TB, h *Host, guest, address string) {
+	t.Helper()
+	if _, err := ask(t, h, guest, address, 5*time.Second); err != nil {
+		t.Errorf("%s does not reach %s: %v", guest, address, err)
+	}
+}
+
+func mustNotReach(t testing.TB, h *Host, guest, address string) {
+	t.Helper()
+	_, err := ask(t, h, guest, address, denied)
+	if err == nil {
+		t.Errorf("%s reaches %s", guest, address)
+		return
+	}
+	var timeout net.Error
+	if !errors.As(err, &timeout) || !timeout.Timeout() {
+		t.Errorf("%s to %s: %v, want silence", guest, address, err)
+	}
+}
+
+func TestGuestsOfOneVPCReachEachOther(t *testing.T) {
+	h := newHost(t)
+	ensure(t, h, twoSubnets())
+	serve(t, h, "i-2", "10.0.1.12:80")
+	serve(t, h, "i-3", "10.0.2.13:80")
+	for _, address := range []string{"10.0.1.12:80", "10.0.2.13:80"} {
+		got, err := ask(t, h, "i-1", address, 5*time.Second)
+		if err != nil || got != "10.0.1.11" {
+			t.Errorf("i-1 to %s: seen as %q, %v", address, got, err)
+		}
+	}
+}
+
+func TestVPCsWithTheSameAddressesDoNotMeet(t *testing.T) {
+	h := newHost(t)
+	one, other := twoSubnets(), twoSubnets()
+	other.ID = "vpc-2"
+	for i := range other.Interfaces {
+		n := &other.Interfaces[i]
+		n.ID, n.Guest = strings.Replace(n.ID, "eni-", "eni-9", 1), strings.Replace(n.Guest, "i-", "i-9", 1)
+	}
+	ensure(t, h, one)
+	ensure(t, h, other)
+	serve(t, h, "i-2", "10.0.1.12:80")
+	mustReach(t, h, "i-1", "10.0.1.12:80")
+	// There is a 10.0.1.12 in the other VPC, too, but nobody listens there.
+	if _, err := ask(t, h, "i-91", "10.0.1.12:80", 5*time.Second); err == nil || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("i-91 of vpc-2: %v, want its own VPC's 10.0.1.12 to refuse", err)
+	}
+}
+
+func TestSecurityGroups(t *testing.T) {
+	h := newHost(t)
+	v := twoSubnets()
+	out := []Rule{{Protocol: "-1", CIDRs: everywhere}}
+	v.SecurityGroups = []SecurityGroup{
+		{ID: "sg-client", Egress: out},
+		{ID: "sg-shy", Egress: []Rule{{Protocol: "tcp", FromPort: 80, ToPort: 80, CIDRs: []netip.Prefix{prefix("10.0.1.0/24")}}}},
+		{ID: "sg-web", Ingress: []Rule{
+			{Protocol: "tcp", FromPort: 80, ToPort: 81, CIDRs: []netip.Prefix{prefix("10.0.1.0/24")}},
+			{Protocol: "tcp", FromPort: 8080, ToPort: 8080, Groups: []string{"sg-client"}},
+		}},
+	}
+	v.Interfaces[0].SecurityGroups = []string{"sg-client"}
+	v.Interfaces[1].SecurityGroups = []string{"sg-web"}
+	v.Interfaces[2].SecurityGroups = []string{"sg-shy"}
+	ensure(t, h, v)
+	for _, port := range []string{"80", "81", "82", "8080"} {
+		serve(t, h, "i-2", "10.0.1.12:"+port)
+	}
+	serve(t, h, "i-1", "10.0.1.11:80")
+
+	mustReach(t, h, "i-1", "10.0.1.12:80")
+	mustReach(t, h, "i-1", "10.0.1.12:81")
+	mustNotReach(t, h, "i-1", "10.0.1.12:82")   // no rule for the port
+	mustReach(t, h, "i-1", "10.0.1.12:8080")    // by reference to its group
+	mustNotReach(t, h, "i-3", "10.0.1.12:8080") // not in the group, and egress is for port 80
+	mustNotReach(t, h, "i-3", "10.0.1.12:80")   // egress lets it out, ingress is for 10.0.1.0/24
+	mustNotReach(t, h, "i-2", "10.0.1.11:80")   // no egress at all
+
+	// i-3 joins the referenced group: that alone lets it in.
+	v.Interfaces[2].SecurityGroups = []string{"sg-client"}
+	ensure(t, h, v)
+	mustReach(t, h, "i-3", "10.0.1.12:8080")
+	mustNotReach(t, h, "i-3", "10.0.1.12:80")
+}
+
+func TestRemovedRuleKeepsEstablishedConnections(t *testing.T) {
+	h := newHost(t)
+	v := twoSubnets()
+	ensure(t, h, v)
+	serve(t, h, "i-2", "10.0.1.12:80")
+	c, err := h.Dial(t.Context(), h.GuestPath("i-1"), "tcp4", "10.0.1.12:80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	v.SecurityGroups[0].Ingress = nil
+	ensure(t, h, v)
+	mustNotReach(t, h, "i-1", "10.0.1.12:80")
+	buf := make([]byte, 64)
+	c.SetDeadline(time.Now().Add(5 * time.Second))
+	if _, err := c.Read(buf); err != nil {
+		t.Errorf("the established connection broke: %v", err)
+	}
+	if _, err := c.Write([]byte("still here")); err != nil {
+		t.Errorf("the established connection broke: %v", err)
+	}
+}
+
+func TestRouterServices(t *testing.T) {
+	h := newHost(t)
+	v := twoSubnets()
+	v.SecurityGroups = append(v.SecurityGroups, SecurityGroup{ID: "sg-shut"})
+	v.Interfaces[1].SecurityGroups = []string{"sg-shut"}
+	ensure(t, h, v)
+	serve(t, h, "vpc-1", "169.254.169.254:80")
+	serve(t, h, "vpc-1", "169.254.169.254:81")
+	serve(t, h, "vpc-1", "198.18.0.1:443")
+	serve(t, h, "vpc-1", "0.0.0.0:22")
+
+	for _, guest := range []string{"i-1", "i-2", "i-3"} {
+		mustReach(t, h, guest, "169.254.169.254:80") // whatever the groups say
+	}
+	mustNotReach(t, h, "i-1", "169.254.169.254:81")
+	mustReach(t, h, "i-1", "198.18.0.1:443")
+	mustNotReach(t, h, "i-2", "198.18.0.1:443") // no egress rule
+	mustNotReach(t, h, "i-3", "198.18.0.1:443") // no route out of its subnet
+	mustNotReach(t, h, "i-1", "10.0.1.1:22")    // the gateway is nobody's host
+
+	if got, err := ask(t, h, "i-3", "169.254.169.254:80", 5*time.Second); err != nil || got != "10.0.2.13" {
+		t.Errorf("the metadata service sees i-3 as %q, %v", got, err)
+	}
+	dns, err := h.ListenPacket(t.Context(), "vpc-1", "udp4", "169.254.169.253:53")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dns.Close()
+	c, err := h.Dial(t.Context(), h.GuestPath("i-2"), "udp4", "169.254.169.253:53")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.Write([]byte("?"))
+	dns.SetDeadline(time.Now().Add(5 * time.Second))
+	if _, from, err := dns.ReadFrom(make([]byte, 8)); err != nil || !strings.HasPrefix(from.String(), "10.0.1.12:") {
+		t.Errorf("the DNS server sees i-2 as %v, %v", from, err)
+	}
+
+	// The subnet gets a route to the internet; a more specific blackhole takes it back.
+	v.Subnets[1].Routes = []Route{{prefix("0.0.0.0/0"), Internet}}
+	ensure(t, h, v)
+	mustReach(t, h, "i-3", "198.18.0.1:443")
+	v.Subnets[1].Routes = append(v.Subnets[1].Routes, Route{prefix("198.18.0.0/24"), Blackhole})
+	ensure(t, h, v)
+	mustNotReach(t, h, "i-3", "198.18.0.1:443")
+}
+
+// giveAddress puts an address on lo of a guest, as a pod behind it would have it.
+func giveAddress(t testing.TB, h *Host, guest, address string) {
+	t.Helper()
+	sp, err := openSpace(h.GuestPath(guest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sp.close()
+	lo, err := sp.nl.LinkByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sp.nl.AddrReplace(lo, addressOf(address)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSecondaryAddressIsReachedThroughTheGuest(t *testing.T) {
+	h := newHost(t)
+	v := twoSubnets()
+	v.Interfaces[1].Addresses = append(v.Interfaces[1].Addresses, addr("10.0.1.200"))
+	ensure(t, h, v)
+	giveAddress(t, h, "i-2", "10.0.1.200/32")
+	serve(t, h, "i-2", "10.0.1.200:80")
+	mustReach(t, h, "i-1", "10.0.1.200:80")
+	mustReach(t, h, "i-3", "10.0.1.200:80")
+
+	// It moves to the other instance, as an address of a warm pool may.
+	v.Interfaces[0].Addresses = append(v.Interfaces[0].Addresses, addr("10.0.1.200"))
+	v.Interfaces[1].Addresses = v.Interfaces[1].Addresses[:1]
+	ensure(t, h, v)
+	giveAddress(t, h, "i-1", "10.0.1.200/32")
+	serve(t, h, "i-1", "10.0.1.200:81")
+	mustReach(t, h, "i-3", "10.0.1.200:81")
+}
+
+// sendFrom sends a datagram from a given source address.
+func sendFrom(t testing.TB, h *Host, guest, from, to string) {
+	t.Helper()
+	err := within(h.GuestPath(guest), func() error {
+		d := net.Dialer{LocalAddr: &net.UDPAddr{IP: net.ParseIP(from)}}
+		c, err := d.DialContext(t.Context(), "udp4", to)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		_, err = c.Write([]byte(from))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSpoofedSourceIsDropped(t *testing.T) {
+	h := newHost(t)
+	v := twoSubnets()
+	ensure(t, h, v)
+	giveAddress(t, h, "i-1", "10.0.1.77/32")
+	giveAddress(t, h, "i-1", "10.0.1.12/32") // another instance's
+	pc, err := h.ListenPacket(t.Context(), "i-3", "udp4", "10.0.2.13:99")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close()
+	// receive returns the sender of the next datagram.
+	receive := func(wait time.Duration) string {
+		pc.SetReadDeadline(time.Now().Add(wait))
+		buf := make([]byte, 64)
+		n, _, err := pc.ReadFrom(buf)
+		if err != nil {
+			return ""
+		}
+		return string(buf[:n])
+	}
+	sendFrom(t, h, "i-1", "10.0.1.77", "10.0.2.13:99")
+	sendFrom(t, h, "i-1", "10.0.1.12", "10.0.2.13:99")
+	sendFrom(t, h, "i-1", "10.0.1.11", "10.0.2.13:99")
+	if got := receive(5 * time.Second); got != "10.0.1.11" {
+		t.Errorf("a datagram from %q came first", got)
+	}
+	if got := receive(denied); got != "" {
+		t.Errorf("a datagram from %q arrived", got)
+	}
+
+	v.Interfaces[0].SourceDestCheck = false
+	ensure(t, h, v)
+	sendFrom(t, h, "i-1", "10.0.1.77", "10.0.2.13:99")
+	if got := receive(5 * time.Second); got != "10.0.1.77" {
+		t.Errorf("without the check: got %q", got)
+	}
+	// But never to the metadata service, which knows instances by their addresses.
+	md, err := h.ListenPacket(t.Context(), "vpc-1", "udp4", "169.254.169.253:53")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer md.Close()
+	sendFrom(t, h, "i-1", "10.0.1.12", "169.254.169.253:53")
+	md.SetReadDeadline(time.Now().Add(denied))
+	if _, from, err := md.ReadFrom(make([]byte, 64)); err == nil {
+		t.Errorf("the router's services got a datagram from %v", from)
+	}
+}
+
+// controlPlane has two interfaces, in two subnets, besides twoSubnets.
+func controlPlane() VPC {
+	v := twoSubnets()
+	v.Interfaces = append(v.Interfaces,
+		eni("eni-cpa", "subnet-a", "cp-1", "eth0", "10.0.1.50", "sg-open"),
+		eni("eni-cpb", "subnet-b", "cp-1", "eth1", "10.0.2.50", "sg-open"))
+	return v
+}
+
+func TestGuestWithTwoInterfacesAnswersByTheOneAsked(t *testing.T) {
+	h := newHost(t)
+	ensure(t, h, controlPlane())
+	serve(t, h, "cp-1", "10.0.1.50:443")
+	serve(t, h, "cp-1", "10.0.2.50:443")
+	serve(t, h, "i-3", "10.0.2.13:80")
+	for _, guest := range []string{"i-1", "i-3"} {
+		mustReach(t, h, guest, "10.0.1.50:443")
+		mustReach(t, h, guest, "10.0.2.50:443") // the source check drops a reply by the wrong one
+	}
+	if got, err := ask(t, h, "cp-1", "10.0.2.13:80", 5*time.Second); err != nil || got != "10.0.2.50" {
+		t.Errorf("cp-1 to subnet-b: seen as %q, %v", got, err)
+	}
+}
+
+func TestSecondInterfaceIsPluggedIntoALiveGuest(t *testing.T) {
+	h := newHost(t)
+	v := twoSubnets()
+	ensure(t, h, v)
+	serve(t, h, "i-2", "10.0.1.12:80")
+	c, err := h.Dial(t.Context(), h.GuestPath("i-1"), "tcp4", "10.0.1.12:80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	second := eni("eni-0123456789abcdef0", "subnet-b", "i-1", "eth1", "10.0.2.99", "sg-open")
+	second.Configure = false
+	v.Interfaces = append(v.Interfaces, second)
+	ensure(t, h, v)
+	sp, err := openSpace(h.GuestPath("i-1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sp.close()
+	l, err := sp.nl.LinkByName("eth1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := l.Attrs(); a.HardwareAddr.String() != second.MAC.String() || a.Flags&net.FlagUp != 0 || a.MTU != MTU {
+		t.Errorf("eth1 is %v, flags %v, MTU %d", a.HardwareAddr, a.Flags, a.MTU)
+	}
+	if _, err := c.Read(make([]byte, 64)); err != nil {
+		t.Errorf("eth0's connection broke: %v", err)
+	}
+	v.Interfaces = v.Interfaces[:3]
+	ensure(t, h, v)
+	if _, err := sp.nl.LinkByName("eth1"); err == nil {
+		t.Error("eth1 is still there")
+	}
+	mustReach(t, h, "i-1", "10.0.1.12:80")
+}

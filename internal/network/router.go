@@ -1,0 +1,353 @@
+package network
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// routeProtocol marks the routes and rules that are ours, in routers and guests.
+const routeProtocol = 0xEE
+
+// routerSettings: forwarding comes first since it resets others. Sources are
+// checked by the rule set, which knows more than reverse paths.
+var routerSettings = []setting{
+	{"ipv4/ip_forward", "1"},
+	{"ipv4/conf/all/rp_filter", "0"},
+	{"ipv4/conf/default/rp_filter", "0"},
+	{"ipv4/conf/all/proxy_arp", "1"},
+	{"ipv4/conf/all/send_redirects", "0"},
+	{"ipv4/conf/default/send_redirects", "0"},
+	{"ipv4/conf/all/accept_redirects", "0"},
+	{"ipv6/conf/all/disable_ipv6", "1"},
+	{"ipv6/conf/default/disable_ipv6", "1"},
+}
+
+// A router converges what netlink governs in a VPC's namespace.
+type router struct {
+	host  *Host
+	space *space
+	ports []port
+	links map[string]netlink.Link // by name, as they are by now
+}
+
+// unplugStale reads the links and removes those that are no port's, or not as the
+// port is now, or whose other end is not in the guest (any more).
+func (r *router) unplugStale(ctx context.Context) error {
+	links, err := r.space.links()
+	if err != nil {
+		return err
+	}
+	wanted := map[string]port{}
+	for _, p := range r.ports {
+		wanted[p.link] = p
+	}
+	guests := map[string]int{}
+	r.links = map[string]netlink.Link{}
+	for _, l := range links {
+		name := l.Attrs().Name
+		if l.Type() != "veth" {
+			r.links[name] = l
+			continue
+		}
+		p, ok := wanted[name]
+		if ok && !p.rewires(l.Attrs().Alias) {
+			id, seen := guests[p.Guest]
+			if !seen {
+				if id, err = r.guestID(p.Guest); err != nil {
+					return err
+				}
+				guests[p.Guest] = id
+			}
+			if id >= 0 && id == l.Attrs().NetNsID {
+				r.links[name] = l
+				continue
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := r.host.deleteLink(r.space, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// guestID is the number by which the router's kernel namespace knows the guest's,
+// or -1 if there is no such guest or it has no link here.
+func (r *router) guestID(guest string) (int, error) {
+	path := r.host.GuestPath(guest)
+	ok, err := isNamespace(path)
+	if err != nil || !ok {
+		return -1, err
+	}
+	ns, err := openNamespace(path)
+	if err != nil {
+		return -1, err
+	}
+	defer ns.Close()
+	id, err := r.space.nl.GetNetNsIdByFd(int(ns))
+	if err != nil {
+		return -1, fmt.Errorf("looking for guest %s from %s: %w", guest, r.space.name, err)
+	}
+	return id, nil
+}
+
+// ensureAddresses gives lo the services' addresses and the subnets' gateways.
+func (r *router) ensureAddresses(v VPC) error {
+	wanted := map[netip.Addr]bool{MetadataAddress: true, ResolverAddress: true, InternetAddress: true}
+	for _, s := range v.Subnets {
+		wanted[s.gateway()] = true
+	}
+	lo, ok := r.links["lo"]
+	if !ok {
+		return fmt.Errorf("%s has no lo", r.space.name)
+	}
+	have, err := dump("addresses of "+r.space.name, func() ([]netlink.Addr, error) {
+		return r.space.nl.AddrList(lo, netlink.FAMILY_V4)
+	})
+	if err != nil {
+		return err
+	}
+	for _, a := range have {
+		ip, _ := netip.AddrFromSlice(a.IP.To4())
+		if wanted[ip] {
+			delete(wanted, ip)
+			continue
+		}
+		if ip.IsLoopback() {
+			continue
+		}
+		err := r.host.step("removing address "+ip.String()+" of "+r.space.name, func() error {
+			return r.space.nl.AddrDel(lo, &netlink.Addr{IPNet: a.IPNet})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for ip := range wanted {
+		err := r.host.step("adding address "+ip.String()+" to "+r.space.name, func() error {
+			return r.space.nl.AddrReplace(lo, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(ip, 32))})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plug makes the links that are missing, and has the guests' ends set up.
+func (r *router) plug(ctx context.Context) error {
+	unfinished := map[string]bool{}
+	var guests []string
+	for _, p := range r.ports {
+		l, ok := r.links[p.link]
+		if ok && l.Attrs().Alias == p.alias() && l.Attrs().Flags&net.FlagUp != 0 {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !ok {
+			if err := r.plugOne(ctx, p); err != nil {
+				return err
+			}
+		} else if err := r.up(p, l); err != nil {
+			return err
+		}
+		if !unfinished[p.Guest] {
+			unfinished[p.Guest] = true
+			guests = append(guests, p.Guest)
+		}
+	}
+	for _, guest := range guests {
+		if err := r.finish(guest); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *router) up(p port, l netlink.Link) error {
+	return r.host.step("taking up "+p.link+" of "+r.space.name, func() error { return r.space.nl.LinkSetUp(l) })
+}
+
+// plugOne makes the pair. Until its alias is set, in finish, it counts as half made.
+func (r *router) plugOne(ctx context.Context, p port) error {
+	if err := r.host.ensureGuest(ctx, p.Guest); err != nil {
+		return err
+	}
+	guest, err := openNamespace(r.host.GuestPath(p.Guest))
+	if err != nil {
+		return err
+	}
+	defer guest.Close()
+	veth := netlink.NewVeth(netlink.NewLinkAttrs())
+	veth.Name, veth.MTU, veth.Flags = p.link, MTU, net.FlagUp
+	veth.PeerName, veth.PeerHardwareAddr, veth.PeerNamespace = p.Device, p.MAC, netlink.NsFd(int(guest))
+	err = r.host.step(fmt.Sprintf("plugging %s into %s as %s", p.ID, p.Guest, p.Device), func() error {
+		return r.space.nl.LinkAdd(veth)
+	})
+	if err != nil {
+		return err
+	}
+	err = r.host.step("answering ARP at once on "+p.link+" of "+r.space.name, func() error {
+		// The default is a random delay of up to 0.8 s for each answer, and only the
+		// first network namespace has a default to change.
+		return within(r.space.path, setting{"ipv4/neigh/" + p.link + "/proxy_delay", "0"}.write)
+	})
+	if err != nil {
+		return err
+	}
+	l, err := r.space.nl.LinkByName(p.link)
+	if err != nil {
+		return fmt.Errorf("looking for %s in %s: %w", p.link, r.space.name, err)
+	}
+	r.links[p.link] = l
+	r.host.log.Debug("interface plugged in", "interface", p.ID, "guest", p.Guest, "device", p.Device)
+	return nil
+}
+
+// finish sets up the guest's configured devices and then marks its links as done.
+func (r *router) finish(guest string) error {
+	var ports []port
+	var configured []port
+	for _, p := range r.ports {
+		if p.Guest == guest {
+			ports = append(ports, p)
+			if p.Configure {
+				configured = append(configured, p)
+			}
+		}
+	}
+	if len(configured) > 0 {
+		if err := r.host.configureGuest(guest, configured); err != nil {
+			return err
+		}
+	}
+	for _, p := range ports {
+		l := r.links[p.link]
+		if l.Attrs().Alias == p.alias() {
+			continue
+		}
+		err := r.host.step("marking "+p.link+" of "+r.space.name+" as set up", func() error {
+			return r.space.nl.LinkSetAlias(l, p.alias())
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ensureRoutes leads every address of a port to its link: the primary one directly,
+// the others by way of the primary one, so that the guest is asked for no more than that.
+func (r *router) ensureRoutes() error {
+	var wanted []netlink.Route
+	for _, p := range r.ports {
+		index := r.links[p.link].Attrs().Index
+		for i, a := range p.Addresses {
+			route := netlink.Route{LinkIndex: index, Dst: ipNet(netip.PrefixFrom(a, 32)), Protocol: routeProtocol, Table: unix.RT_TABLE_MAIN}
+			if i == 0 {
+				route.Scope = netlink.SCOPE_LINK
+			} else {
+				route.Gw, route.Flags = p.Addresses[0].AsSlice(), int(netlink.FLAG_ONLINK)
+			}
+			wanted = append(wanted, route)
+		}
+	}
+	return r.host.ensureRoutes(r.space, wanted)
+}
+
+// ensureNeighbours tells the router each port's MAC address, so that it never has to
+// ask for it, and nobody else can answer.
+func (r *router) ensureNeighbours() error {
+	have, err := dump("neighbours of "+r.space.name, func() ([]netlink.Neigh, error) {
+		return r.space.nl.NeighList(0, netlink.FAMILY_V4)
+	})
+	if err != nil {
+		return err
+	}
+	type place struct {
+		link int
+		ip   netip.Addr
+	}
+	known := map[place]net.HardwareAddr{}
+	for _, n := range have {
+		if ip, ok := netip.AddrFromSlice(n.IP); ok && n.State == netlink.NUD_PERMANENT {
+			known[place{n.LinkIndex, ip.Unmap()}] = n.HardwareAddr
+		}
+	}
+	for _, p := range r.ports {
+		index, ip := r.links[p.link].Attrs().Index, p.Addresses[0]
+		if bytes.Equal(known[place{index, ip}], p.MAC) {
+			continue
+		}
+		err := r.host.step("telling "+r.space.name+" the MAC address of "+ip.String(), func() error {
+			return r.space.nl.NeighSet(&netlink.Neigh{
+				LinkIndex: index, Family: netlink.FAMILY_V4, State: netlink.NUD_PERMANENT, IP: ip.AsSlice(), HardwareAddr: p.MAC,
+			})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ensureRoutes makes the namespace's routes with our protocol, in all tables, those wanted.
+func (h *Host) ensureRoutes(sp *space, wanted []netlink.Route) error {
+	have, err := dump("routes of "+sp.name, func() ([]netlink.Route, error) {
+		filter := &netlink.Route{Protocol: routeProtocol, Table: unix.RT_TABLE_UNSPEC}
+		return sp.nl.RouteListFiltered(netlink.FAMILY_V4, filter, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
+	})
+	if err != nil {
+		return err
+	}
+	missing := map[string]netlink.Route{}
+	for _, route := range wanted {
+		missing[routeKey(route)] = route
+	}
+	for _, route := range have {
+		key := routeKey(route)
+		if _, ok := missing[key]; ok {
+			delete(missing, key)
+			continue
+		}
+		if err := h.step("removing route "+key+" of "+sp.name, func() error { return sp.nl.RouteDel(&route) }); err != nil {
+			return err
+		}
+	}
+	for _, route := range wanted { // in this order: what is reached by a gateway comes after it
+		key := routeKey(route)
+		if _, ok := missing[key]; !ok {
+			continue
+		}
+		if err := h.step("adding route "+key+" to "+sp.name, func() error { return sp.nl.RouteReplace(&route) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func routeKey(r netlink.Route) string {
+	dst := "0.0.0.0/0"
+	if r.Dst != nil {
+		dst = r.Dst.String()
+	}
+	key := fmt.Sprintf("%s table %d metric %d link %d", dst, r.Table, r.Priority, r.LinkIndex)
+	if len(r.Gw) > 0 {
+		key += " via " + r.Gw.String()
+	}
+	return key
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}

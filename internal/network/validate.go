@@ -1,0 +1,151 @@
+package network
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strconv"
+)
+
+// identifier is what may name a namespace, a chain and a set alike.
+var identifier = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,120}$`)
+
+// validate collects everything that is wrong with the VPC, so that nothing is
+// half applied because of a value that could never work.
+func (v VPC) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+
+	if !identifier.MatchString(v.ID) {
+		bad("VPC id %q is not an identifier", v.ID)
+	}
+	subnets := map[string]Subnet{}
+	for _, s := range v.Subnets {
+		if _, twice := subnets[s.ID]; twice {
+			bad("subnet %s is listed twice", s.ID)
+		}
+		if !s.CIDR.IsValid() || !s.CIDR.Addr().Is4() || s.CIDR.Bits() > 29 {
+			bad("subnet %s: %s is not an IPv4 range of a subnet", s.ID, s.CIDR)
+		}
+		subnets[s.ID] = s
+	}
+	groups := map[string]bool{}
+	for _, g := range v.SecurityGroups {
+		if !identifier.MatchString(g.ID) || groups[g.ID] {
+			bad("security group id %q is not an identifier or is listed twice", g.ID)
+		}
+		groups[g.ID] = true
+		for _, r := range append(append([]Rule(nil), g.Ingress...), g.Egress...) {
+			if err := r.validate(); err != nil {
+				bad("security group %s: %w", g.ID, err)
+			}
+		}
+	}
+	links, devices, owners := map[string]string{}, map[string]string{}, map[netip.Addr]string{}
+	for _, n := range v.Interfaces {
+		if other, taken := links[linkName(n.ID)]; taken {
+			bad("interfaces %s and %s have the same link name", other, n.ID)
+		}
+		links[linkName(n.ID)] = n.ID
+		if other, taken := devices[n.Guest+"/"+n.Device]; taken {
+			bad("interfaces %s and %s are both %s of %s", other, n.ID, n.Device, n.Guest)
+		}
+		devices[n.Guest+"/"+n.Device] = n.ID
+		if err := n.validate(subnets, groups); err != nil {
+			bad("interface %s: %w", n.ID, err)
+		}
+		for _, a := range n.Addresses {
+			if other, taken := owners[a]; taken {
+				bad("interfaces %s and %s both have address %s", other, n.ID, a)
+			}
+			owners[a] = n.ID
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (n Interface) validate(subnets map[string]Subnet, groups map[string]bool) error {
+	switch {
+	case !identifier.MatchString(n.ID):
+		return fmt.Errorf("id %q is not an identifier", n.ID)
+	case !identifier.MatchString(n.Guest):
+		return fmt.Errorf("guest %q is not an identifier", n.Guest)
+	case n.Device == "" || n.Device == "lo" || len(n.Device) > maxLinkName:
+		return fmt.Errorf("%q is not the name of a device", n.Device)
+	case len(n.MAC) != 6:
+		return fmt.Errorf("%q is not a MAC address", n.MAC)
+	case len(n.Addresses) == 0:
+		return errors.New("it has no address")
+	}
+	subnet, ok := subnets[n.Subnet]
+	if !ok {
+		return fmt.Errorf("subnet %q is not listed", n.Subnet)
+	}
+	for _, a := range n.Addresses {
+		if !subnet.CIDR.Contains(a) || a == subnet.gateway() {
+			return fmt.Errorf("address %s is not one for an interface of subnet %s, %s", a, subnet.ID, subnet.CIDR)
+		}
+	}
+	for _, g := range n.SecurityGroups {
+		if !groups[g] {
+			return fmt.Errorf("security group %q is not listed", g)
+		}
+	}
+	return nil
+}
+
+func (r Rule) validate() error {
+	number, err := r.protocol()
+	if err != nil {
+		return err
+	}
+	switch number {
+	case protocolTCP, protocolUDP:
+		if r.FromPort < 0 || r.ToPort > 65535 || r.FromPort > r.ToPort {
+			return fmt.Errorf("%d-%d is not a range of ports", r.FromPort, r.ToPort)
+		}
+	case protocolICMP:
+		if r.FromPort < -1 || r.FromPort > 255 || r.ToPort < -1 || r.ToPort > 255 {
+			return fmt.Errorf("%d/%d is not a type and code of ICMP", r.FromPort, r.ToPort)
+		}
+	}
+	for _, c := range r.CIDRs {
+		if !c.IsValid() {
+			return errors.New("a range of addresses is not valid")
+		}
+	}
+	for _, g := range r.Groups {
+		if !identifier.MatchString(g) {
+			return fmt.Errorf("group id %q is not an identifier", g)
+		}
+	}
+	return nil
+}
+
+// Protocol numbers that rules treat apart.
+const (
+	protocolAny  = -1
+	protocolICMP = 1
+	protocolTCP  = 6
+	protocolUDP  = 17
+)
+
+// protocol is the number of the rule's protocol.
+func (r Rule) protocol() (int, error) {
+	switch r.Protocol {
+	case "tcp":
+		return protocolTCP, nil
+	case "udp":
+		return protocolUDP, nil
+	case "icmp":
+		return protocolICMP, nil
+	case "icmpv6":
+		return 58, nil
+	}
+	number, err := strconv.Atoi(r.Protocol)
+	if err != nil || number < -1 || number > 255 {
+		return 0, fmt.Errorf("%q is not a protocol", r.Protocol)
+	}
+	return number, nil
+}
