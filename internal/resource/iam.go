@@ -24,8 +24,10 @@ type Role struct {
 	Path        string
 	ID          string // AROA…
 	Description string
-	Trust       string // the assume-role policy document
-	MaxSession  int32  // seconds
+	Trust       string            // the assume-role policy document
+	TrustIDs    map[string]string // principal ARN in Trust → its unique id when Trust was set
+	Service     string            // of a service-linked role: eks.amazonaws.com
+	MaxSession  int32             // seconds
 	Created     time.Time
 	LastUsed    time.Time
 	LastRegion  string
@@ -80,6 +82,8 @@ type AccessKey struct {
 	Active    bool
 	Created   time.Time
 	LastUsed  time.Time
+	LastAt    string // service where it was last used
+	LastIn    string // region of that
 }
 
 // A Session is a set of temporary credentials. Its key is the access key id.
@@ -97,6 +101,9 @@ type Session struct {
 	Policies    []string // session policies, documents
 	PolicyARNs  []string
 	Tags        Tags
+	Transitive  []string // keys of Tags that a session chained to this one inherits
+	SourceID    string   // source identity
+	Chained     bool     // made by a session of a role, not by a user
 	Issued      time.Time
 	Expires     time.Time
 }

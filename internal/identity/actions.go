@@ -1,0 +1,87 @@
+package identity
+
+import (
+	"maps"
+	"slices"
+
+	"ekster.dev/ekster/internal/awsapi"
+	"ekster.dev/ekster/internal/store"
+)
+
+// A rule says what an operation is checked for.
+type rule struct {
+	action    string                           // where it is not <service>:<Operation>
+	free      bool                             // everybody who is somebody may, or the handler decides
+	resources func(s scope, in any) []string   // ARNs; nil: the operation knows no resources ("*")
+	keys      func(in any) map[string][]string // condition keys that the input gives
+}
+
+// A scope is where a rule finds what its input only names.
+type scope struct {
+	call awsapi.Call
+	tx   *store.Tx
+}
+
+// arn is an ARN in the account and region of the call.
+func (s scope) arn(service, rest string) string {
+	return "arn:aws:" + service + ":" + s.call.Region + ":" + s.call.Account + ":" + rest
+}
+
+// A rules table has a row for every operation that is served.
+type rules map[string]rule
+
+// apis are the tables, by signing name.
+var apis = map[string]rules{
+	"autoscaling": autoscalingRules,
+	"ec2":         ec2Rules,
+	"eks":         eksRules,
+	"iam":         iamRules,
+	"ssm":         ssmRules,
+	"sts":         stsRules,
+}
+
+// on makes a rule from a function of the operation's own input.
+func on[In any](f func(s scope, in *In) []string) rule {
+	return rule{resources: func(s scope, in any) []string {
+		i, ok := in.(*In)
+		if !ok {
+			return nil
+		}
+		return f(s, i)
+	}}
+}
+
+// with adds to a rule the condition keys that the operation's own input gives.
+func with[In any](r rule, f func(in *In) map[string][]string) rule {
+	r.keys = func(in any) map[string][]string {
+		i, ok := in.(*In)
+		if !ok {
+			return nil
+		}
+		return f(i)
+	}
+	return r
+}
+
+// requestTags are the condition keys of tags that a request sets.
+func requestTags(tags map[string]string) map[string][]string {
+	out := map[string][]string{}
+	if len(tags) == 0 {
+		return out
+	}
+	out["aws:TagKeys"] = slices.Sorted(maps.Keys(tags))
+	for k, v := range tags {
+		out["aws:RequestTag/"+k] = []string{v}
+	}
+	return out
+}
+
+// anything is the rule of operations that know no resources.
+var anything = rule{}
+
+func deref(p *string) string {
+	if p == nil {
+		return ""
+	}
+	return *p
+}

@@ -1,0 +1,51 @@
+package identity
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"ekster.dev/ekster/internal/authz"
+	"ekster.dev/ekster/internal/awsapi"
+)
+
+// Caller is the caller of a request as package authz knows it.
+func Caller(p awsapi.Principal) authz.Principal {
+	out := authz.Principal{ARN: p.ARN, Account: p.Account, RoleARN: p.RoleARN, ID: p.ID}
+	switch p.Type {
+	case awsapi.TypeRoot:
+		out.Type = authz.Root
+	case awsapi.TypeUser:
+		out.Type = authz.User
+	case awsapi.TypeAssumedRole:
+		out.Type = authz.RoleSession
+	case awsapi.TypeFederatedUser:
+		out.Type = authz.FederatedUser
+	}
+	return out
+}
+
+// Context returns the condition keys of a call that do not depend on its operation:
+// who calls, from where, when and how.
+func Context(call awsapi.Call) map[string][]string {
+	ctx := Caller(call.Caller).Context()
+	now := call.Time.UTC()
+	ctx["aws:CurrentTime"] = []string{now.Format(time.RFC3339)}
+	ctx["aws:EpochTime"] = []string{strconv.FormatInt(now.Unix(), 10)}
+	ctx["aws:SecureTransport"] = []string{strconv.FormatBool(call.Secure)}
+	ctx["aws:RequestedRegion"] = []string{call.Region}
+	if call.SourceIP.IsValid() {
+		ctx["aws:SourceIp"] = []string{call.SourceIP.Unmap().String()}
+	}
+	if call.UserAgent != "" {
+		ctx["aws:UserAgent"] = []string{call.UserAgent}
+	}
+	if !call.Caller.Issued.IsZero() && call.Caller.SessionName != "" {
+		ctx["aws:TokenIssueTime"] = []string{call.Caller.Issued.UTC().Format(time.RFC3339)}
+		ctx["aws:MultiFactorAuthPresent"] = []string{"false"}
+	}
+	return ctx
+}
+
+// nameOf is the last part of a user's or role's ARN.
+func nameOf(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }

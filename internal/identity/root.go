@@ -1,0 +1,63 @@
+package identity
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"ekster.dev/ekster/internal/awsid"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// RootARN is the ARN of an account's root user.
+func RootARN(account string) string { return "arn:aws:iam::" + account + ":root" }
+
+// EnsureRoot makes the account and an access key of its root user if they are not
+// there, and returns the key: always the oldest one that is active.
+func EnsureRoot(ctx context.Context, st *store.Store, account string) (resource.AccessKey, error) {
+	var key resource.AccessKey
+	err := st.View(func(tx *store.Tx) error {
+		if tx.Accounts.Has(account) {
+			key, _ = rootKey(tx, account)
+		}
+		return nil
+	})
+	if err != nil || key.ID != "" {
+		return key, err
+	}
+	err = st.Update(ctx, func(tx *store.Tx) error {
+		now := time.Now().UTC().Truncate(time.Second)
+		if !tx.Accounts.Has(account) {
+			tx.Accounts.Put(account, resource.Account{ID: account, Created: now})
+		}
+		var ok bool
+		if key, ok = rootKey(tx, account); ok {
+			return nil
+		}
+		key = resource.AccessKey{
+			Account:   account,
+			ID:        awsid.IAM("AKIA"),
+			Secret:    awsid.Secret(40),
+			Principal: RootARN(account),
+			Active:    true,
+			Created:   now,
+		}
+		tx.AccessKeys.Put(key.ID, key)
+		return nil
+	})
+	if err != nil {
+		return resource.AccessKey{}, fmt.Errorf("making the root user of account %s: %w", account, err)
+	}
+	return key, nil
+}
+
+func rootKey(tx *store.Tx, account string) (key resource.AccessKey, ok bool) {
+	root := RootARN(account)
+	for _, k := range tx.AccessKeys.All() {
+		if k.Principal == root && k.Active && (!ok || k.Created.Before(key.Created)) {
+			key, ok = k, true
+		}
+	}
+	return key, ok
+}

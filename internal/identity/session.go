@@ -1,0 +1,145 @@
+package identity
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"ekster.dev/ekster/internal/awsid"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// How long credentials of an instance last, and how long before their end IMDS
+// hands out new ones. SDKs refresh some minutes before the expiration that they are
+// told, so the two overlap amply.
+const (
+	instanceLifetime = 6 * time.Hour
+	instanceOverlap  = time.Hour
+)
+
+// sessionLinger is how long an expired session is kept, for the front door to answer
+// ExpiredToken rather than that it does not know the key.
+const sessionLinger = 24 * time.Hour
+
+// A Grant is what a new session is made from.
+type Grant struct {
+	Name       string // RoleSessionName
+	Lifetime   time.Duration
+	Policies   []string // session policies, documents
+	PolicyARNs []string
+	Tags       resource.Tags
+	Transitive []string // keys of Tags that a chained session inherits
+	SourceID   string   // source identity
+	Chained    bool     // made by a session of a role
+	Instance   string   // instance that it is made for
+}
+
+// NewSession makes temporary credentials of a role and records them. The caller has
+// decided that they may be given.
+func NewSession(tx *store.Tx, role resource.Role, g Grant, now time.Time) resource.Session {
+	now = now.UTC().Truncate(time.Second)
+	s := resource.Session{
+		Account:     role.Account,
+		AccessKeyID: awsid.IAM("ASIA"),
+		Secret:      awsid.Secret(40),
+		Token:       newToken(),
+		Principal:   fmt.Sprintf("arn:aws:sts::%s:assumed-role/%s/%s", role.Account, role.Name, g.Name),
+		PrincipalID: role.ID + ":" + g.Name,
+		Role:        role.ARN,
+		RoleID:      role.ID,
+		Name:        g.Name,
+		Instance:    g.Instance,
+		Policies:    g.Policies,
+		PolicyARNs:  g.PolicyARNs,
+		Tags:        g.Tags,
+		Transitive:  g.Transitive,
+		SourceID:    g.SourceID,
+		Chained:     g.Chained,
+		Issued:      now,
+		Expires:     now.Add(g.Lifetime),
+	}
+	tx.Sessions.Put(s.AccessKeyID, s)
+	return s
+}
+
+// newToken is opaque, as AWS's is: it starts as theirs do, some clients look.
+func newToken() string { return "IQoJb3JpZ2luX2Vj" + awsid.Secret(340) }
+
+// InstanceCredentials returns credentials of the role in the instance's profile, for
+// IMDS. They last six hours and are handed out again until an hour before their end.
+// ok is false while the instance has no profile, or its profile no role.
+func InstanceCredentials(ctx context.Context, st *store.Store, i resource.Instance, now time.Time) (s resource.Session, ok bool, err error) {
+	var role resource.Role
+	err = st.View(func(tx *store.Tx) error {
+		if role, ok = instanceRole(tx, i); !ok {
+			return nil
+		}
+		s, _ = freshSession(tx, i, role, now)
+		return nil
+	})
+	if err != nil || !ok || s.AccessKeyID != "" {
+		return s, ok, err
+	}
+	err = st.Update(ctx, func(tx *store.Tx) error {
+		if role, ok = instanceRole(tx, i); !ok {
+			return nil
+		}
+		var fresh bool
+		if s, fresh = freshSession(tx, i, role, now); !fresh {
+			s = NewSession(tx, role, Grant{Name: i.ID, Lifetime: instanceLifetime, Instance: i.ID}, now)
+		}
+		return nil
+	})
+	if err != nil {
+		return s, false, fmt.Errorf("making credentials for %s: %w", i.ID, err)
+	}
+	return s, ok, nil
+}
+
+// instanceRole returns the role in the instance's profile.
+func instanceRole(tx *store.Tx, i resource.Instance) (resource.Role, bool) {
+	p, ok := tx.InstanceProfiles.Get(i.Spec.InstanceProfileARN)
+	if !ok {
+		return resource.Role{}, false
+	}
+	return tx.Roles.Get(p.Role)
+}
+
+// freshSession finds the newest session of the instance that is good for a while yet.
+func freshSession(tx *store.Tx, i resource.Instance, role resource.Role, now time.Time) (best resource.Session, ok bool) {
+	for _, s := range tx.Sessions.All() {
+		if s.Instance == i.ID && s.RoleID == role.ID && s.Expires.Sub(now) > instanceOverlap && s.Expires.After(best.Expires) {
+			best, ok = s, true
+		}
+	}
+	return best, ok
+}
+
+// PurgeSessions forgets sessions that have been over for a day, and those of instances
+// that are no more. It returns how many.
+func PurgeSessions(ctx context.Context, st *store.Store, now time.Time) (n int, err error) {
+	gone := func(tx *store.Tx) (keys []string) {
+		for key, s := range tx.Sessions.All() {
+			if now.Sub(s.Expires) > sessionLinger || s.Instance != "" && !tx.Instances.Has(s.Instance) {
+				keys = append(keys, key)
+			}
+		}
+		return keys
+	}
+	if err := st.View(func(tx *store.Tx) error { n = len(gone(tx)); return nil }); err != nil || n == 0 {
+		return 0, err
+	}
+	err = st.Update(ctx, func(tx *store.Tx) error {
+		keys := gone(tx)
+		n = len(keys)
+		for _, key := range keys {
+			tx.Sessions.Delete(key)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("purging sessions: %w", err)
+	}
+	return n, nil
+}
