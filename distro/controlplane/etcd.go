@@ -16,24 +16,28 @@ import (
 // unix socket's name may be.
 const EtcdSocket = "unix://etcd.sock"
 
+// etcdHTTPSocket takes etcd's HTTP server, /metrics and /health, off the gRPC socket: sharing one costs every call.
+const etcdHTTPSocket = "unix://etcd-http.sock"
+
 // startEtcd starts a cluster of one. Nobody else is there to be heard from, so elections need not wait for a
 // network; and a control plane's history is short, so its log is cut often and in small files, which makes
 // restarts quick and keeps the log's tail, which etcd holds in memory, small. Every write is synced.
 func startEtcd(cfg Config) (*embed.Etcd, error) {
-	client, err := url.Parse(EtcdSocket)
+	grpc, err := cfg.socket(EtcdSocket)
 	if err != nil {
 		return nil, err
 	}
-	// A socket that a killed process left behind cannot be bound again.
-	if err := os.Remove(filepath.Join(cfg.Dir, client.Host)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("removing the old socket: %w", err)
+	http, err := cfg.socket(etcdHTTPSocket)
+	if err != nil {
+		return nil, err
 	}
 	wal.SegmentSizeBytes = 16 << 20
 
 	e := embed.NewConfig()
 	e.Dir = filepath.Join(cfg.Dir, "etcd")
-	e.ListenClientUrls = []url.URL{*client}
-	e.AdvertiseClientUrls = []url.URL{*client}
+	e.ListenClientUrls = []url.URL{*grpc}
+	e.ListenClientHttpUrls = []url.URL{*http}
+	// The advertised URLs, which must look like TCP's, stay the default: nobody reads them.
 	e.ListenPeerUrls = nil
 	e.TickMs, e.ElectionMs = 20, 100
 	e.SnapshotCount, e.SnapshotCatchUpEntries = 2000, 200
@@ -54,4 +58,16 @@ func waitEtcd(ctx context.Context, e *embed.Etcd) error {
 	case <-ctx.Done():
 		return nil
 	}
+}
+
+// socket returns the URL, and removes what a killed process left there: it could not be bound again.
+func (c Config) socket(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(filepath.Join(c.Dir, u.Host)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("removing an old socket: %w", err)
+	}
+	return u, nil
 }

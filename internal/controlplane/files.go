@@ -1,0 +1,182 @@
+package controlplane
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"sigs.k8s.io/yaml"
+
+	"ekster.dev/ekster/internal/pki"
+)
+
+// Files in a control plane's directory, besides those in pki/.
+const (
+	configFile         = "control-plane.json"
+	authenticationFile = "authentication.yaml"
+	authorizationFile  = "authorization.yaml"
+	controllersFile    = "controller-manager.kubeconfig"
+	schedulerFile      = "scheduler.kubeconfig"
+	// Written by the process itself, which alone knows its forwarder's port.
+	authenticateFile = "authenticate.kubeconfig"
+	authorizeFile    = "authorize.kubeconfig"
+)
+
+// guestListen is where the API server listens in its namespace: port 443 of every ENI.
+var guestListen = netip.MustParseAddrPort("0.0.0.0:443")
+
+// files maps a file's name to what it holds.
+type files map[string][]byte
+
+// object is a piece of a JSON or YAML document.
+type object = map[string]any
+
+// processConfig is what `kube control-plane` reads: distro/controlplane.Config, which is in another Go module.
+type processConfig struct {
+	Dir               string            `json:"dir"`
+	Listen            netip.AddrPort    `json:"listen"`
+	Netns             string            `json:"netns,omitempty"`
+	GuestListen       netip.AddrPort    `json:"guestListen,omitzero"`
+	AuthSocket        string            `json:"authSocket"`
+	Webhooks          map[string]string `json:"webhooks"`
+	CA                string            `json:"ca"`
+	APIServer         []string          `json:"kube-apiserver"`
+	ControllerManager []string          `json:"kube-controller-manager"`
+	Scheduler         []string          `json:"kube-scheduler"`
+}
+
+// filesFor says what the files of a control plane hold. Pure.
+func filesFor(cfg Config) files {
+	p := processConfig{
+		Dir:               cfg.Dir,
+		Listen:            cfg.Listen,
+		Netns:             cfg.Netns,
+		AuthSocket:        cfg.AuthSocket,
+		Webhooks:          map[string]string{authenticateFile: "/authenticate", authorizeFile: "/authorize"},
+		CA:                pki.CertFile(pkiDir(cfg.Dir), caPair),
+		APIServer:         apiServerFlags(cfg),
+		ControllerManager: controllerManagerFlags(cfg),
+		Scheduler:         schedulerFlags(cfg),
+	}
+	server := cfg.Listen
+	if cfg.Netns != "" {
+		p.GuestListen = guestListen
+		server = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), guestListen.Port())
+	}
+	return files{
+		configFile:         mustJSON(p),
+		authenticationFile: mustYAML(authentication()),
+		authorizationFile:  mustYAML(authorization(cfg)),
+		controllersFile:    mustYAML(kubeconfig(cfg, server, controllersPair)),
+		schedulerFile:      mustYAML(kubeconfig(cfg, server, schedulerPair)),
+	}
+}
+
+// authentication lets nobody be anonymous but for health checks, as EKS does.
+func authentication() object {
+	return object{
+		"apiVersion": "apiserver.config.k8s.io/v1",
+		"kind":       "AuthenticationConfiguration",
+		"anonymous": object{
+			"enabled":    true,
+			"conditions": []object{{"path": "/healthz"}, {"path": "/livez"}, {"path": "/readyz"}},
+		},
+	}
+}
+
+// authorization is EKS's order: nodes, access policies, RBAC. The policies' webhook is asked for users of the
+// outside world only: nodes, service accounts and components, whose names begin with system:, cannot have any.
+// Its answers are kept so briefly that an access entry's change is felt at once, and its absence denies nothing.
+func authorization(cfg Config) object {
+	return object{
+		"apiVersion": "apiserver.config.k8s.io/v1",
+		"kind":       "AuthorizationConfiguration",
+		"authorizers": []object{
+			{"type": "Node", "name": "node"},
+			{"type": "Webhook", "name": "eks-access", "webhook": object{
+				"authorizedTTL":              "1s",
+				"unauthorizedTTL":            "1s",
+				"timeout":                    "3s",
+				"subjectAccessReviewVersion": "v1",
+				"matchConditionSubjectAccessReviewVersion": "v1",
+				"failurePolicy": "NoOpinion",
+				"connectionInfo": object{
+					"type":           "KubeConfigFile",
+					"kubeConfigFile": filepath.Join(cfg.Dir, authorizeFile),
+				},
+				"matchConditions": []object{{"expression": `!request.user.startsWith("system:")`}},
+			}},
+			{"type": "RBAC", "name": "rbac"},
+		},
+	}
+}
+
+// kubeconfig names certificates by file, so that a renewed one is taken up while the process runs.
+func kubeconfig(cfg Config, server netip.AddrPort, pair string) object {
+	dir := pkiDir(cfg.Dir)
+	return object{
+		"apiVersion": "v1",
+		"kind":       "Config",
+		"clusters": []object{{"name": "self", "cluster": object{
+			"server":                "https://" + server.String(),
+			"certificate-authority": pki.CertFile(dir, caPair),
+		}}},
+		"users": []object{{"name": pair, "user": object{
+			"client-certificate": pki.CertFile(dir, pair),
+			"client-key":         pki.KeyFile(dir, pair),
+		}}},
+		"contexts":        []object{{"name": "self", "context": object{"cluster": "self", "user": pair}}},
+		"current-context": "self",
+	}
+}
+
+// mustJSON and mustYAML encode values that are built here from strings: they always can be.
+func mustJSON(v any) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+func mustYAML(v object) []byte {
+	data, err := yaml.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}
+
+// write writes the files that are not there as they should be.
+func (f files) write(dir string) error {
+	for _, name := range slices.Sorted(maps.Keys(f)) {
+		file := filepath.Join(dir, name)
+		have, err := os.ReadFile(file)
+		if err == nil && bytes.Equal(have, f[name]) {
+			continue
+		}
+		if err := pki.WriteFile(file, f[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// digest names the content of all files.
+func (f files) digest() string {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(f)) {
+		fmt.Fprintf(h, "%s %d\n%s", name, len(f[name]), f[name])
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
