@@ -165,14 +165,16 @@ func (Unimplemented) UpdateNodegroupConfig(context.Context, awsapi.Call, *Update
 // Service binds an implementation to the operation table.
 func Service(api API) *awsapi.Service {
 	return &awsapi.Service{
-		Name:        "eks",
-		ID:          "EKS",
-		SigningName: "eks",
-		Endpoint:    "eks",
-		Protocol:    "rest-json",
-		JSONVersion: "1.1",
-		Version:     "2017-11-01",
-		Shapes:      shapes,
+		Name:         "eks",
+		ID:           "EKS",
+		SigningName:  "eks",
+		Endpoint:     "eks",
+		Protocol:     "rest-json",
+		JSONVersion:  "1.1",
+		Version:      "2017-11-01",
+		InternalCode: "ServerException",
+		InvalidCode:  "InvalidParameterException",
+		Shapes:       shapes,
 		Operations: []awsapi.Operation{
 			{Name: "AssociateAccessPolicy", Method: "POST", Path: "/clusters/{name}/access-entries/{principalArn}/access-policies", Input: shapeAssociateAccessPolicyInput, Output: shapeAssociateAccessPolicyOutput, Handle: awsapi.Bind(api.AssociateAccessPolicy)},
 			{Name: "AssociateEncryptionConfig", Method: "POST", Path: "/clusters/{name}/encryption-config/associate"},

@@ -35,6 +35,8 @@ func Service(api API) *awsapi.Service {
 		JSONVersion:  "1.1",
 		TargetPrefix: "AmazonSSM",
 		Version:      "2014-11-06",
+		InternalCode: "InternalServerError",
+		InvalidCode:  "ValidationException",
 		Shapes:       shapes,
 		Operations: []awsapi.Operation{
 			{Name: "AddTagsToResource"},

@@ -28,6 +28,8 @@ func (g *generator) api(b *bytes.Buffer) error {
 	for _, f := range [][2]string{
 		{"Name", g.name}, {"ID", md.ServiceID}, {"SigningName", signing}, {"Endpoint", md.EndpointPrefix}, {"Protocol", md.Protocol}, {"JSONVersion", md.JSONVersion},
 		{"TargetPrefix", md.TargetPrefix}, {"Version", md.APIVersion}, {"Namespace", md.XMLNamespace},
+		{"InternalCode", g.errorCode("ServerException", "InternalServerException", "InternalServerError", "InternalServiceError")},
+		{"InvalidCode", g.errorCode("ValidationException", "InvalidParameterException")},
 	} {
 		if f[1] != "" {
 			fmt.Fprintf(b, "%s: %q,\n", f[0], f[1])
@@ -203,4 +205,15 @@ func (g *generator) member(b *bytes.Buffer, name string, r *ref, required bool) 
 	}
 	b.WriteString("}")
 	return nil
+}
+
+// errorCode is the first of these errors that the service has, for what every
+// operation can answer; "" leaves it to the protocol.
+func (g *generator) errorCode(names ...string) string {
+	for _, n := range names {
+		if s := g.m.Shapes[n]; s != nil && s.Exception {
+			return n
+		}
+	}
+	return ""
 }

@@ -26,6 +26,9 @@ func (e *Error) ErrorCode() string { return e.Code }
 // HTTPStatus is the status of the response.
 func (e *Error) HTTPStatus() int { return e.Status }
 
+// ErrorMessage is the text for the caller.
+func (e *Error) ErrorMessage() string { return e.Message }
+
 // Errorf makes an Error; the fault follows from the status.
 func Errorf(code string, status int, format string, args ...any) *Error {
 	fault := FaultSender
@@ -35,8 +38,8 @@ func Errorf(code string, status int, format string, args ...any) *Error {
 	return &Error{Code: code, Status: status, Message: fmt.Sprintf(format, args...), Fault: fault}
 }
 
-// A ModelledError is an error of a service's model: a struct in gen whose
-// members the protocol encodes.
+// A ModelledError is an error that a caller may see: of a service's model, a
+// struct in gen whose members the protocol encodes, or an *Error.
 type ModelledError interface {
 	error
 	ErrorCode() string // error.code of the model, else the shape's name

@@ -26,6 +26,8 @@ type Service struct {
 	TargetPrefix string // json only: AmazonSSM
 	Version      string // API version: 2017-11-01
 	Namespace    string // query and ec2: the responses' XML namespace
+	InternalCode string // of errors that are ours; "" = the protocol's
+	InvalidCode  string // of input that the model refuses; "" = the protocol's
 	Operations   []Operation
 	Shapes       []schema.Shape
 }

@@ -112,6 +112,8 @@ func markChecked(types []Type) {
 // compilePattern compiles a pattern of a model, which is a Java regular
 // expression that has to match the whole value.
 func compilePattern(p string) (*regexp.Regexp, error) {
+	// Java writes what lies beyond 16 bits as a range of surrogate pairs.
+	p = strings.ReplaceAll(p, `\uD800\uDC00-\uDBFF\uDFFF`, `\x{10000}-\x{10FFFF}`)
 	var b strings.Builder
 	b.WriteString(`^(?:`)
 	for i := 0; i < len(p); i++ {

@@ -278,3 +278,9 @@ func Message(vs []Violation) string {
 	}
 	return b.String()
 }
+
+// Allows says whether a string is allowed where the type is a string.
+func (t *Type) Allows(s string) bool {
+	_, bad := t.check(reflect.ValueOf(s))
+	return t.Kind == String && !bad
+}
