@@ -55,8 +55,9 @@ type Image struct {
 }
 
 // releases are the images' Kubernetes versions, by minor version. They are those of
-// the payload (distro/*.mod), since it is the payload's kubelet that nodes run. A newer one
-// goes before the older ones of its minor version; none may leave, templates name them.
+// the payload (distro/*.mod), since it is the payload's kubelet that nodes run. A newer
+// one goes before the older ones of its minor version; none may leave, since launch
+// templates name their images.
 var releases = [...]struct{ minor, patch, date string }{
 	{"1.34", "1.34.4", "20261105"},
 	{"1.35", "1.35.4", "20261105"},

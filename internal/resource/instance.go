@@ -14,6 +14,7 @@ type Instance struct {
 	Spec        InstanceSpec
 	Status      InstanceStatus
 	Terminating bool
+	Asked       time.Time // when it was asked to terminate
 	Tags        Tags
 }
 
@@ -43,6 +44,11 @@ type InstanceSpec struct {
 	AutoScalingGroup      string // ARN of the group that owns it
 	TerminationProtection bool
 	AMILaunchIndex        int32
+	EBSOptimized          bool
+	Monitoring            bool
+	ShutdownBehavior      string // stop, terminate
+	VolumeTags            Tags   // of the root volume
+	Fingerprint           string // of the RunInstances that its Token stands for
 }
 
 // InstanceStatus is what is so.

@@ -1,0 +1,328 @@
+package provision
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"ekster.dev/ekster/internal/ami"
+	"ekster.dev/ekster/internal/awsid"
+	"ekster.dev/ekster/internal/instancetype"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// maxUserData is the size of user data before base64.
+const maxUserData = 16 << 10
+
+// An InstanceRequest says what instance to launch. What is left empty is taken from a
+// launch template by MergeTemplate, and else gets EC2's default.
+type InstanceRequest struct {
+	Home               resource.Home
+	Type               string
+	Image              string
+	Subnet             string // none: a default subnet
+	Zone               string // of the default subnet
+	SecurityGroups     []string
+	SecurityGroupNames []string // in the default VPC
+	PrivateIP          netip.Addr
+	Interfaces         []InterfaceSpec
+	UserData           []byte
+	ProfileARN         string // of the instance profile; or
+	ProfileName        string
+	KeyName            string
+	DiskGiB            int32
+	HTTPTokens         string
+	HTTPEndpoint       string
+	HopLimit           int32
+	MetadataTags       string
+	Lifecycle          string // spot; on demand
+	Monitoring         *bool
+	EBSOptimized       *bool
+	Protected          *bool // from termination through the API
+	ShutdownBehavior   string
+	Tags               resource.Tags
+	VolumeTags         resource.Tags
+	InterfaceTags      resource.Tags
+
+	LaunchTemplate        string // id and number, for the record
+	LaunchTemplateVersion string
+	AutoScalingGroup      string // ARN
+	Reservation           string // none: one of its own
+	LaunchIndex           int32
+	Token                 string
+	Fingerprint           string
+	Now                   time.Time
+}
+
+// An InterfaceSpec is an interface to launch an instance with: a new one, or one that
+// is there already.
+type InterfaceSpec struct {
+	ID                  string // of one that is there already
+	DeviceIndex         int32
+	Subnet              string
+	SecurityGroups      []string
+	Description         string
+	Address             netip.Addr
+	Secondary           []netip.Addr
+	SecondaryCount      int
+	DeleteOnTermination *bool
+}
+
+// Instance records an instance, pending, with its interfaces. Package
+// controller/instance starts the machine.
+func Instance(tx *store.Tx, r InstanceRequest) (resource.Instance, error) {
+	none := resource.Instance{}
+	t, err := checkLaunch(tx, r)
+	if err != nil {
+		return none, err
+	}
+	profile, err := instanceProfile(tx, r.Home.Account, r.ProfileARN, r.ProfileName)
+	if err != nil {
+		return none, err
+	}
+	specs, err := interfaceSpecs(tx, r, t)
+	if err != nil {
+		return none, err
+	}
+	id := awsid.New("i")
+	var enis []resource.NetworkInterface
+	for _, spec := range specs {
+		eni, err := launchInterface(tx, r, id, spec)
+		if err != nil {
+			return none, err
+		}
+		enis = append(enis, eni)
+	}
+	primary := enis[0]
+	for _, eni := range enis {
+		if eni.Zone != primary.Zone || eni.VPC != primary.VPC {
+			return none, fault("InvalidParameterCombination", "Network interfaces must be in the same availability zone and VPC")
+		}
+	}
+	i := resource.Instance{
+		Home: r.Home, ID: id, Reservation: r.Reservation, Launched: r.Now, Token: r.Token, Tags: r.Tags,
+		Spec: resource.InstanceSpec{
+			Type: t.Name, Image: r.Image, VPC: primary.VPC, Subnet: primary.Subnet, Zone: primary.Zone,
+			PrimaryInterface: primary.ID, PrivateIP: primary.Addresses[0].String(),
+			PrivateDNS:     PrivateDNS(r.Home.Region, primary.Addresses[0]),
+			SecurityGroups: primary.SecurityGroups, KeyName: r.KeyName, UserData: r.UserData, InstanceProfileARN: profile,
+			DiskGiB: or(r.DiskGiB, ami.DefaultDiskGiB), RootVolume: awsid.New("vol"), Lifecycle: r.Lifecycle,
+			// EKS's AL2023 images ask for IMDSv2 and for the hop that containers need.
+			HTTPTokens: or(r.HTTPTokens, "required"), HTTPEndpoint: or(r.HTTPEndpoint, "enabled"),
+			HopLimit: or(r.HopLimit, 2), MetadataTags: or(r.MetadataTags, "disabled"),
+			LaunchTemplate: r.LaunchTemplate, LaunchTemplateVersion: r.LaunchTemplateVersion,
+			AutoScalingGroup: r.AutoScalingGroup, TerminationProtection: is(r.Protected), AMILaunchIndex: r.LaunchIndex,
+			EBSOptimized: is(r.EBSOptimized), Monitoring: is(r.Monitoring), ShutdownBehavior: or(r.ShutdownBehavior, "stop"),
+			VolumeTags: r.VolumeTags, Fingerprint: r.Fingerprint,
+		},
+		Status: resource.InstanceStatus{State: resource.InstancePending},
+	}
+	if i.Reservation == "" {
+		i.Reservation = awsid.New("r")
+	}
+	tx.Instances.Put(i.ID, i)
+	return i, nil
+}
+
+// checkLaunch checks what needs no subnet.
+func checkLaunch(tx *store.Tx, r InstanceRequest) (instancetype.Type, error) {
+	none := instancetype.Type{}
+	if r.Image == "" {
+		return none, fault("MissingParameter", "The request must contain the parameter ImageId")
+	}
+	if err := Images.Check(r.Image); err != nil {
+		return none, err
+	}
+	image, ok := ami.ByID(r.Home.Region, r.Image)
+	if !ok {
+		return none, Images.NotFound(r.Image)
+	}
+	// EC2 launches an m1.small where no type is given. No image of ours runs on one.
+	t, ok := instancetype.Lookup(or(r.Type, "m1.small"))
+	if !ok {
+		return none, badType(r.Type)
+	}
+	if a := t.Architecture(); a != image.Arch {
+		return none, fault("InvalidParameterValue", "The architecture '%s' of the specified instance type does not match the architecture '%s' of the specified AMI. Specify an instance type and an AMI that have matching architectures, and try again. You can use 'describe-instance-types' or 'describe-images' to discover the architecture of the instance type or AMI.", a, image.Arch)
+	}
+	if r.DiskGiB != 0 && r.DiskGiB < ami.DefaultDiskGiB {
+		return none, fault("InvalidBlockDeviceMapping", "Volume of size %dGB is smaller than snapshot '%s', expect size >= %dGB", r.DiskGiB, image.Snapshot, ami.DefaultDiskGiB)
+	}
+	if len(r.UserData) > maxUserData {
+		return none, fault("InvalidParameterValue", "User data is limited to %d bytes", maxUserData)
+	}
+	if r.KeyName != "" {
+		found := false
+		for range tx.KeyPairs.Values(func(k resource.KeyPair) bool { return k.Home == r.Home && k.Name == r.KeyName }) {
+			found = true
+		}
+		if !found {
+			return none, fault("InvalidKeyPair.NotFound", "The key pair '%s' does not exist", r.KeyName)
+		}
+	}
+	return t, nil
+}
+
+// interfaceSpecs is what interfaces the instance gets, the primary one first.
+func interfaceSpecs(tx *store.Tx, r InstanceRequest, t instancetype.Type) ([]InterfaceSpec, error) {
+	specs := slices.Clone(r.Interfaces)
+	slices.SortStableFunc(specs, func(a, b InterfaceSpec) int { return int(a.DeviceIndex - b.DeviceIndex) })
+	if len(specs) == 0 {
+		specs = []InterfaceSpec{{Address: r.PrivateIP}}
+	}
+	if specs[0].DeviceIndex != 0 {
+		return nil, fault("InvalidParameterCombination", "A network interface with device index 0 must be specified")
+	}
+	if len(specs) > t.MaxENIs {
+		return nil, fault("AttachmentLimitExceeded", "Interface count %d exceeds the limit for %s", len(specs), t.Name)
+	}
+	for i := range specs {
+		s := &specs[i]
+		if i > 0 && s.DeviceIndex == specs[i-1].DeviceIndex {
+			return nil, fault("InvalidParameterCombination", "Each network interface requires a unique device index.")
+		}
+		if s.ID != "" {
+			continue
+		}
+		if 1+len(s.Secondary)+s.SecondaryCount > t.IPv4PerENI {
+			return nil, addressLimit()
+		}
+		if s.Subnet == "" {
+			subnet, err := launchSubnet(tx, r)
+			if err != nil {
+				return nil, err
+			}
+			s.Subnet = subnet.ID
+		}
+		if len(s.SecurityGroups) == 0 {
+			groups, err := launchGroups(tx, r)
+			if err != nil {
+				return nil, err
+			}
+			s.SecurityGroups = groups
+		}
+	}
+	return specs, nil
+}
+
+// launchSubnet is the subnet asked for, or the default one with the most room.
+func launchSubnet(tx *store.Tx, r InstanceRequest) (resource.Subnet, error) {
+	if r.Subnet != "" {
+		return LookupSubnet(tx, r.Home, r.Subnet)
+	}
+	v, ok := DefaultVPC(tx, r.Home)
+	if !ok {
+		return resource.Subnet{}, fault("VPCIdNotSpecified", "No default VPC for this user. GroupName is only supported for EC2-Classic and default VPC.")
+	}
+	free := FreeAddressesBySubnet(tx)
+	var best resource.Subnet
+	for _, s := range tx.Subnets.All() {
+		if s.VPC == v.ID && s.Default && (r.Zone == "" || s.Zone == r.Zone) && (best.ID == "" || free[s.ID] > free[best.ID]) {
+			best = s
+		}
+	}
+	if best.ID == "" {
+		if r.Zone != "" {
+			return best, fault("InvalidParameterValue", "Invalid availability zone: [%s]", r.Zone)
+		}
+		return best, fault("MissingInput", "No subnets found for the default VPC '%s'. Please specify a subnet.", v.ID)
+	}
+	return best, nil
+}
+
+// launchGroups are the security groups asked for, by id and by name.
+func launchGroups(tx *store.Tx, r InstanceRequest) ([]string, error) {
+	out := slices.Clone(r.SecurityGroups)
+	for _, name := range r.SecurityGroupNames {
+		v, ok := DefaultVPC(tx, r.Home)
+		if !ok {
+			return nil, fault("VPCIdNotSpecified", "No default VPC for this user. GroupName is only supported for EC2-Classic and default VPC.")
+		}
+		id := ""
+		for g := range tx.SecurityGroups.Values(func(g resource.SecurityGroup) bool { return g.VPC == v.ID && g.Name == name }) {
+			id = g.ID
+		}
+		if id == "" {
+			return nil, fault("InvalidGroup.NotFound", "The security group '%s' does not exist in VPC '%s'", name, v.ID)
+		}
+		out = append(out, id)
+	}
+	return out, nil
+}
+
+func launchInterface(tx *store.Tx, r InstanceRequest, instance string, spec InterfaceSpec) (resource.NetworkInterface, error) {
+	attachment := &resource.Attachment{Instance: instance, Guest: instance, DeviceIndex: spec.DeviceIndex, DeleteOnTermination: true}
+	if spec.DeleteOnTermination != nil {
+		attachment.DeleteOnTermination = *spec.DeleteOnTermination
+	}
+	if spec.ID == "" {
+		return Interface(tx, InterfaceRequest{
+			Home: r.Home, Subnet: spec.Subnet, SecurityGroups: spec.SecurityGroups, Description: spec.Description,
+			Address: spec.Address, Secondary: spec.Secondary, SecondaryCount: spec.SecondaryCount,
+			Owner: instance, Attachment: attachment, Tags: r.InterfaceTags, Now: r.Now,
+		})
+	}
+	eni, err := LookupInterface(tx, r.Home, spec.ID)
+	if err != nil {
+		return eni, err
+	}
+	if eni.Attachment != nil {
+		return eni, fault("InvalidNetworkInterface.InUse", "Interface: [%s] in use.", eni.ID)
+	}
+	if spec.DeleteOnTermination == nil {
+		attachment.DeleteOnTermination = false // its caller's, like any other attached later
+	}
+	attachment.ID, attachment.Attached = awsid.New("eni-attach"), r.Now
+	eni.Attachment, eni.Owner = attachment, instance
+	tx.Interfaces.Put(eni.ID, eni)
+	return eni, nil
+}
+
+// instanceProfile finds the profile that a launch names, by ARN or by name.
+func instanceProfile(tx *store.Tx, account, arn, name string) (string, error) {
+	switch {
+	case arn != "":
+		p, ok := tx.InstanceProfiles.Get(arn)
+		if !ok || p.Account != account {
+			return "", fault("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.arn is invalid. Invalid IAM Instance Profile ARN", arn)
+		}
+		return withRole(p)
+	case name != "":
+		for _, p := range tx.InstanceProfiles.All() {
+			if p.Account == account && p.Name == name {
+				return withRole(p)
+			}
+		}
+		return "", fault("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name", name)
+	}
+	return "", nil
+}
+
+func withRole(p resource.InstanceProfile) (string, error) {
+	if p.Role == "" {
+		return "", fault("InvalidParameterValue", "IAM Instance Profile \"%s\" has no associated IAM Roles", p.ARN)
+	}
+	return p.ARN, nil
+}
+
+// PrivateDNS is the name that a VPC's DNS gives an address.
+func PrivateDNS(region string, a netip.Addr) string {
+	domain := region + ".compute.internal"
+	if region == "us-east-1" {
+		domain = "ec2.internal"
+	}
+	return fmt.Sprintf("ip-%s.%s", strings.ReplaceAll(a.String(), ".", "-"), domain)
+}
+
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+func is(b *bool) bool { return b != nil && *b }

@@ -1,0 +1,255 @@
+package provision
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"ekster.dev/ekster/internal/awsid"
+	"ekster.dev/ekster/internal/instancetype"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// An InterfaceRequest says what network interface to make.
+type InterfaceRequest struct {
+	Home             resource.Home
+	Subnet           string
+	SecurityGroups   []string // none: the VPC's default group
+	Description      string
+	Address          netip.Addr   // the primary one; invalid: any
+	Secondary        []netip.Addr // wanted ones
+	SecondaryCount   int          // and as many of any
+	NoSourceCheck    bool
+	RequesterManaged bool
+	RequesterID      string
+	Owner            string               // who holds it: an instance id, "cp-…"
+	Attachment       *resource.Attachment // ID and Attached are filled in
+	Tags             resource.Tags
+	Now              time.Time
+}
+
+// Interface makes a network interface. Attached ones are made here with their
+// attachment; Attach is for those that are there already.
+func Interface(tx *store.Tx, r InterfaceRequest) (resource.NetworkInterface, error) {
+	none := resource.NetworkInterface{}
+	s, err := LookupSubnet(tx, r.Home, r.Subnet)
+	if err != nil {
+		return none, err
+	}
+	groups, err := groupsFor(tx, s, r.SecurityGroups)
+	if err != nil {
+		return none, err
+	}
+	wants := append([]netip.Addr{r.Address}, r.Secondary...)
+	wants = append(wants, make([]netip.Addr, r.SecondaryCount)...)
+	addresses, err := takeAddresses(tx, s, wants)
+	if err != nil {
+		return none, err
+	}
+	i := resource.NetworkInterface{
+		Home: r.Home, ID: awsid.New("eni"), VPC: s.VPC, Subnet: s.ID, Zone: s.Zone, MAC: newMAC(tx),
+		Description: r.Description, InterfaceType: "interface", Addresses: addresses, SecurityGroups: groups,
+		SourceDestCheck: !r.NoSourceCheck, RequesterManaged: r.RequesterManaged, RequesterID: r.RequesterID,
+		Owner: r.Owner, Created: r.Now, Tags: r.Tags,
+	}
+	if r.Attachment != nil {
+		a := *r.Attachment
+		a.ID, a.Attached = awsid.New("eni-attach"), r.Now
+		i.Attachment = &a
+	}
+	tx.Interfaces.Put(i.ID, i)
+	return i, nil
+}
+
+// newMAC is an address that no other interface has: 32 random bits would repeat one
+// day, and two interfaces with one address are hard to find.
+func newMAC(tx *store.Tx) string {
+	used := map[string]bool{}
+	for _, i := range tx.Interfaces.All() {
+		used[i.MAC] = true
+	}
+	for {
+		if m := awsid.MAC(); !used[m] {
+			return m
+		}
+	}
+}
+
+// DeleteInterface takes an interface away, attached or not; it is for its owner.
+// Deleting one that is not there does nothing. Callers of EC2's API have to detach it
+// first, which service/ec2 sees to.
+func DeleteInterface(tx *store.Tx, id string) error {
+	tx.Interfaces.Delete(id)
+	return nil
+}
+
+// InterfacesOf returns the interfaces attached to an instance, by device index.
+func InterfacesOf(tx *store.Tx, instance string) []resource.NetworkInterface {
+	var out []resource.NetworkInterface
+	for _, i := range tx.Interfaces.All() {
+		if i.Attachment != nil && i.Attachment.Instance == instance {
+			out = append(out, i)
+		}
+	}
+	slices.SortFunc(out, func(a, b resource.NetworkInterface) int {
+		return int(a.Attachment.DeviceIndex - b.Attachment.DeviceIndex)
+	})
+	return out
+}
+
+// Attach plugs an interface into an instance, within what its type takes.
+func Attach(tx *store.Tx, home resource.Home, id, instance string, device int32, now time.Time) (resource.NetworkInterface, error) {
+	none := resource.NetworkInterface{}
+	eni, err := LookupInterface(tx, home, id)
+	if err != nil {
+		return none, err
+	}
+	i, err := LookupInstance(tx, home, instance)
+	if err != nil {
+		return none, err
+	}
+	if eni.Attachment != nil {
+		return none, fault("InvalidNetworkInterface.InUse", "Interface: [%s] in use.", id)
+	}
+	switch i.Current() {
+	case resource.InstanceShuttingDown, resource.InstanceTerminated:
+		return none, fault("IncorrectState", "Instance '%s' is not 'running' or 'stopped'.", instance)
+	}
+	if eni.Zone != i.Spec.Zone {
+		return none, fault("InvalidParameterCombination", "You may not attach a network interface to an instance if they are not in the same availability zone")
+	}
+	if eni.VPC != i.Spec.VPC {
+		return none, fault("InvalidParameterCombination", "You may not attach a network interface to an instance if they are not in the same VPC")
+	}
+	have := InterfacesOf(tx, instance)
+	if slices.ContainsFunc(have, func(o resource.NetworkInterface) bool { return o.Attachment.DeviceIndex == device }) {
+		return none, fault("InvalidParameterValue", "Instance '%s' already has an interface attached at device index '%d'.", instance, device)
+	}
+	t, err := typeOf(i)
+	if err != nil {
+		return none, err
+	}
+	if len(have) >= t.MaxENIs || device < 0 {
+		return none, fault("AttachmentLimitExceeded", "Interface count %d exceeds the limit for %s", len(have)+1, t.Name)
+	}
+	if len(eni.Addresses) > t.IPv4PerENI {
+		return none, addressLimit()
+	}
+	eni.Attachment = &resource.Attachment{
+		ID: awsid.New("eni-attach"), Instance: instance, Guest: instance, DeviceIndex: device, Attached: now,
+	}
+	eni.Owner = instance
+	tx.Interfaces.Put(eni.ID, eni)
+	return eni, nil
+}
+
+// Detach unplugs the interface that has the attachment.
+func Detach(tx *store.Tx, home resource.Home, attachment string) error {
+	for _, eni := range tx.Interfaces.All() {
+		if eni.Home != home || eni.Attachment == nil || eni.Attachment.ID != attachment {
+			continue
+		}
+		switch {
+		case eni.RequesterManaged || eni.Attachment.Instance == "":
+			return fault("OperationNotPermitted", "You are not allowed to manage '%s' attachments.", attachment)
+		case eni.Attachment.DeviceIndex == 0:
+			return fault("OperationNotPermitted", "The network interface at device index 0 cannot be detached.")
+		}
+		eni.Attachment, eni.Owner = nil, ""
+		tx.Interfaces.Put(eni.ID, eni)
+		return nil
+	}
+	return fault("InvalidAttachmentID.NotFound", "The interface attachment '%s' does not exist.", attachment)
+}
+
+// AssignAddresses gives an interface more addresses: those wanted, and count of any. It
+// returns the new ones.
+func AssignAddresses(tx *store.Tx, home resource.Home, id string, wants []netip.Addr, count int) ([]netip.Addr, error) {
+	eni, err := LookupInterface(tx, home, id)
+	if err != nil {
+		return nil, err
+	}
+	s, err := LookupSubnet(tx, home, eni.Subnet)
+	if err != nil {
+		return nil, err
+	}
+	limit := maxAddresses
+	if eni.Attachment != nil && eni.Attachment.Instance != "" {
+		i, err := LookupInstance(tx, home, eni.Attachment.Instance)
+		if err != nil {
+			return nil, err
+		}
+		t, err := typeOf(i)
+		if err != nil {
+			return nil, err
+		}
+		limit = t.IPv4PerENI
+	}
+	if len(eni.Addresses)+len(wants)+count > limit {
+		return nil, addressLimit()
+	}
+	got, err := takeAddresses(tx, s, append(slices.Clone(wants), make([]netip.Addr, count)...))
+	if err != nil {
+		return nil, err
+	}
+	eni.Addresses = append(eni.Addresses, got...)
+	tx.Interfaces.Put(id, eni)
+	return got, nil
+}
+
+// UnassignAddresses takes secondary addresses away from an interface.
+func UnassignAddresses(tx *store.Tx, home resource.Home, id string, addresses []netip.Addr) error {
+	eni, err := LookupInterface(tx, home, id)
+	if err != nil {
+		return err
+	}
+	for _, a := range addresses {
+		at := slices.Index(eni.Addresses, a)
+		switch {
+		case at == 0:
+			return fault("InvalidParameterValue", "The primary private IP address %s of interface %s cannot be unassigned", a, id)
+		case at < 0:
+			return fault("InvalidParameterValue", "Some of %v are not assigned to interface %s", addresses, id)
+		}
+		eni.Addresses = slices.Delete(eni.Addresses, at, at+1)
+	}
+	tx.Interfaces.Put(id, eni)
+	return nil
+}
+
+// SetGroups changes an interface's security groups.
+func SetGroups(tx *store.Tx, home resource.Home, id string, groups []string) error {
+	eni, err := LookupInterface(tx, home, id)
+	if err != nil {
+		return err
+	}
+	s, err := LookupSubnet(tx, home, eni.Subnet)
+	if err != nil {
+		return err
+	}
+	if eni.SecurityGroups, err = groupsFor(tx, s, groups); err != nil {
+		return err
+	}
+	tx.Interfaces.Put(id, eni)
+	return nil
+}
+
+// maxAddresses is the largest number of addresses of one interface on any type.
+const maxAddresses = 64
+
+func addressLimit() error {
+	return fault("PrivateIpAddressLimitExceeded", "Number of private addresses will exceed limit.")
+}
+
+func typeOf(i resource.Instance) (instancetype.Type, error) {
+	t, ok := instancetype.Lookup(i.Spec.Type)
+	if !ok {
+		return t, badType(i.Spec.Type)
+	}
+	return t, nil
+}
+
+func badType(name string) error {
+	return fault("InvalidParameterValue", "Invalid value '%s' for InstanceType.", name)
+}

@@ -1,0 +1,189 @@
+package provision
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"ekster.dev/ekster/gen/ec2"
+	"ekster.dev/ekster/internal/ami"
+	"ekster.dev/ekster/internal/resource"
+)
+
+// TemplateVersion returns the version of a template that a caller means: a number,
+// $Latest, or $Default, which is also what "" means.
+func TemplateVersion(lt resource.LaunchTemplate, version string) (resource.LaunchTemplateVersion, error) {
+	n := lt.Default
+	switch version {
+	case "", "$Default":
+	case "$Latest":
+		n = lt.Latest
+	default:
+		var err error
+		if n, err = strconv.ParseInt(version, 10, 64); err != nil {
+			return resource.LaunchTemplateVersion{}, fault("InvalidLaunchTemplateId.VersionNotFound", "Could not find launch template version")
+		}
+	}
+	at := slices.IndexFunc(lt.Versions, func(v resource.LaunchTemplateVersion) bool { return v.Number == n })
+	if at < 0 {
+		return resource.LaunchTemplateVersion{}, fault("InvalidLaunchTemplateId.VersionNotFound", "Could not find the specified version %s for the launch template with ID %s.", version, lt.ID)
+	}
+	return lt.Versions[at], nil
+}
+
+// TemplateData decodes what a version holds.
+func TemplateData(v resource.LaunchTemplateVersion) (ec2.RequestLaunchTemplateData, error) {
+	var d ec2.RequestLaunchTemplateData
+	if err := json.Unmarshal(v.Data, &d); err != nil {
+		return d, fmt.Errorf("reading version %d of a launch template: %w", v.Number, err)
+	}
+	return d, nil
+}
+
+// MergeTemplate fills in what a request leaves open from a version of a launch
+// template. Tags are merged; a request's own win.
+func MergeTemplate(lt resource.LaunchTemplate, version string, r InstanceRequest) (InstanceRequest, error) {
+	v, err := TemplateVersion(lt, version)
+	if err != nil {
+		return r, err
+	}
+	d, err := TemplateData(v)
+	if err != nil {
+		return r, err
+	}
+	r.LaunchTemplate, r.LaunchTemplateVersion = lt.ID, strconv.FormatInt(v.Number, 10)
+	r.Type = or(r.Type, deref(d.InstanceType))
+	r.Image = or(r.Image, deref(d.ImageId))
+	r.KeyName = or(r.KeyName, deref(d.KeyName))
+	r.ShutdownBehavior = or(r.ShutdownBehavior, deref(d.InstanceInitiatedShutdownBehavior))
+	r.Protected = or(r.Protected, d.DisableApiTermination)
+	r.EBSOptimized = or(r.EBSOptimized, d.EbsOptimized)
+	if d.Monitoring != nil {
+		r.Monitoring = or(r.Monitoring, d.Monitoring.Enabled)
+	}
+	if d.Placement != nil {
+		r.Zone = or(r.Zone, deref(d.Placement.AvailabilityZone))
+	}
+	if p := d.IamInstanceProfile; p != nil && r.ProfileARN == "" && r.ProfileName == "" {
+		r.ProfileARN, r.ProfileName = deref(p.Arn), deref(p.Name)
+	}
+	if m := d.MetadataOptions; m != nil {
+		r.HTTPTokens = or(r.HTTPTokens, deref(m.HttpTokens))
+		r.HTTPEndpoint = or(r.HTTPEndpoint, deref(m.HttpEndpoint))
+		r.HopLimit = or(r.HopLimit, deref(m.HttpPutResponseHopLimit))
+		r.MetadataTags = or(r.MetadataTags, deref(m.InstanceMetadataTags))
+	}
+	if o := d.InstanceMarketOptions; o != nil && deref(o.MarketType) == "spot" {
+		r.Lifecycle = or(r.Lifecycle, "spot")
+	}
+	for _, b := range d.BlockDeviceMappings {
+		if deref(b.DeviceName) == ami.RootDevice && b.Ebs != nil {
+			r.DiskGiB = or(r.DiskGiB, deref(b.Ebs.VolumeSize))
+		}
+	}
+	if len(r.UserData) == 0 && d.UserData != nil {
+		if r.UserData, err = UserData(*d.UserData); err != nil {
+			return r, err
+		}
+	}
+	if len(r.SecurityGroups)+len(r.SecurityGroupNames) == 0 {
+		r.SecurityGroups, r.SecurityGroupNames = d.SecurityGroupIds, d.SecurityGroups
+	}
+	if len(r.Interfaces) == 0 {
+		if r.Interfaces, err = templateInterfaces(d.NetworkInterfaces); err != nil {
+			return r, err
+		}
+	}
+	for _, s := range d.TagSpecifications {
+		switch deref(s.ResourceType) {
+		case "instance":
+			r.Tags = tagsOf(s.Tags).With(r.Tags)
+		case "volume":
+			r.VolumeTags = tagsOf(s.Tags).With(r.VolumeTags)
+		case "network-interface":
+			r.InterfaceTags = tagsOf(s.Tags).With(r.InterfaceTags)
+		}
+	}
+	return r, nil
+}
+
+func templateInterfaces(in []ec2.LaunchTemplateInstanceNetworkInterfaceSpecificationRequest) ([]InterfaceSpec, error) {
+	var out []InterfaceSpec
+	for _, n := range in {
+		s := InterfaceSpec{
+			ID: deref(n.NetworkInterfaceId), DeviceIndex: deref(n.DeviceIndex), Subnet: deref(n.SubnetId), SecurityGroups: n.Groups,
+			Description: deref(n.Description), SecondaryCount: int(deref(n.SecondaryPrivateIpAddressCount)), DeleteOnTermination: n.DeleteOnTermination,
+		}
+		if err := s.SetAddresses(deref(n.PrivateIpAddress), n.PrivateIpAddresses); err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// SetAddresses takes the addresses of an interface in the ways that EC2 lets callers
+// give them: one primary address, and a list that may name the primary one instead.
+func (s *InterfaceSpec) SetAddresses(primary string, list []ec2.PrivateIpAddressSpecification) error {
+	var err error
+	if primary != "" {
+		if s.Address, err = ParseAddress(primary); err != nil {
+			return err
+		}
+	}
+	for _, a := range list {
+		ip, err := ParseAddress(deref(a.PrivateIpAddress))
+		if err != nil {
+			return err
+		}
+		switch {
+		case !is(a.Primary):
+			s.Secondary = append(s.Secondary, ip)
+		case s.Address.IsValid() && s.Address != ip:
+			return fault("InvalidParameterCombination", "Only one primary private IP address can be specified.")
+		default:
+			s.Address = ip
+		}
+	}
+	return nil
+}
+
+// ParseAddress reads an IPv4 address as a caller gave it.
+func ParseAddress(s string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(s)
+	if err != nil || !a.Is4() {
+		return netip.Addr{}, fault("InvalidParameterValue", "invalid value for parameter address: %s", s)
+	}
+	return a, nil
+}
+
+// UserData decodes user data as a request carries it.
+func UserData(s string) ([]byte, error) {
+	if s == "" {
+		return nil, nil
+	}
+	raw, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		return nil, fault("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.")
+	}
+	return raw, nil
+}
+
+func tagsOf(in []ec2.Tag) resource.Tags {
+	out := resource.Tags{}
+	for _, t := range in {
+		out[deref(t.Key)] = deref(t.Value)
+	}
+	return out
+}
+
+func deref[T any](p *T) T {
+	if p == nil {
+		var zero T
+		return zero
+	}
+	return *p
+}

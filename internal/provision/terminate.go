@@ -1,0 +1,56 @@
+package provision
+
+import (
+	"time"
+
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// TerminatedVisible is how long EC2 shows an instance after its end. Its record may
+// be deleted after that.
+const TerminatedVisible = time.Hour
+
+// Terminate asks an instance to go and returns the state that it was in. Package
+// controller/instance ends the machine and calls Terminated. Asking again does nothing.
+func Terminate(tx *store.Tx, home resource.Home, id string, now time.Time) (previous string, err error) {
+	i, err := LookupInstance(tx, home, id)
+	if err != nil {
+		return "", err
+	}
+	previous = i.Current()
+	if i.Terminating || previous == resource.InstanceTerminated {
+		return previous, nil
+	}
+	i.Terminating, i.Asked = true, now
+	i.Status.State = resource.InstanceShuttingDown
+	i.Status.StateCode = "Client.UserInitiatedShutdown"
+	i.Status.StateReason = "Client.UserInitiatedShutdown: User initiated shutdown"
+	tx.Instances.Put(id, i)
+	return previous, nil
+}
+
+// Terminated records that an instance's machine is gone. Interfaces that go with it
+// are deleted, the others become available.
+func Terminated(tx *store.Tx, id string, now time.Time) {
+	for _, eni := range InterfacesOf(tx, id) {
+		if eni.Attachment.DeleteOnTermination {
+			tx.Interfaces.Delete(eni.ID)
+			continue
+		}
+		eni.Attachment, eni.Owner = nil, ""
+		tx.Interfaces.Put(eni.ID, eni)
+	}
+	i, ok := tx.Instances.Get(id)
+	if !ok || i.Status.State == resource.InstanceTerminated {
+		return
+	}
+	i.Terminating = true
+	i.Status.State, i.Status.Ended, i.Status.Waiting = resource.InstanceTerminated, now, ""
+	tx.Instances.Put(id, i)
+}
+
+// Visible says whether EC2 still shows an instance.
+func Visible(i resource.Instance, now time.Time) bool {
+	return i.Status.State != resource.InstanceTerminated || now.Sub(i.Status.Ended) < TerminatedVisible
+}

@@ -1,0 +1,92 @@
+package provision
+
+import (
+	"net/netip"
+
+	"ekster.dev/ekster/internal/awsid"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// A VPCRequest says what VPC to make.
+type VPCRequest struct {
+	Home    resource.Home
+	CIDR    netip.Prefix
+	Default bool
+	Tenancy string // "" is default
+	Tags    resource.Tags
+}
+
+// VPC makes a VPC with its main route table and its default security group.
+func VPC(tx *store.Tx, r VPCRequest) (resource.VPC, error) {
+	if b := r.CIDR.Bits(); !r.CIDR.Addr().Is4() || b < 16 || b > 28 {
+		return resource.VPC{}, fault("InvalidVpc.Range", "The CIDR '%s' is invalid.", r.CIDR)
+	}
+	v := resource.VPC{
+		Home:            r.Home,
+		ID:              awsid.New("vpc"),
+		CIDRs:           []resource.CIDRAssociation{{ID: awsid.New("vpc-cidr-assoc"), CIDR: r.CIDR.Masked()}},
+		Default:         r.Default,
+		DNSSupport:      true,
+		DNSHostnames:    r.Default,
+		InstanceTenancy: r.Tenancy,
+		DHCPOptions:     dhcpOptions(tx, r.Home),
+		Tags:            r.Tags,
+	}
+	if v.InstanceTenancy == "" {
+		v.InstanceTenancy = "default"
+	}
+	main := resource.RouteTable{Home: r.Home, ID: awsid.New("rtb"), VPC: v.ID, Main: true, MainID: awsid.New("rtbassoc")}
+	v.MainRouteTable = main.ID
+	tx.RouteTables.Put(main.ID, main)
+	group := newSecurityGroup(r.Home, v.ID, "default", "default VPC security group")
+	group.Rules = append(group.Rules, resource.SecurityGroupRule{
+		ID: awsid.New("sgr"), Protocol: "-1", FromPort: -1, ToPort: -1, Group: group.ID,
+	})
+	v.DefaultGroup = group.ID
+	tx.SecurityGroups.Put(group.ID, group)
+	tx.VPCs.Put(v.ID, v)
+	return v, nil
+}
+
+// dhcpOptions is the set that all VPCs of a region share.
+func dhcpOptions(tx *store.Tx, home resource.Home) string {
+	for _, v := range tx.VPCs.All() {
+		if v.Home == home {
+			return v.DHCPOptions
+		}
+	}
+	return awsid.New("dopt")
+}
+
+// DeleteVPC takes a VPC away with its main route table and default security group.
+// It is a DependencyViolation while anything else is in it.
+func DeleteVPC(tx *store.Tx, home resource.Home, id string) error {
+	v, err := LookupVPC(tx, home, id)
+	if err != nil {
+		return err
+	}
+	busy := false
+	for range tx.Subnets.Values(func(s resource.Subnet) bool { return s.VPC == id }) {
+		busy = true
+	}
+	for range tx.Interfaces.Values(func(i resource.NetworkInterface) bool { return i.VPC == id }) {
+		busy = true
+	}
+	for range tx.InternetGateways.Values(func(g resource.InternetGateway) bool { return g.VPC == id }) {
+		busy = true
+	}
+	for range tx.RouteTables.Values(func(r resource.RouteTable) bool { return r.VPC == id && !r.Main }) {
+		busy = true
+	}
+	for range tx.SecurityGroups.Values(func(g resource.SecurityGroup) bool { return g.VPC == id && g.ID != v.DefaultGroup }) {
+		busy = true
+	}
+	if busy {
+		return fault("DependencyViolation", "The vpc '%s' has dependencies and cannot be deleted.", id)
+	}
+	tx.SecurityGroups.Delete(v.DefaultGroup)
+	tx.RouteTables.Delete(v.MainRouteTable)
+	tx.VPCs.Delete(id)
+	return nil
+}
