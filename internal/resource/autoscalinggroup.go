@@ -36,7 +36,16 @@ type AutoScalingGroupSpec struct {
 	ServiceLinkedRole     string
 	Tags                  []AutoScalingTag
 	SuspendedProcesses    []string
+	Hooks                 []LifecycleHook
 	Condemned             map[string]bool // instances to terminate → whether the desired capacity has been lowered for it
+}
+
+// A LifecycleHook holds an instance back until somebody has let it go on.
+type LifecycleHook struct {
+	Name       string
+	Transition string // autoscaling:EC2_INSTANCE_TERMINATING, …_LAUNCHING
+	Heartbeat  int32  // seconds
+	Default    string // CONTINUE, ABANDON
 }
 
 // An AutoScalingTag is a tag that instances may inherit.
@@ -76,5 +85,6 @@ type GroupInstance struct {
 	Health    string // Healthy, Unhealthy
 	Protected bool
 	Joined    time.Time
-	Drained   bool // whoever had to be asked before it goes has let it go
+	Waiting   time.Time // since when it is in …:Wait
+	Continue  bool      // CompleteLifecycleAction has been called for it
 }

@@ -59,6 +59,7 @@ type InstanceStatus struct {
 	Waiting     string
 	Booted      bool   // its machine has been started once; one that ends after that is dead
 	BootID      string // of the host it was booted on: a reboot of the host is a stop and a start
+	Generation  int    // how often it has been asked to boot: once more after the host's reboot
 	Ended       time.Time
 }
 

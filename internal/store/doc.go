@@ -25,6 +25,7 @@
 //	/ekster/nodegroups/<arn>                    resource.Nodegroup
 //	/ekster/updates/<id>                        resource.Update
 //	/ekster/accessentries/<cluster arn>|<principal arn>  resource.AccessEntry
+//	/ekster/nodes/<cluster arn>|<node name>     resource.Node
 //
 // All records are also in memory, so a read costs a map look-up and a transaction
 // reads its own writes. Update runs its function alone among writers, commits what

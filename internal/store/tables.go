@@ -27,6 +27,7 @@ const (
 	Nodegroups        = "nodegroups"
 	Updates           = "updates"
 	AccessEntries     = "accessentries"
+	Nodes             = "nodes"
 )
 
 // A Tx is one transaction: a field a table.
@@ -54,6 +55,7 @@ type Tx struct {
 	Nodegroups        *Table[resource.Nodegroup]
 	Updates           *Table[resource.Update]
 	AccessEntries     *Table[resource.AccessEntry]
+	Nodes             *Table[resource.Node]
 }
 
 // tables are all records in memory.
@@ -81,6 +83,7 @@ type tables struct {
 	nodegroups        *table[resource.Nodegroup]
 	updates           *table[resource.Update]
 	accessEntries     *table[resource.AccessEntry]
+	nodes             *table[resource.Node]
 }
 
 func newTables() tables {
@@ -108,6 +111,7 @@ func newTables() tables {
 		nodegroups:        newTable[resource.Nodegroup](Nodegroups),
 		updates:           newTable[resource.Update](Updates),
 		accessEntries:     newTable[resource.AccessEntry](AccessEntries),
+		nodes:             newTable[resource.Node](Nodes),
 	}
 }
 
@@ -136,6 +140,7 @@ func (t tables) list() []anyTable {
 		t.nodegroups,
 		t.updates,
 		t.accessEntries,
+		t.nodes,
 	}
 }
 
@@ -164,6 +169,7 @@ func (t tables) begin(write bool) *Tx {
 		Nodegroups:        begin(t.nodegroups, write),
 		Updates:           begin(t.updates, write),
 		AccessEntries:     begin(t.accessEntries, write),
+		Nodes:             begin(t.nodes, write),
 	}
 }
 
@@ -202,6 +208,7 @@ func (tx *Tx) ops() ([]op, error) {
 		tx.Nodegroups.ops,
 		tx.Updates.ops,
 		tx.AccessEntries.ops,
+		tx.Nodes.ops,
 	} {
 		ops, err := f()
 		if err != nil {
