@@ -1,0 +1,142 @@
+package iam
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"time"
+
+	"ekster.dev/ekster/gen/iam"
+	"ekster.dev/ekster/internal/awsapi"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// A Service serves the IAM API from the records of a store.
+type Service struct {
+	store *store.Store
+	aws   Managed
+}
+
+// Managed are AWS's managed policies, with the one version that is in force. Their Account is empty.
+type Managed interface {
+	All() []resource.Policy
+	Get(arn string) (resource.Policy, bool)
+}
+
+var _ iam.API = (*Service)(nil)
+
+// New returns the IAM API over st and AWS's managed policies.
+func New(st *store.Store, aws Managed) *Service { return &Service{store: st, aws: aws} }
+
+// view runs a read.
+func view[Out any](s *Service, f func(tx *store.Tx) (*Out, error)) (out *Out, err error) {
+	err = s.store.View(func(tx *store.Tx) error {
+		out, err = f(tx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// update runs a write.
+func update[Out any](ctx context.Context, s *Service, f func(tx *store.Tx) (*Out, error)) (out *Out, err error) {
+	err = s.store.Update(ctx, func(tx *store.Tx) error {
+		out, err = f(tx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// arnOf is the ARN of an entity of the account. kind is user, role …
+func arnOf(account, kind, path, name string) string {
+	return "arn:aws:iam::" + account + ":" + kind + path + name
+}
+
+// find looks an entity up by name, in any case and under any path.
+func find[T any](t *store.Table[T], account, kind, name string, id func(T) (account, name string)) (T, bool) {
+	if v, ok := t.Get(arnOf(account, kind, "/", name)); ok {
+		return v, true
+	}
+	for arn, v := range t.All() {
+		if a, n := id(v); a == account && strings.EqualFold(n, name) {
+			return t.Get(arn)
+		}
+	}
+	var none T
+	return none, false
+}
+
+func findUser(tx *store.Tx, account, name string) (resource.User, error) {
+	u, ok := find(tx.Users, account, "user", name, func(u resource.User) (string, string) { return u.Account, u.Name })
+	if !ok {
+		return u, noSuchEntity("The user with name %s cannot be found.", name)
+	}
+	return u, nil
+}
+
+func findRole(tx *store.Tx, account, name string) (resource.Role, error) {
+	r, ok := find(tx.Roles, account, "role", name, func(r resource.Role) (string, string) { return r.Account, r.Name })
+	if !ok {
+		return r, noSuchEntity("The role with name %s cannot be found.", name)
+	}
+	return r, nil
+}
+
+func findProfile(tx *store.Tx, account, name string) (resource.InstanceProfile, error) {
+	p, ok := find(tx.InstanceProfiles, account, "instance-profile", name,
+		func(p resource.InstanceProfile) (string, string) { return p.Account, p.Name })
+	if !ok {
+		return p, noSuchEntity("Instance Profile %s cannot be found.", name)
+	}
+	return p, nil
+}
+
+// pathOr is the path given, or the root.
+func pathOr(p *string) string {
+	if p == nil || *p == "" {
+		return "/"
+	}
+	return *p
+}
+
+// date is a time as IAM keeps it: in whole seconds.
+func date(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
+
+// encoded is a policy document as IAM answers it: percent-encoded by RFC 3986.
+func encoded(document string) *string {
+	return new(strings.ReplaceAll(url.QueryEscape(document), "+", "%20"))
+}
+
+func deref[T any](p *T) T {
+	if p == nil {
+		var zero T
+		return zero
+	}
+	return *p
+}
+
+// optional is nil for the empty string: a member without a value is left out.
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// callerUser is the user that a call without a user name is about. root is true for the
+// root user of the account.
+func callerUser(call awsapi.Call) (name string, root bool, err error) {
+	switch call.Caller.Type {
+	case awsapi.TypeRoot:
+		return "", true, nil
+	case awsapi.TypeUser:
+		return call.Caller.ARN[strings.LastIndexByte(call.Caller.ARN, '/')+1:], false, nil
+	}
+	return "", false, validation("Must specify userName when calling with non-User credentials")
+}

@@ -1,0 +1,129 @@
+package iam
+
+import (
+	"context"
+	"strings"
+
+	"ekster.dev/ekster/gen/iam"
+	"ekster.dev/ekster/internal/awsapi"
+	"ekster.dev/ekster/internal/awsid"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// CreateUser makes a user without keys or permissions.
+func (s *Service) CreateUser(ctx context.Context, call awsapi.Call, in *iam.CreateUserInput) (*iam.CreateUserOutput, error) {
+	tags, err := newTags(in.Tags)
+	if err != nil {
+		return nil, err
+	}
+	u := resource.User{
+		Account:  call.Account,
+		Name:     deref(in.UserName),
+		Path:     pathOr(in.Path),
+		ID:       awsid.IAM("AIDA"),
+		Created:  date(call.Time),
+		Boundary: deref(in.PermissionsBoundary),
+		Tags:     tags,
+	}
+	u.ARN = arnOf(u.Account, "user", u.Path, u.Name)
+	return update(ctx, s, func(tx *store.Tx) (*iam.CreateUserOutput, error) {
+		if _, err := findUser(tx, call.Account, u.Name); err == nil {
+			return nil, alreadyExists("User with name %s already exists.", u.Name)
+		}
+		if err := s.checkBoundary(tx, call.Account, u.Boundary); err != nil {
+			return nil, err
+		}
+		tx.Users.Put(u.ARN, u)
+		return &iam.CreateUserOutput{User: new(describeUser(u))}, nil
+	})
+}
+
+// GetUser tells about a user; without a name, about the caller.
+func (s *Service) GetUser(_ context.Context, call awsapi.Call, in *iam.GetUserInput) (*iam.GetUserOutput, error) {
+	return view(s, func(tx *store.Tx) (*iam.GetUserOutput, error) {
+		name := deref(in.UserName)
+		if in.UserName == nil {
+			var root bool
+			var err error
+			if name, root, err = callerUser(call); err != nil {
+				return nil, err
+			}
+			if root {
+				a, _ := tx.Accounts.Get(call.Account)
+				return &iam.GetUserOutput{User: &iam.User{
+					UserId:     new(call.Account),
+					Arn:        new(call.Caller.ARN),
+					CreateDate: new(date(a.Created)),
+				}}, nil
+			}
+		}
+		u, err := findUser(tx, call.Account, name)
+		if err != nil {
+			return nil, err
+		}
+		return &iam.GetUserOutput{User: new(describeUser(u))}, nil
+	})
+}
+
+// ListUsers lists users, without their tags and boundaries.
+func (s *Service) ListUsers(_ context.Context, call awsapi.Call, in *iam.ListUsersInput) (*iam.ListUsersOutput, error) {
+	return view(s, func(tx *store.Tx) (*iam.ListUsersOutput, error) {
+		var all []resource.User
+		for _, u := range tx.Users.All() {
+			if u.Account == call.Account && strings.HasPrefix(u.Path, pathOr(in.PathPrefix)) {
+				all = append(all, u)
+			}
+		}
+		all, end, err := page(all, func(u resource.User) string { return u.ARN }, in.Marker, in.MaxItems)
+		if err != nil {
+			return nil, err
+		}
+		out := &iam.ListUsersOutput{Users: []iam.User{}, IsTruncated: end.truncated, Marker: end.marker}
+		for _, u := range all {
+			d := describeUser(u)
+			d.Tags, d.PermissionsBoundary = nil, nil
+			out.Users = append(out.Users, d)
+		}
+		return out, nil
+	})
+}
+
+// DeleteUser removes a user that nothing hangs on any more.
+func (s *Service) DeleteUser(ctx context.Context, call awsapi.Call, in *iam.DeleteUserInput) (*iam.DeleteUserOutput, error) {
+	return update(ctx, s, func(tx *store.Tx) (*iam.DeleteUserOutput, error) {
+		u, err := findUser(tx, call.Account, deref(in.UserName))
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case len(keysOf(tx, u.ARN)) > 0:
+			return nil, deleteConflict("Cannot delete entity, must delete access keys first.")
+		case len(u.Attached) > 0:
+			return nil, deleteConflict("Cannot delete entity, must detach all policies first.")
+		case len(u.Inline) > 0:
+			return nil, deleteConflict("Cannot delete entity, must delete policies first.")
+		}
+		tx.Users.Delete(u.ARN)
+		return &iam.DeleteUserOutput{}, nil
+	})
+}
+
+func describeUser(u resource.User) iam.User {
+	return iam.User{
+		Path:                new(u.Path),
+		UserName:            new(u.Name),
+		UserId:              new(u.ID),
+		Arn:                 new(u.ARN),
+		CreateDate:          new(u.Created),
+		PermissionsBoundary: describeBoundary(u.Boundary),
+		Tags:                describeTags(u.Tags),
+	}
+}
+
+func describeBoundary(arn string) *iam.AttachedPermissionsBoundary {
+	if arn == "" {
+		return nil
+	}
+	return &iam.AttachedPermissionsBoundary{PermissionsBoundaryType: new("Policy"), PermissionsBoundaryArn: &arn}
+}
