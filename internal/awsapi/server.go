@@ -132,7 +132,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-
 func (s *Server) release(buf *bytes.Buffer) {
 	if buf.Cap() <= 64<<10 { // one large body must not stay for ever
 		s.buffers.Put(buf)
