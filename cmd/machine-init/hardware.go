@@ -1,9 +1,15 @@
 package main
 
 import (
+	"hash/fnv"
+	"maps"
+	"slices"
+	"strconv"
+
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"golang.org/x/sys/unix"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,7 +56,11 @@ func dressUp(i spec.Instance) error {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
-	if err := writeTree(hardwareDir+"/cpu", cpuTree(i.VCPU)); err != nil {
+	cpus, err := processors(i.ID, i.VCPU)
+	if err != nil {
+		return err
+	}
+	if err := writeTree(hardwareDir+"/cpu", cpuTree(cpus)); err != nil {
 		return err
 	}
 	if err := bindReadOnly(hardwareDir+"/cpu", "/sys/devices/system/cpu"); err != nil {
@@ -59,7 +69,7 @@ func dressUp(i spec.Instance) error {
 	if _, err := os.Stat("/sys/devices/system/node"); errors.Is(err, os.ErrNotExist) {
 		return nil // a kernel without NUMA: the list of processors is enough
 	}
-	if err := writeTree(hardwareDir+"/node", nodeTree(i.VCPU, i.MemoryMiB)); err != nil {
+	if err := writeTree(hardwareDir+"/node", nodeTree(cpus, i.MemoryMiB)); err != nil {
 		return err
 	}
 	return bindReadOnly(hardwareDir+"/node", "/sys/devices/system/node")
@@ -141,41 +151,83 @@ func meminfo(host string, mib int) string {
 	return b.String()
 }
 
-// cpuTree is what /sys/devices/system/cpu holds, as far as anyone asks.
-func cpuTree(n int) map[string]string {
-	all := fmt.Sprintf("0-%d\n", n-1)
-	if n == 1 {
-		all = "0\n"
+// processors names the instance's n processors, "cpu0" and so on, in terms of
+// the host's.
+//
+// The kubelet confines its pods to the processors it sees, so these have to be
+// ones that the host has. An instance with fewer than the host gets its own
+// choice of them, since otherwise all small instances would share the first
+// ones. For an instance with more, names repeat with leading zeros: "cpu00" is
+// counted as one more processor, and is number 0.
+func processors(id string, n int) ([]string, error) {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return nil, fmt.Errorf("asking for the host's processors: %w", err)
 	}
-	t := map[string]string{"online": all, "possible": all, "present": all, "offline": "\n", "isolated": "\n",
-		"kernel_max": fmt.Sprintf("%d\n", n-1)}
-	for cpu := range n {
-		dir := fmt.Sprintf("cpu%d/topology/", cpu)
-		t[dir+"core_id"] = fmt.Sprintf("%d\n", cpu/2)
-		t[dir+"physical_package_id"] = "0\n"
-		t[dir+"core_siblings_list"] = all
-		siblings := fmt.Sprintf("%d-%d\n", cpu&^1, cpu|1)
-		if cpu|1 >= n {
-			siblings = fmt.Sprintf("%d\n", cpu)
+	var host []int
+	for cpu := 0; len(host) < set.Count(); cpu++ {
+		if set.IsSet(cpu) {
+			host = append(host, cpu)
 		}
-		t[dir+"thread_siblings_list"] = siblings
+	}
+	return processorNames(host, id, n), nil
+}
+
+func processorNames(host []int, id string, n int) []string {
+	h := fnv.New32a()
+	h.Write([]byte(id))
+	first := 0
+	if n < len(host) {
+		first = int(h.Sum32() % uint32(len(host)))
+	}
+	var names []string
+	for k := range n {
+		names = append(names, fmt.Sprintf("cpu%s%d", strings.Repeat("0", k/len(host)), host[(first+k)%len(host)]))
+	}
+	return names
+}
+
+// online is the list of the processors' numbers, each once.
+func online(cpus []string) string {
+	seen := map[int]bool{}
+	for _, name := range cpus {
+		number, err := strconv.Atoi(strings.TrimPrefix(name, "cpu"))
+		if err != nil {
+			continue // not one of ours
+		}
+		seen[number] = true
+	}
+	var list []string
+	for _, number := range slices.Sorted(maps.Keys(seen)) {
+		list = append(list, strconv.Itoa(number))
+	}
+	return strings.Join(list, ",") + "\n"
+}
+
+// cpuTree is what /sys/devices/system/cpu holds, as far as anyone asks.
+func cpuTree(cpus []string) map[string]string {
+	all := online(cpus)
+	t := map[string]string{"online": all, "possible": all, "present": all, "offline": "\n", "isolated": "\n"}
+	for k, name := range cpus {
+		t[name+"/topology/core_id"] = fmt.Sprintf("%d\n", k/2)
+		t[name+"/topology/physical_package_id"] = "0\n"
 	}
 	return t
 }
 
 // nodeTree is one NUMA node with all processors; "->" makes a link.
-func nodeTree(n, mib int) map[string]string {
+func nodeTree(cpus []string, mib int) map[string]string {
 	t := map[string]string{
 		"online": "0\n", "possible": "0\n", "has_cpu": "0\n", "has_memory": "0\n", "has_normal_memory": "0\n",
-		"node0/cpulist":  cpuTree(n)["online"],
+		"node0/cpulist":  online(cpus),
 		"node0/distance": "10\n",
 		"node0/meminfo":  fmt.Sprintf("Node 0 MemTotal:       %d kB\nNode 0 MemFree:        %d kB\n", mib*1024, mib*1024),
 	}
 	for _, size := range []int{2048, 1048576} {
 		t[fmt.Sprintf("node0/hugepages/hugepages-%dkB/nr_hugepages", size)] = "0\n"
 	}
-	for cpu := range n {
-		t[fmt.Sprintf("node0/cpu%d", cpu)] = fmt.Sprintf("->../../cpu/cpu%d", cpu)
+	for _, name := range cpus {
+		t["node0/"+name] = "->../../cpu/" + name
 	}
 	return t
 }

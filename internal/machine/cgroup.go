@@ -45,7 +45,7 @@ func ensureCgroups(c Config) error {
 			}
 		}
 		for file, value := range limits(c, runtime.NumCPU()) {
-			err := os.WriteFile(filepath.Join(dir, file), []byte(value), 0)
+			err := set(filepath.Join(dir, file), value)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) { // the file of another hierarchy
 				return fmt.Errorf("setting %s to %s: %w", file, value, err)
 			}
@@ -87,7 +87,7 @@ func prepare(h hierarchy, dir string) error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(dir, file), parents, 0); err != nil {
+		if err := set(filepath.Join(dir, file), string(parents)); err != nil {
 			return fmt.Errorf("copying %s: %w", file, err)
 		}
 	}
@@ -101,11 +101,21 @@ func delegate(dir string) error {
 		return err
 	}
 	for c := range strings.FieldsSeq(string(have)) {
-		if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+c), 0); err != nil {
+		if err := set(filepath.Join(dir, "cgroup.subtree_control"), "+"+c); err != nil {
 			return fmt.Errorf("delegating %s: %w", c, err)
 		}
 	}
 	return nil
+}
+
+// set writes a cgroup's file, and does not try to make it where there is none.
+func set(file, value string) error {
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(value)
+	return errors.Join(err, f.Close())
 }
 
 // limits are the files to write, v1's and v2's names alike.

@@ -1,0 +1,406 @@
+package machine_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/google/go-containerregistry/pkg/registry"
+
+	"ekster.dev/ekster/internal/imds"
+	"ekster.dev/ekster/internal/process"
+)
+
+const (
+	zone      = "us-west-2a"
+	region    = "us-west-2"
+	nodeName  = "ip-10-0-0-2.us-west-2.compute.internal"
+	guestIP   = "10.0.0.2"
+	routerIP  = "10.0.0.1"
+	kubeMinor = "1.35"
+)
+
+// payload returns the directory of the built payload, or skips.
+func payload(t *testing.T) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	if testing.Short() {
+		t.Skip("boots an instance")
+	}
+	dir, err := filepath.Abs("../../bin/payload")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"node/machine-init", "node/containerd", "kubernetes/" + kubeMinor + "/kube"} {
+		if _, err := os.Stat(filepath.Join(dir, file)); err != nil {
+			t.Fatalf("the payload is not built: %v (hack/build-node-payload.sh)", err)
+		}
+	}
+	return dir
+}
+
+// A world is a router namespace with the link-local services of a VPC, and a
+// guest namespace behind it.
+type world struct {
+	router, guest string // paths
+	dir           string
+	instance      imds.Instance
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	dir, err := os.MkdirTemp("/var/tmp", "ekster-machine-") // not a tmpfs: overlayfs wants a disk
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	w := &world{dir: dir, router: namespace(t, dir+"/router"), guest: namespace(t, dir+"/guest")}
+	in(t, w.router, func() error {
+		guest, err := netns.GetFromPath(w.guest)
+		if err != nil {
+			return err
+		}
+		defer guest.Close()
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name = "guest"
+		if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerNamespace: netlink.NsFd(guest)}); err != nil {
+			return err
+		}
+		return addresses("guest", routerIP+"/24", "lo", "169.254.169.254/32", "lo", "198.18.0.1/32")
+	})
+	in(t, w.guest, func() error {
+		if err := addresses("eth0", guestIP+"/24"); err != nil {
+			return err
+		}
+		return netlink.RouteAdd(&netlink.Route{Gw: net.ParseIP(routerIP)})
+	})
+	return w
+}
+
+func addresses(pairs ...string) error {
+	for n := 0; n < len(pairs); n += 2 {
+		link, err := netlink.LinkByName(pairs[n])
+		if err != nil {
+			return err
+		}
+		addr, err := netlink.ParseAddr(pairs[n+1])
+		if err != nil {
+			return err
+		}
+		if err := netlink.AddrAdd(link, addr); err != nil {
+			return err
+		}
+		if err := netlink.LinkSetUp(link); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// namespace makes a network namespace that is held by a file.
+func namespace(t *testing.T, file string) string {
+	t.Helper()
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread is spoilt
+		err := unix.Unshare(unix.CLONE_NEWNET)
+		if err == nil {
+			err = unix.Mount(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()), file, "", unix.MS_BIND, "")
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(file, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return file
+}
+
+func within(path string, f func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		ns, err := netns.GetFromPath(path)
+		if err == nil {
+			defer ns.Close()
+			err = unix.Setns(int(ns), unix.CLONE_NEWNET)
+		}
+		if err == nil {
+			err = f()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+func in(t *testing.T, path string, f func() error) {
+	t.Helper()
+	if err := within(path, f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// serve serves h at the address in the router.
+func (w *world) serve(t *testing.T, address string, h http.Handler) {
+	t.Helper()
+	in(t, w.router, func() error {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return err
+		}
+		srv := &http.Server{Handler: h}
+		go srv.Serve(l)
+		t.Cleanup(func() { srv.Close() })
+		return nil
+	})
+}
+
+// metadata serves w.instance at the address of IMDS.
+func (w *world) metadata(t *testing.T) {
+	w.instance = imds.Instance{
+		ID: "i-0123456789abcdef0", Type: "m5.2xlarge", ImageID: "ami-0123", Account: "111122223333",
+		Region: region, Zone: zone, ZoneID: "usw2-az1", Hostname: nodeName, PrivateIP: guestIP, TokensRequired: true,
+		ProfileARN: "arn:aws:iam::111122223333:instance-profile/p", Role: "node-role",
+		Credentials: func(context.Context) (imds.Credentials, error) {
+			return imds.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "secret", Token: "session",
+				Expires: time.Now().Add(time.Hour)}, nil
+		},
+	}
+	w.serve(t, "169.254.169.254:80", imds.New(imds.Config{Instance: func(_ context.Context, a netip.Addr) (imds.Instance, bool) {
+		return w.instance, a.String() == guestIP
+	}}))
+}
+
+// userData is a NodeConfig as a managed node group gives it.
+func (w *world) userData(ca []byte) string {
+	return fmt.Sprintf(`MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary="//"
+
+--//
+Content-Type: text/x-shellscript
+
+#!/bin/sh
+echo run >>/root/script-ran
+
+--//
+Content-Type: application/node.eks.aws
+
+---
+apiVersion: node.eks.aws/v1alpha1
+kind: NodeConfig
+spec:
+  cluster:
+    apiServerEndpoint: https://%s:6443
+    certificateAuthority: %s
+    cidr: 10.100.0.0/16
+    name: c1
+  kubelet:
+    config:
+      maxPods: 58
+    flags:
+    - --node-labels=eks.amazonaws.com/nodegroup=ng,eks.amazonaws.com/capacityType=ON_DEMAND
+
+--//--
+`, routerIP, base64.StdEncoding.EncodeToString(ca))
+}
+
+// registry serves one image under every name, as a mirror.
+func (w *world) registry(t *testing.T) {
+	w.serve(t, "198.18.0.1:5000", registry.New(registry.Logger(nil)))
+}
+
+// A plane is a kube-apiserver with its etcd in the router.
+type plane struct {
+	ca     []byte
+	client *kubernetes.Clientset
+}
+
+func (w *world) plane(t *testing.T, kube string) plane {
+	t.Helper()
+	dir := filepath.Join(w.dir, "plane")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	ca, caKey := certificate(t, nil, nil, pkix.Name{CommonName: "ca"})
+	crt, key := certificate(t, ca, caKey, pkix.Name{CommonName: "kube-apiserver"}, routerIP)
+	admin, adminKey := certificate(t, ca, caKey, pkix.Name{CommonName: "admin", Organization: []string{"system:masters"}})
+	for file, content := range map[string][]byte{
+		"ca.crt": ca, "server.crt": crt, "server.key": key,
+		"webhook": []byte(`{"clusters":[{"name":"a","cluster":{"server":"http://198.18.0.1:9000/"}}],` +
+			`"contexts":[{"name":"a","context":{"cluster":"a","user":"a"}}],"current-context":"a","users":[{"name":"a"}]}`),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, file), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.serve(t, "198.18.0.1:9000", http.HandlerFunc(reviewToken))
+	start := func(name string, args ...string) {
+		_, _, err := process.Ensure(dir, name, process.Spec{Path: filepath.Join(kube, "kube"), Args: append([]string{name}, args...),
+			Dir: dir, Log: filepath.Join(dir, name+".log"), Netns: w.router})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := process.Stop(context.Background(), dir, name, time.Second); err != nil {
+				t.Error(err)
+			}
+			if t.Failed() {
+				logTail(t, filepath.Join(dir, name+".log"), 3000)
+			}
+		})
+	}
+	start("etcd", "--data-dir="+dir+"/etcd", "--listen-client-urls=http://198.18.0.1:2379", "--advertise-client-urls=http://198.18.0.1:2379",
+		"--listen-peer-urls=http://198.18.0.1:2380", "--unsafe-no-fsync", "--logger=zap", "--log-level=error")
+	start("kube-apiserver", "--etcd-servers=http://198.18.0.1:2379", "--secure-port=6443", "--bind-address="+routerIP, "--cert-dir="+dir,
+		"--tls-cert-file=server.crt", "--tls-private-key-file=server.key", "--client-ca-file=ca.crt",
+		"--authentication-token-webhook-config-file=webhook", "--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
+		"--service-account-issuer=https://ekster.test", "--service-account-key-file=server.crt", "--service-account-signing-key-file=server.key",
+		"--service-cluster-ip-range=10.100.0.0/16", "--disable-admission-plugins=ServiceAccount")
+	client, err := kubernetes.NewForConfig(&rest.Config{
+		Host: "https://" + routerIP + ":6443", QPS: 100, Burst: 100,
+		TLSClientConfig: rest.TLSClientConfig{CAData: ca, CertData: admin, KeyData: adminKey},
+		Dial: func(ctx context.Context, network, address string) (c net.Conn, err error) {
+			err = within(w.router, func() error { c, err = new(net.Dialer).DialContext(ctx, network, address); return err })
+			return c, err
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	poll(t, 60*time.Second, "kube-apiserver", func() error {
+		return client.RESTClient().Get().AbsPath("/readyz").Do(context.Background()).Error()
+	})
+	return plane{ca: ca, client: client}
+}
+
+// reviewToken is the authenticator: it takes the token apart as EKS does, but
+// for asking STS.
+func reviewToken(w http.ResponseWriter, r *http.Request) {
+	var review struct {
+		APIVersion string         `json:"apiVersion"`
+		Kind       string         `json:"kind"`
+		Spec       map[string]any `json:"spec"`
+		Status     map[string]any `json:"status"`
+	}
+	raw, err := io.ReadAll(r.Body)
+	if err == nil {
+		err = json.Unmarshal(raw, &review)
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	token, _ := review.Spec["token"].(string)
+	presigned, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(token, "k8s-aws-v1."))
+	u, parseErr := url.Parse(string(presigned))
+	ok := err == nil && parseErr == nil && u.Host == "sts."+region+".amazonaws.com" &&
+		strings.HasPrefix(u.Query().Get("X-Amz-Credential"), "ASIAEXAMPLE/") &&
+		u.Query().Get("X-Amz-Security-Token") == "session"
+	review.Status = map[string]any{"authenticated": ok}
+	if ok {
+		review.Status["user"] = map[string]any{"username": "system:node:" + nodeName, "groups": []string{"system:bootstrappers", "system:nodes"}}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(review)
+}
+
+func certificate(t *testing.T, ca, caKey []byte, subject pkix.Name, ips ...string) (crt, key []byte) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: subject,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
+	for _, ip := range ips {
+		tmpl.IPAddresses = append(tmpl.IPAddresses, net.ParseIP(ip))
+	}
+	parent, signer := tmpl, k
+	if ca == nil {
+		tmpl.IsCA, tmpl.BasicConstraintsValid, tmpl.KeyUsage = true, true, x509.KeyUsageCertSign
+	} else {
+		block, _ := pem.Decode(ca)
+		if parent, err = x509.ParseCertificate(block.Bytes); err != nil {
+			t.Fatal(err)
+		}
+		block, _ = pem.Decode(caKey)
+		if signer, err = x509.ParseECPrivateKey(block.Bytes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, parent, &k.PublicKey, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalECPrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER})
+}
+
+// poll waits for the condition, and fails the test with its last error.
+func poll(t *testing.T, limit time.Duration, what string, condition func() error) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(limit)
+	for {
+		err := condition()
+		if err == nil {
+			return
+		}
+		select {
+		case <-end:
+			t.Fatalf("waiting for %s: %v", what, err)
+		case <-tick.C:
+		}
+	}
+}
+
+func logTail(t *testing.T, file string, n int) {
+	t.Helper()
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Log(err)
+		return
+	}
+	t.Logf("%s:\n%s", file, bytes.TrimSpace(raw[max(0, len(raw)-n):]))
+}
