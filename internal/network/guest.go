@@ -1,6 +1,7 @@
 package network
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 
@@ -20,7 +21,7 @@ const (
 // configureGuest sets up the guest's devices: primary address, up, default route by the
 // subnet's gateway. With several, packets that carry the address of one leave by it.
 // There is no rule with only one: its machine may route its pods as it likes.
-func (h *Host) configureGuest(guest string, ports []port) error {
+func (h *Host) configureGuest(ctx context.Context, guest string, ports []port) error {
 	sp, err := openSpace(h.GuestPath(guest))
 	if err != nil {
 		return err
@@ -42,6 +43,9 @@ func (h *Host) configureGuest(guest string, ports []port) error {
 		}
 		err = h.step(fmt.Sprintf("taking up %s of %s", p.Device, sp.name), func() error { return sp.nl.LinkSetUp(device) })
 		if err != nil {
+			return err
+		}
+		if err := sp.awaitCarrier(ctx, device.Attrs().Index); err != nil {
 			return err
 		}
 		route := netlink.Route{

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -253,6 +255,37 @@ func dump[T any](what string, list func() ([]T, error)) ([]T, error) {
 
 func (sp *space) links() ([]netlink.Link, error) {
 	return dump("links of "+sp.name, sp.nl.LinkList)
+}
+
+// carrierTimeout is far more than the second for which the kernel may hold back its
+// work on links whose carrier changed.
+const carrierTimeout = 5 * time.Second
+
+// awaitCarrier waits until the link can send. Its carrier comes when its other end is
+// taken up, but until the kernel has worked on that, a little later, it drops what it
+// should send, without a word: mostly the answer to the first ARP request, which the
+// other end repeats only after a second.
+func (sp *space) awaitCarrier(ctx context.Context, index int) error {
+	deadline := time.NewTimer(carrierTimeout)
+	defer deadline.Stop()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		l, err := sp.nl.LinkByIndex(index)
+		if err != nil {
+			return fmt.Errorf("looking at link %d of %s: %w", index, sp.name, err)
+		}
+		if l.Attrs().OperState == netlink.OperUp {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-deadline.C:
+			return fmt.Errorf("link %s of %s: no carrier after %v", l.Attrs().Name, sp.name, carrierTimeout)
+		case <-tick.C:
+		}
+	}
 }
 
 // setting is one sysctl below /proc/sys/net.

@@ -167,7 +167,7 @@ func (r *router) plug(ctx context.Context) error {
 		}
 	}
 	for _, guest := range guests {
-		if err := r.finish(guest); err != nil {
+		if err := r.finish(ctx, guest); err != nil {
 			return err
 		}
 	}
@@ -215,7 +215,7 @@ func (r *router) plugOne(ctx context.Context, p port) error {
 }
 
 // finish sets up the guest's configured devices and then marks its links as done.
-func (r *router) finish(guest string) error {
+func (r *router) finish(ctx context.Context, guest string) error {
 	var ports []port
 	var configured []port
 	for _, p := range r.ports {
@@ -227,12 +227,17 @@ func (r *router) finish(guest string) error {
 		}
 	}
 	if len(configured) > 0 {
-		if err := r.host.configureGuest(guest, configured); err != nil {
+		if err := r.host.configureGuest(ctx, guest, configured); err != nil {
 			return err
 		}
 	}
 	for _, p := range ports {
 		l := r.links[p.link]
+		if p.Configure {
+			if err := r.space.awaitCarrier(ctx, l.Attrs().Index); err != nil {
+				return err
+			}
+		}
 		if l.Attrs().Alias == p.alias() {
 			continue
 		}

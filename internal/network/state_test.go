@@ -115,7 +115,7 @@ func describe(t testing.TB, sp *space) []string {
 	return lines
 }
 
-// rules shows every kind of rule.
+// everyRule shows every kind of rule.
 func everyRule() VPC {
 	v := twoSubnets()
 	v.SecurityGroups = []SecurityGroup{
@@ -210,12 +210,23 @@ func golden(t *testing.T, name, got string) {
 // Whichever step fails, before or after it was done: a new daemon's EnsureVPC, or
 // removal, ends as if none had.
 func TestEveryStepMayFail(t *testing.T) {
-	before, after := twoSubnets(), controlPlane()
-	before.Interfaces[0].Addresses = append(before.Interfaces[0].Addresses, addr("10.0.1.60"))
-	before.Interfaces = append(before.Interfaces, eni("eni-cpb", "subnet-b", "cp-1", "eth1", "10.0.2.50", "sg-open"))
-	after.Interfaces[1].Addresses = append(after.Interfaces[1].Addresses, addr("10.0.1.60"))
-	after.Interfaces = after.Interfaces[1:]
-	after.Subnets[1].CIDR, before.Subnets[1].CIDR = prefix("10.0.2.0/24"), prefix("10.0.2.0/25")
+	requireRoot(t)
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
+	// An address moves, an interface comes, one goes, and one is made anew; a guest with
+	// one interface gets two, one with two is left with one.
+	two := controlPlane()
+	two.Interfaces = two.Interfaces[1:]
+	before, after := two, two
+	before.Interfaces, after.Interfaces = slices.Clone(two.Interfaces), slices.Clone(two.Interfaces)
+	moving := addr("10.0.1.60")
+	before.Interfaces[0].Addresses = append(slices.Clone(two.Interfaces[0].Addresses), moving)
+	before.Interfaces[2].ID = "eni-old"
+	before.Interfaces[3].Guest = "i-3" // and so plugged into another guest later
+	after.Interfaces[2].Addresses = append(slices.Clone(two.Interfaces[2].Addresses), moving)
+	before.Subnets = append(slices.Clone(two.Subnets), Subnet{ID: "subnet-c", CIDR: prefix("10.0.3.0/24")})
+	before.Interfaces[3].Device = "eth1"
 
 	reference := newHost(t)
 	ensure(t, reference, before)
@@ -223,46 +234,53 @@ func TestEveryStepMayFail(t *testing.T) {
 	want := state(t, reference)
 
 	for _, done := range []bool{false, true} {
-		for n := 0; ; n++ {
-			h := newHost(t)
-			killed := errors.New("killed")
-			step, hit := 0, ""
-			h.fault = func(what string, is bool) error {
-				if is != done {
-					return nil
-				}
-				step++
-				if step == n+1 {
-					hit = what
-					return killed
-				}
+		t.Run(fmt.Sprintf("done=%t", done), func(t *testing.T) {
+			t.Parallel()
+			failEachStep(t, done, want, before, after)
+		})
+	}
+}
+
+func failEachStep(t *testing.T, done bool, want string, before, after VPC) {
+	killed := errors.New("killed")
+	for n := 0; ; n++ {
+		h := newHost(t)
+		step, hit := 0, ""
+		h.fault = func(what string, is bool) error {
+			if is != done {
 				return nil
 			}
-			err := h.EnsureVPC(t.Context(), before)
-			if err == nil {
-				err = h.EnsureVPC(t.Context(), after)
+			step++
+			if step == n+1 {
+				hit = what
+				return killed
 			}
-			if hit == "" {
-				if err != nil {
-					t.Fatal(err)
-				}
-				if n < 40 {
-					t.Errorf("only %d steps were tried", n)
-				}
-				break
-			}
-			if !errors.Is(err, killed) {
-				t.Fatalf("step %q failed and the error is %v", hit, err)
-			}
-			again := &Host{prefix: h.prefix, log: h.log}
-			ensure(t, again, before)
-			ensure(t, again, after)
-			if diff := cmp.Diff(want, state(t, again)); diff != "" {
-				t.Errorf("after %q failed (done: %t): -want +got\n%s", hit, done, diff)
-			}
-			if err := again.Purge(t.Context()); err != nil {
+			return nil
+		}
+		err := h.EnsureVPC(t.Context(), before)
+		if err == nil {
+			err = h.EnsureVPC(t.Context(), after)
+		}
+		if hit == "" {
+			if err != nil {
 				t.Fatal(err)
 			}
+			if n < 40 {
+				t.Errorf("only %d steps were tried", n)
+			}
+			break
+		}
+		if !errors.Is(err, killed) {
+			t.Fatalf("step %q failed and the error is %v", hit, err)
+		}
+		again := &Host{prefix: h.prefix, log: h.log}
+		ensure(t, again, before)
+		ensure(t, again, after)
+		if diff := cmp.Diff(want, state(t, again)); diff != "" {
+			t.Errorf("after %q failed (done: %t): -want +got\n%s", hit, done, diff)
+		}
+		if err := again.Purge(t.Context()); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
