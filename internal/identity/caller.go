@@ -2,7 +2,6 @@ package identity
 
 import (
 	"strconv"
-	"strings"
 	"time"
 
 	"ekster.dev/ekster/internal/authz"
@@ -46,6 +45,3 @@ func Context(call awsapi.Call) map[string][]string {
 	}
 	return ctx
 }
-
-// nameOf is the last part of a user's or role's ARN.
-func nameOf(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }

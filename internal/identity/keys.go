@@ -93,4 +93,4 @@ func (k *Keys) temporary(tx *store.Tx, s resource.Session) (awsapi.Key, bool) {
 }
 
 // nothing is a policy that allows nothing.
-const nothing = `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}`
+const nothing = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"none:Nothing","Resource":"*"}]}`

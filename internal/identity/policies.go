@@ -9,6 +9,7 @@ import (
 
 	"ekster.dev/ekster/internal/authz"
 	"ekster.dev/ekster/internal/awsapi"
+	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
 
@@ -129,6 +130,42 @@ func (p *Policies) Of(tx *store.Tx, caller awsapi.Principal) (authz.Inputs, map[
 		in.Session = append(in.Session, authz.Source{Policy: c})
 	}
 	return in, tagKeys(tags, caller.SessionTags), nil
+}
+
+// ServiceMayAssume says whether a role's trust policy lets an AWS service
+// (eks.amazonaws.com) assume it on behalf of the role's account.
+func (p *Policies) ServiceMayAssume(tx *store.Tx, role resource.Role, service string) (bool, error) {
+	trust, err := p.Compile(Trust(tx, role), authz.Trust)
+	if err != nil {
+		return false, fmt.Errorf("trust policy of %s: %w", role.ARN, err)
+	}
+	who := authz.Principal{Type: authz.Service, Provider: service}
+	ctx := who.Context()
+	ctx["aws:SourceAccount"] = []string{role.Account}
+	d := authz.Evaluate(authz.Inputs{Resource: trust, ResourceRequired: true}, authz.Request{
+		Principal: who, Action: "sts:AssumeRole", Resources: []string{role.ARN}, ResourceAccount: role.Account, Context: ctx,
+	})
+	return d.Allowed, nil
+}
+
+// RoleAllows says whether a role's own policies and boundary let its sessions do an action
+// on a resource ("*" for any).
+func (p *Policies) RoleAllows(tx *store.Tx, role resource.Role, action, res string) (bool, error) {
+	caller := awsapi.Principal{
+		ARN:     "arn:aws:sts::" + role.Account + ":assumed-role/" + role.Name + "/" + role.Name,
+		Account: role.Account,
+		ID:      role.ID + ":" + role.Name,
+		Type:    awsapi.TypeAssumedRole,
+		RoleARN: role.ARN,
+	}
+	in, tags, err := p.Of(tx, caller)
+	if err != nil {
+		return false, err
+	}
+	who := Caller(caller)
+	ctx := who.Context()
+	maps.Copy(ctx, tags)
+	return authz.Evaluate(in, authz.Request{Principal: who, Action: action, Resources: []string{res}, Context: ctx}).Allowed, nil
 }
 
 func (p *Policies) add(to *[]authz.Source, tx *store.Tx, arn string, kind authz.Kind) error {

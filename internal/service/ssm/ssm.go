@@ -1,0 +1,70 @@
+// Package ssm serves of Systems Manager what leads to the machine images of EKS: its
+// public parameters, read-only. They are data of package ami, and the same in every
+// account.
+//
+// Nobody can put a parameter of their own yet.
+package ssm
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"ekster.dev/ekster/gen/ssm"
+	"ekster.dev/ekster/internal/ami"
+	"ekster.dev/ekster/internal/awsapi"
+	"ekster.dev/ekster/internal/identity"
+)
+
+// A Service serves the SSM API.
+type Service struct{}
+
+var _ ssm.API = Service{}
+
+// version is that of every public parameter: each has had one value so far.
+const version = 1
+
+// GetParameter tells a parameter's value. The name may be an ARN, and may end in ":1", a
+// version.
+func (Service) GetParameter(_ context.Context, call awsapi.Call, in *ssm.GetParameterInput) (*ssm.GetParameterOutput, error) {
+	if in.Name == nil {
+		return nil, awsapi.Errorf("ValidationException", 400, "1 validation error detected: Value null at 'name' failed to satisfy constraint: Member must not be null")
+	}
+	name, selector := *in.Name, ""
+	if rest, ok := strings.CutPrefix(name, "arn:aws:ssm:"+call.Region+"::parameter"); ok {
+		name = rest
+	}
+	if n, s, ok := strings.Cut(name, ":"); ok && !strings.HasPrefix(name, "arn:") {
+		name, selector = n, ":"+s
+	}
+	value, ok := ami.Parameter(call.Region, name)
+	if !ok {
+		return nil, &ssm.ParameterNotFound{}
+	}
+	if selector != "" && selector != ":1" {
+		return nil, &ssm.ParameterVersionNotFound{Message: new("Systems Manager could not find version " + selector[1:] + " of " + name + ". Verify the version and try again.")}
+	}
+	p := &ssm.Parameter{
+		Name:             &name,
+		Type:             new("String"),
+		Value:            &value,
+		Version:          new(int64(version)),
+		LastModifiedDate: new(modified(call.Region, name)),
+		ARN:              new(identity.ParameterARN(call.Region, call.Account, name)),
+		DataType:         new("text"),
+	}
+	if selector != "" {
+		p.Selector = &selector
+	}
+	return &ssm.GetParameterOutput{Parameter: p}, nil
+}
+
+// modified is when a parameter got its value: when the image that it leads to was published.
+func modified(region, name string) time.Time {
+	for _, i := range ami.All(region) {
+		if strings.Contains(name, "/"+i.Minor+"/") && strings.Contains(name, "/"+i.Arch+"/"+i.Variant+"/") {
+			return i.Created
+		}
+	}
+	return time.Time{}
+}

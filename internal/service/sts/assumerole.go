@@ -1,0 +1,256 @@
+package sts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"ekster.dev/ekster/gen/sts"
+	"ekster.dev/ekster/internal/authz"
+	"ekster.dev/ekster/internal/awsapi"
+	"ekster.dev/ekster/internal/identity"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+const (
+	defaultSession = time.Hour
+	maxChained     = time.Hour
+	maxPacked      = 2048 // characters of session policies and tags
+)
+
+// AssumeRole gives the caller credentials of a role.
+func (s *Service) AssumeRole(ctx context.Context, call awsapi.Call, in *sts.AssumeRoleInput) (*sts.AssumeRoleOutput, error) {
+	want, err := s.newGrant(in)
+	if err != nil {
+		return nil, err
+	}
+	var session resource.Session
+	err = s.Store.Update(ctx, func(tx *store.Tx) error {
+		role, err := s.permit(tx, call, in, &want)
+		if err != nil {
+			return err
+		}
+		if err := checkLifetime(role, want); err != nil {
+			return err
+		}
+		session = identity.NewSession(tx, role, want, call.Time)
+		role.LastUsed, role.LastRegion = session.Issued, call.Region
+		tx.Roles.Put(role.ARN, role)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &sts.AssumeRoleOutput{
+		Credentials: describeCredentials(session),
+		AssumedRoleUser: &sts.AssumedRoleUser{
+			Arn:           new(session.Principal),
+			AssumedRoleId: new(session.PrincipalID),
+		},
+	}
+	if n := packed(want); n > 0 {
+		out.PackedPolicySize = new(int32(max(1, n*100/maxPacked)))
+	}
+	if session.SourceID != "" {
+		out.SourceIdentity = new(session.SourceID)
+	}
+	return out, nil
+}
+
+// newGrant checks what can be checked of a request without any record.
+func (s *Service) newGrant(in *sts.AssumeRoleInput) (identity.Grant, error) {
+	g := identity.Grant{
+		Name:     deref(in.RoleSessionName),
+		Lifetime: defaultSession,
+		SourceID: deref(in.SourceIdentity),
+		Tags:     resource.Tags{},
+	}
+	if in.DurationSeconds != nil {
+		g.Lifetime = time.Duration(*in.DurationSeconds) * time.Second
+	}
+	if len(in.ProvidedContexts) > 0 {
+		return g, validation("ProvidedContexts are not supported yet.")
+	}
+	if p := deref(in.Policy); p != "" {
+		if _, err := s.Policies.Compile(p, authz.Session); err != nil {
+			return g, malformed(err)
+		}
+		g.Policies = []string{p}
+	}
+	for _, p := range in.PolicyArns {
+		g.PolicyARNs = append(g.PolicyARNs, deref(p.Arn))
+	}
+	seen := map[string]bool{}
+	for _, t := range in.Tags {
+		key := deref(t.Key)
+		if seen[strings.ToLower(key)] {
+			return g, awsapi.Errorf("InvalidParameterValue", 400, "Duplicate tag keys found. Please note that Tag keys are case insensitive.")
+		}
+		seen[strings.ToLower(key)] = true
+		g.Tags[key] = deref(t.Value)
+	}
+	for _, key := range in.TransitiveTagKeys {
+		if !seen[strings.ToLower(key)] {
+			return g, awsapi.Errorf("InvalidParameterValue", 400, "The specified transitive tag key must be included in the requested tags.")
+		}
+		g.Transitive = append(g.Transitive, key)
+	}
+	if n := packed(g); n > maxPacked {
+		return g, &sts.PackedPolicyTooLargeException{Message: new(fmt.Sprintf(
+			"Packed size of session tags and session policies consumes %d%% of allotted space.", n*100/maxPacked))}
+	}
+	return g, nil
+}
+
+// packed is how much room a session's policies and tags take. AWS compresses them by a
+// way of its own; here they are counted as they are.
+func packed(g identity.Grant) (n int) {
+	for _, p := range g.Policies {
+		n += len(p)
+	}
+	for _, p := range g.PolicyARNs {
+		n += len(p)
+	}
+	for k, v := range g.Tags {
+		n += len(k) + len(v)
+	}
+	return n
+}
+
+// permit finds the role and decides whether the caller may have it. It adds to the
+// grant what the caller's own session hands on.
+func (s *Service) permit(tx *store.Tx, call awsapi.Call, in *sts.AssumeRoleInput, g *identity.Grant) (resource.Role, error) {
+	arn := deref(in.RoleArn)
+	req := authz.Request{
+		Principal: identity.Caller(call.Caller),
+		Action:    "sts:AssumeRole",
+		Resources: []string{arn},
+		Context:   identity.Context(call),
+	}
+	if call.Caller.Type == awsapi.TypeRoot && !s.RootAssumesRoles {
+		return resource.Role{}, identity.Denial("sts", "Roles may not be assumed by root accounts.")
+	}
+	role, ok := tx.Roles.Get(arn)
+	if !ok { // AWS does not tell whether it is there
+		return role, identity.Denial("sts", authz.Decision{Reason: authz.ImplicitDeny, Kind: authz.Trust, Resource: arn}.DenyMessage(req))
+	}
+	if in.SerialNumber != nil || in.TokenCode != nil {
+		return role, identity.Denial("sts", "MultiFactorAuthentication failed with invalid MFA one time pass code. ")
+	}
+	for _, p := range g.PolicyARNs {
+		if _, ok := s.Policies.Document(tx, p); !ok {
+			return role, awsapi.Errorf("InvalidParameterValue", 400, "PolicyArns: %s does not exist or is not attachable.", p)
+		}
+	}
+	if own, ok := tx.Sessions.Get(call.Caller.AccessKeyID); ok {
+		g.Chained = true
+		if err := inherit(g, own); err != nil {
+			return role, err
+		}
+	}
+	policies, tags, err := s.Policies.Of(tx, call.Caller)
+	if err != nil {
+		return role, fmt.Errorf("finding the policies of %s: %w", call.Caller.ARN, err)
+	}
+	policies.Resource, err = s.Policies.Compile(identity.Trust(tx, role), authz.Trust)
+	if err != nil {
+		return role, fmt.Errorf("trust policy of %s: %w", role.ARN, err)
+	}
+	req.ResourceAccount = role.Account
+	maps.Copy(req.Context, tags)
+	maps.Copy(req.Context, requestKeys(in, role))
+	actions := []string{"sts:AssumeRole"}
+	if len(in.Tags) > 0 {
+		actions = append(actions, "sts:TagSession")
+	}
+	if in.SourceIdentity != nil {
+		actions = append(actions, "sts:SetSourceIdentity")
+	}
+	for _, action := range actions {
+		req.Action = action
+		if d := authz.Evaluate(policies, req); !d.Allowed {
+			return role, identity.Denial("sts", d.DenyMessage(req))
+		}
+	}
+	return role, nil
+}
+
+// inherit hands on to a chained session what its maker's session has to hand on.
+func inherit(g *identity.Grant, own resource.Session) error {
+	for _, key := range own.Transitive {
+		for mine := range g.Tags {
+			if strings.EqualFold(mine, key) {
+				return awsapi.Errorf("InvalidParameterValue", 400, "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session.")
+			}
+		}
+		g.Tags[key] = own.Tags[key]
+		g.Transitive = append(g.Transitive, key)
+	}
+	if own.SourceID != "" {
+		if g.SourceID != "" && g.SourceID != own.SourceID {
+			return identity.Denial("sts", "SourceIdentity cannot be changed once it is set.")
+		}
+		g.SourceID = own.SourceID
+	}
+	return nil
+}
+
+// requestKeys are the condition keys that the request and the role give.
+func requestKeys(in *sts.AssumeRoleInput, role resource.Role) map[string][]string {
+	keys := map[string][]string{"sts:RoleSessionName": {deref(in.RoleSessionName)}}
+	if in.ExternalId != nil {
+		keys["sts:ExternalId"] = []string{*in.ExternalId}
+	}
+	if in.SourceIdentity != nil {
+		keys["sts:SourceIdentity"] = []string{*in.SourceIdentity}
+	}
+	for _, t := range in.Tags {
+		keys["aws:RequestTag/"+deref(t.Key)] = []string{deref(t.Value)}
+		keys["aws:TagKeys"] = append(keys["aws:TagKeys"], deref(t.Key))
+	}
+	if len(in.TransitiveTagKeys) > 0 {
+		keys["sts:TransitiveTagKeys"] = slices.Clone(in.TransitiveTagKeys)
+	}
+	for k, v := range role.Tags {
+		keys["aws:ResourceTag/"+k] = []string{v}
+		keys["iam:ResourceTag/"+k] = []string{v}
+	}
+	return keys
+}
+
+func checkLifetime(role resource.Role, g identity.Grant) error {
+	if g.Chained && g.Lifetime > maxChained {
+		return validation("The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.")
+	}
+	if g.Lifetime > time.Duration(role.MaxSession)*time.Second {
+		return validation("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
+	}
+	return nil
+}
+
+func describeCredentials(s resource.Session) *sts.Credentials {
+	return &sts.Credentials{
+		AccessKeyId:     new(s.AccessKeyID),
+		SecretAccessKey: new(s.Secret),
+		SessionToken:    new(s.Token),
+		Expiration:      new(s.Expires),
+	}
+}
+
+func validation(format string, args ...any) error {
+	return awsapi.Errorf("ValidationError", 400, format, args...)
+}
+
+// malformed turns what package authz refuses into STS's error.
+func malformed(err error) error {
+	var m *authz.MalformedError
+	if errors.As(err, &m) {
+		return &sts.MalformedPolicyDocumentException{Message: &m.Message}
+	}
+	return err
+}
