@@ -1,6 +1,8 @@
 package vpccni
 
 import (
+	"net/netip"
+
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
@@ -53,6 +55,11 @@ func loadDaddr() expr.Any {
 
 func loadSaddr(register uint32) expr.Any {
 	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: 12, Len: 4}
+}
+
+// ip saddr != a
+func saddrIsNot(a netip.Addr) []expr.Any {
+	return []expr.Any{loadSaddr(1), &expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: a.AsSlice()}}
 }
 
 // ip daddr != @set

@@ -147,8 +147,10 @@ func setupTable(primary string, addr netip.Addr, inside []netip.Prefix, external
 			Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource,
 		})
 		a := addr.As4()
+		// Not for what has the node's address already: connections from before
+		// this table would get another port, and break.
 		c.AddRule(rule(snat, "beyond the VPC: under the node's address",
-			nameIs(expr.MetaKeyOIFNAME, primary), daddrNotIn(set),
+			nameIs(expr.MetaKeyOIFNAME, primary), saddrIsNot(addr), daddrNotIn(set),
 			[]expr.Any{
 				&expr.Immediate{Register: 1, Data: a[:]},
 				&expr.NAT{Type: expr.NATTypeSourceNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: 1, FullyRandom: true},
