@@ -76,8 +76,10 @@ func (e entries) dir(name string, children entries) {
 
 func (in Instance) tree() node {
 	latest := entries{
-		"meta-data": dir(in.metaData()),
-		"dynamic":   dir(entries{"instance-identity": dir(entries{"document": value(in.identity())})}),
+		// Here, unlike below, directories are listed without a slash.
+		"meta-data": {children: in.metaData(), listed: "meta-data"},
+		"dynamic": {children: entries{"instance-identity": dir(entries{"document": value(in.identity())})},
+			listed: "dynamic"},
 	}
 	if in.UserData != nil {
 		latest["user-data"] = value(string(in.UserData))
