@@ -21,10 +21,12 @@ type AutoScalingGroupSpec struct {
 	Min, Max, Desired     int32
 	LaunchTemplateID      string
 	LaunchTemplateName    string
-	LaunchTemplateVersion string   // number, $Latest, $Default
-	InstanceTypes         []string // overrides, in order of priority; empty: the template's
-	Mixed                 bool     // given as a MixedInstancesPolicy
-	SpotPercentage        int32    // 100 - OnDemandPercentageAboveBaseCapacity
+	LaunchTemplateVersion string            // number, $Latest, $Default
+	InstanceTypes         []string          // overrides, in order of priority; empty: the template's
+	Mixed                 bool              // given as a MixedInstancesPolicy
+	Weights               map[string]string // instance type → WeightedCapacity, of a MixedInstancesPolicy
+	Distribution          InstancesDistribution
+	SpotPercentage        int32 // 100 - OnDemandPercentageAboveBaseCapacity
 	Subnets               []string
 	Zones                 []string
 	HealthCheckType       string
@@ -38,6 +40,24 @@ type AutoScalingGroupSpec struct {
 	SuspendedProcesses    []string
 	Hooks                 []LifecycleHook
 	Condemned             map[string]bool // instances to terminate → whether the desired capacity has been lowered for it
+
+	// What nothing here acts on yet and callers read back.
+	MaxInstanceLifetime   int32 // seconds; 0: none
+	DefaultInstanceWarmup int32 // seconds; -1: not set
+	PlacementGroup        string
+	Context               string
+	DesiredCapacityType   string
+	MinHealthyPercentage  int32 // of the instance maintenance policy; -1: not set
+	MaxHealthyPercentage  int32
+}
+
+// An InstancesDistribution is how a MixedInstancesPolicy mixes, beyond SpotPercentage.
+type InstancesDistribution struct {
+	OnDemandStrategy string // prioritized, lowest-price
+	OnDemandBase     int32
+	SpotStrategy     string // lowest-price, capacity-optimized …
+	SpotPools        int32
+	SpotMaxPrice     string
 }
 
 // A LifecycleHook holds an instance back until somebody has let it go on.
@@ -61,7 +81,10 @@ type AutoScalingGroupStatus struct {
 	NextTry  time.Time // not before
 }
 
-// A ScalingActivity is one thing that a group did. Its key is its id.
+// A ScalingActivity is one thing that a group did. Its key is its id. The controller
+// records them, but for one: the termination of an instance that a client has asked for is
+// recorded by the service, InProgress, since the answer has its id. The controller then
+// goes on with that record instead of making another one for the same instance.
 type ScalingActivity struct {
 	Home
 	ID          string

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -47,18 +48,17 @@ type ClusterSpec struct {
 
 // ClusterStatus is what is so.
 type ClusterStatus struct {
-	State           string
-	Waiting         string // what it waits for, for people
-	Endpoint        string // https://…
-	Listen          string // the loopback address and port that the endpoint names
-	CA              []byte // PEM
-	Issuer          string
-	JWKS            []byte // public keys of service account tokens
-	PlatformVersion string
-	RunningVersion  string // minor version of the control plane that runs
-	AddonsApplied   bool   // the self-managed defaults are in the cluster
-	Issues          []Issue
-	Ready           time.Time // when it first became ACTIVE
+	State          string
+	Waiting        string // what it waits for, for people
+	Endpoint       string // https://…
+	Listen         string // the loopback address and port that the endpoint names
+	CA             []byte // PEM
+	Issuer         string
+	JWKS           []byte // public keys of service account tokens
+	RunningVersion string // minor version of the control plane that runs
+	AddonsApplied  bool   // the self-managed defaults are in the cluster
+	Issues         []Issue
+	Ready          time.Time // when it first became ACTIVE
 }
 
 // States of a cluster, as the API spells them.
@@ -81,6 +81,10 @@ var clusterMoves = map[string][]string{
 func (s *ClusterStatus) Move(to string) error {
 	return move(&s.State, to, clusterMoves)
 }
+
+// Guest names the network namespace of the control plane, which the cluster's
+// interfaces are plugged into. Their Owner is the cluster's ARN.
+func (c Cluster) Guest() string { return "cp-" + strings.ToLower(c.Spec.Hex[:16]) }
 
 // Current is the state that callers see: a cluster asked to go is DELETING.
 func (c Cluster) Current() string {

@@ -25,4 +25,5 @@ type LaunchTemplateVersion struct {
 	Created     time.Time
 	Creator     string
 	Data        []byte
+	Token       string // ClientToken of the create
 }

@@ -48,6 +48,7 @@ type RouteTable struct {
 	MainID       string            // association id of the main association
 	Associations map[string]string // association id → subnet id
 	Routes       []Route           // beyond the local one
+	Token        string            // ClientToken of the create
 	Tags         Tags
 }
 
@@ -110,6 +111,8 @@ type NetworkInterface struct {
 	Owner            string // who holds it: an instance id, or "cp-…" for a control plane
 	Attachment       *Attachment
 	Created          time.Time
+	Token            string // ClientToken of the create
+	Fingerprint      string // of the request that Token stands for
 	Tags             Tags
 	Status           NetworkInterfaceStatus
 }

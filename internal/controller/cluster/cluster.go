@@ -1,0 +1,322 @@
+// Package cluster makes the records of EKS clusters real: control planes.
+//
+//	CREATING ─ interfaces plugged ─ loopback address chosen ─ authenticator listening
+//	         ─ controlplane.Ensure until ready ─ self-managed defaults applied ─▶ ACTIVE
+//	process gone, daemon restarted, host rebooted: the same line again
+//	Deleting ─ control plane removed ─ authenticator closed ─ guest removed
+//	         ─ interfaces, security group, access entries, updates and record deleted
+//
+// It makes no network (controller/vpc does, from the interfaces that service/eks has
+// recorded), decides nobody's access (package clusterauth does), and does not look at
+// nodes (controller/node does).
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"ekster.dev/ekster/internal/controlplane"
+	"ekster.dev/ekster/internal/process"
+	"ekster.dev/ekster/internal/provision"
+	"ekster.dev/ekster/internal/reconcile"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// Planes runs control planes; controlplane.Planes does.
+type Planes interface {
+	Ensure(ctx context.Context, c controlplane.Config) (controlplane.Status, error)
+	Remove(ctx context.Context, dir string) error
+}
+
+// Guests are the network namespaces of control planes; network.Host has them.
+type Guests interface {
+	GuestPath(guest string) string
+	RemoveGuest(ctx context.Context, guest string) error
+}
+
+// Authenticator answers the webhooks of API servers on a unix socket a cluster.
+type Authenticator interface {
+	Open(cluster string) (socket string, err error)
+	Close(cluster string)
+}
+
+// Config says what control planes are made of.
+type Config struct {
+	Dir      string                                                                                       // a directory a cluster below it
+	Kube     func(minor string) (binary string, ok bool)                                                  // the payload of a Kubernetes version
+	Issuer   func(c resource.Cluster) string                                                              // URL of the issuer of its tokens
+	Loopback netip.Prefix                                                                                 // endpoints' addresses are taken from it
+	Bindable func(netip.AddrPort) bool                                                                    // nobody listens there
+	Defaults func(ctx context.Context, api *rest.Config, c resource.Cluster, server netip.AddrPort) error // applies the self-managed add-ons
+	Now      func() time.Time
+}
+
+// Controller reconciles clusters, by their ARNs.
+type Controller struct {
+	cfg    Config
+	store  *store.Store
+	planes Planes
+	guests Guests
+	auth   Authenticator
+	queue  *reconcile.Queue
+	log    *slog.Logger
+
+	mu      sync.Mutex
+	watched map[int]bool // pids whose end is waited for
+	choose  sync.Mutex   // held while an address is chosen
+	ctx     context.Context
+}
+
+// New returns the controller; Run starts it.
+func New(cfg Config, st *store.Store, p Planes, g Guests, a Authenticator, log *slog.Logger) *Controller {
+	c := &Controller{cfg: cfg, store: st, planes: p, guests: g, auth: a, log: log, watched: map[int]bool{}}
+	c.queue = reconcile.New("cluster", c.Reconcile, log)
+	return c
+}
+
+// Run reconciles every cluster once and then those that change, until ctx ends.
+func (c *Controller) Run(ctx context.Context) error {
+	c.ctx = ctx
+	c.store.Subscribe(func(changes []store.Change) {
+		for _, ch := range changes {
+			switch ch.Table {
+			case store.Clusters:
+				c.queue.Wake(ch.Key)
+			case store.Interfaces:
+				_ = c.store.View(func(tx *store.Tx) error {
+					if i, ok := tx.Interfaces.Get(ch.Key); ok && strings.HasPrefix(i.Owner, "arn:") {
+						c.queue.Wake(i.Owner)
+					}
+					return nil
+				})
+			}
+		}
+	})
+	err := c.store.View(func(tx *store.Tx) error {
+		for arn := range tx.Clusters.All() {
+			c.queue.Wake(arn)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	c.queue.Run(ctx, 12)
+	return nil
+}
+
+// Errors are those of the clusters that could not be brought on.
+func (c *Controller) Errors() map[string]error { return c.queue.Errors() }
+
+// Dir is where the cluster's control plane lives.
+func (c *Controller) Dir(cl resource.Cluster) string {
+	return filepath.Join(c.cfg.Dir, strings.ToLower(cl.Spec.Hex[:16]))
+}
+
+// Reconcile brings the control plane nearer to the cluster's record.
+func (c *Controller) Reconcile(ctx context.Context, arn string) (time.Duration, error) {
+	cl, enis, ok, err := c.get(arn)
+	if err != nil || !ok {
+		return reconcile.Never, err
+	}
+	if cl.Deleting {
+		return reconcile.Never, c.remove(ctx, cl)
+	}
+	if cl.Status.State == resource.ClusterFailed {
+		return reconcile.Never, nil
+	}
+	for _, e := range enis {
+		if e.Status.Plugged != cl.Guest() {
+			return reconcile.Never, c.waiting(ctx, arn, "network interface "+e.ID)
+		}
+	}
+	if cl.Status.Listen == "" {
+		if err := c.chooseListen(ctx, arn); err != nil {
+			return reconcile.Never, fmt.Errorf("endpoint of cluster %s: %w", cl.Name, err)
+		}
+		if cl, _, ok, err = c.get(arn); err != nil || !ok {
+			return reconcile.Never, err
+		}
+	}
+	return c.run(ctx, cl, enis)
+}
+
+// run ensures the control plane, and makes the cluster ACTIVE once it is ready.
+func (c *Controller) run(ctx context.Context, cl resource.Cluster, enis []resource.NetworkInterface) (time.Duration, error) {
+	socket, err := c.auth.Open(cl.ARN)
+	if err != nil {
+		return reconcile.Never, fmt.Errorf("authenticator of cluster %s: %w", cl.Name, err)
+	}
+	cfg, err := c.configFor(cl, enis, socket)
+	if err != nil {
+		return reconcile.Never, err
+	}
+	st, err := c.planes.Ensure(ctx, cfg)
+	if err != nil {
+		return reconcile.Never, fmt.Errorf("control plane of cluster %s: %w", cl.Name, err)
+	}
+	c.watch(cl.ARN, st.PID)
+	if !st.Ready {
+		return 20 * time.Millisecond, c.waiting(ctx, cl.ARN, st.Waiting)
+	}
+	if cl.Spec.SelfManagedAddons && !cl.Status.AddonsApplied {
+		api, err := controlplane.RESTConfig(cfg)
+		if err != nil {
+			return reconcile.Never, err
+		}
+		server := netip.AddrPortFrom(cfg.Addresses[0], 443)
+		if err := c.cfg.Defaults(ctx, api, cl, server); err != nil {
+			return reconcile.Never, fmt.Errorf("self-managed add-ons of cluster %s: %w", cl.Name, err)
+		}
+	}
+	return reconcile.Never, c.setStatus(ctx, cl.ARN, func(s *resource.ClusterStatus) error {
+		s.Waiting, s.AddonsApplied = "", cl.Spec.SelfManagedAddons
+		s.Endpoint, s.CA, s.JWKS, s.Issuer = endpoint(cl), st.CA, st.JWKS, cfg.IssuerURL
+		s.RunningVersion = cl.Spec.Version
+		if s.State == resource.ClusterCreating {
+			s.Ready = c.cfg.Now()
+			return s.Move(resource.ClusterActive)
+		}
+		return nil
+	})
+}
+
+// configFor is the control plane of a cluster. It is pure but for the payload's look-up.
+func (c *Controller) configFor(cl resource.Cluster, enis []resource.NetworkInterface, socket string) (controlplane.Config, error) {
+	listen, err := netip.ParseAddrPort(cl.Status.Listen)
+	if err != nil {
+		return controlplane.Config{}, fmt.Errorf("endpoint of cluster %s: %w", cl.Name, err)
+	}
+	binary, ok := c.cfg.Kube(cl.Spec.Version)
+	if !ok {
+		return controlplane.Config{}, fmt.Errorf("cluster %s needs the payload of Kubernetes %s, which is not there", cl.Name, cl.Spec.Version)
+	}
+	cfg := controlplane.Config{
+		ID: cl.ARN, Dir: c.Dir(cl), Binary: binary, ClusterName: cl.Name, Region: cl.Region,
+		Netns: c.guests.GuestPath(cl.Guest()), Listen: listen, ServiceIPs: cl.Spec.ServiceCIDR,
+		SANs:      []string{listen.Addr().String(), hostName(cl)},
+		IssuerURL: c.cfg.Issuer(cl), AuthSocket: socket,
+	}
+	for _, e := range enis {
+		cfg.Addresses = append(cfg.Addresses, e.Addresses[0])
+	}
+	if len(cfg.Addresses) == 0 {
+		return cfg, fmt.Errorf("cluster %s has no network interface", cl.Name)
+	}
+	return cfg, nil
+}
+
+// API returns how the daemon itself talks to the cluster's API server, as a member of
+// system:masters over the host's loopback.
+func (c *Controller) API(cl resource.Cluster) (*rest.Config, error) {
+	cfg, err := c.planeOf(cl)
+	if err != nil {
+		return nil, err
+	}
+	return controlplane.RESTConfig(cfg)
+}
+
+func (c *Controller) planeOf(cl resource.Cluster) (controlplane.Config, error) {
+	listen, err := netip.ParseAddrPort(cl.Status.Listen)
+	if err != nil {
+		return controlplane.Config{}, fmt.Errorf("endpoint of cluster %s: %w", cl.Name, err)
+	}
+	return controlplane.Config{ID: cl.ARN, Dir: c.Dir(cl), ClusterName: cl.Name, Listen: listen}, nil
+}
+
+// hostName is the name that the endpoint has on EKS; certificates carry it.
+func hostName(cl resource.Cluster) string {
+	return cl.Spec.Hex + ".gr7." + cl.Region + ".eks.amazonaws.com"
+}
+
+// endpoint is the URL that DescribeCluster shows. As on EKS it has no port, unless
+// port 443 was taken on this host.
+func endpoint(cl resource.Cluster) string {
+	return "https://" + strings.TrimSuffix(cl.Status.Listen, ":443")
+}
+
+// remove takes away all that the cluster has, on the host and in the records.
+func (c *Controller) remove(ctx context.Context, cl resource.Cluster) error {
+	if err := c.planes.Remove(ctx, c.Dir(cl)); err != nil {
+		return fmt.Errorf("removing the control plane of cluster %s: %w", cl.Name, err)
+	}
+	c.auth.Close(cl.ARN)
+	if err := c.guests.RemoveGuest(ctx, cl.Guest()); err != nil {
+		return fmt.Errorf("network of cluster %s: %w", cl.Name, err)
+	}
+	return c.store.Update(ctx, func(tx *store.Tx) error {
+		for _, id := range cl.Spec.Interfaces {
+			if err := provision.DeleteInterface(tx, id); err != nil {
+				return err
+			}
+		}
+		// A group that something of the user's still refers to stays, as on EKS.
+		if err := provision.DeleteSecurityGroup(tx, cl.Home, cl.Spec.ClusterSecurityGroup); err != nil {
+			c.log.Warn("the cluster security group stays", "cluster", cl.Name, "group", cl.Spec.ClusterSecurityGroup, "err", err)
+		}
+		for key, e := range tx.AccessEntries.All() {
+			if e.Cluster == cl.ARN {
+				tx.AccessEntries.Delete(key)
+			}
+		}
+		for key, u := range tx.Updates.All() {
+			if u.Cluster == cl.ARN {
+				tx.Updates.Delete(key)
+			}
+		}
+		for key, n := range tx.Nodes.All() {
+			if n.Cluster == cl.ARN {
+				tx.Nodes.Delete(key)
+			}
+		}
+		tx.Clusters.Delete(cl.ARN)
+		return nil
+	})
+}
+
+func (c *Controller) get(arn string) (cl resource.Cluster, enis []resource.NetworkInterface, ok bool, err error) {
+	err = c.store.View(func(tx *store.Tx) error {
+		cl, ok = tx.Clusters.Get(arn)
+		for _, id := range cl.Spec.Interfaces {
+			if e, there := tx.Interfaces.Get(id); there {
+				enis = append(enis, e)
+			}
+		}
+		return nil
+	})
+	return cl, enis, ok, err
+}
+
+// watch wakes the cluster's key when its control plane's process ends.
+func (c *Controller) watch(arn string, pid int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if pid == 0 || c.watched[pid] {
+		return
+	}
+	c.watched[pid] = true
+	go func() {
+		err := process.Process{PID: pid}.Wait(c.ctx)
+		c.mu.Lock()
+		delete(c.watched, pid)
+		c.mu.Unlock()
+		if c.ctx.Err() != nil {
+			return
+		}
+		c.log.Warn("a control plane's process has ended", "cluster", arn, "pid", pid, "err", err)
+		c.queue.Wake(arn)
+	}()
+}
+
+func (c *Controller) waiting(ctx context.Context, arn, what string) error {
+	return c.setStatus(ctx, arn, func(s *resource.ClusterStatus) error { s.Waiting = what; return nil })
+}
