@@ -222,6 +222,9 @@ func (c *condition) holds(v *values) bool {
 	// any and a negated one wants all.
 	all := c.quantifier == forAllValues || c.quantifier == plain && c.negated
 	for _, value := range list {
+		if value == "" && c.quantifier == forAllValues {
+			continue // an empty string counts as no value
+		}
 		if c.meets(value, v) != all {
 			return !all
 		}

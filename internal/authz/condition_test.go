@@ -94,6 +94,7 @@ func TestConditions(t *testing.T) {
 		{"ForAllValues, all", `"ForAllValues:StringEquals":{"a:k":["u","v","w"]}`, is("u", "v"), true},
 		{"ForAllValues, one not", `"ForAllValues:StringEquals":{"a:k":["u","v"]}`, is("u", "x"), false},
 		{"ForAllValues, absent", `"ForAllValues:StringEquals":{"a:k":"u"}`, none, true},
+		{"ForAllValues, empty string", `"ForAllValues:StringEquals":{"a:k":"u"}`, is(""), true},
 		{"ForAllValues like", `"ForAllValues:StringLike":{"a:k":"team-*"}`, is("team-a", "team-b"), true},
 		{"ForAllValues negated, none equal", `"ForAllValues:StringNotEquals":{"a:k":["u","v"]}`, is("x", "y"), true},
 		{"ForAllValues negated, one equal", `"ForAllValues:StringNotEquals":{"a:k":["u","v"]}`, is("x", "v"), false},

@@ -167,6 +167,15 @@ func TestPolicyNamesPrincipals(t *testing.T) {
 	}
 }
 
+func TestContextKeys(t *testing.T) {
+	p := parse(t, Identity, allow("s3:*", "arn:aws:s3:::b/${aws:username}/${aws:PrincipalTag/team, 'x'}",
+		`"Condition":{"StringEquals":{"aws:ResourceTag/a":"${aws:userid}","AWS:Username":"ann"},"Bool":{"aws:SecureTransport":"true"}}`))
+	want := []string{"aws:username", "aws:PrincipalTag/team", "aws:ResourceTag/a", "aws:userid", "aws:SecureTransport"}
+	if got := p.ContextKeys(); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(doc(`"Effect":"Allow","Action":"s3:Get*","Resource":"*"`)))
 	f.Add([]byte(doc(`"Effect":"Deny","NotAction":["s3:Get*"],"NotResource":"arn:aws:s3:::${aws:username, 'x'}/*","Condition":{"ForAllValues:StringLike":{"aws:TagKeys":["a*","${*}"]},"DateLessThan":{"a":"2020-01-01"}}`)))
