@@ -8,7 +8,7 @@
 //	  limit           how the document falls short of AWS's, if it does
 //	  created         of the policy
 //	  updated         of its newest version
-//	  defaultVersion  "v9"
+//	  defaultVersion  "v10"
 //	  versions        [{id, created, document}]; older versions than the default are not kept
 //
 // What service-linked roles carry is under /aws-service-role/ and cannot be attached by users; whether
