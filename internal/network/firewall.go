@@ -75,6 +75,9 @@ func compile(v VPC) ruleset {
 	return rs
 }
 
+// fixedSets are the sets that are there whatever the VPC; others are named for groups.
+var fixedSets = []string{"guarded", "sources", "outside", "egress", "ingress"}
+
 // addSets makes the sets and maps that say which ENI is which.
 func (rs *ruleset) addSets(ports []port, groups []SecurityGroup) {
 	guarded := set{name: "guarded", key: nftables.TypeIFName}

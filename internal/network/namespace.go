@@ -195,6 +195,23 @@ func (h *Host) removeLinks(path string) error {
 	return nil
 }
 
+// removeDevice removes one veth of a guest.
+func (h *Host) removeDevice(guest, device string) error {
+	sp, err := openSpace(h.GuestPath(guest))
+	if err != nil {
+		return err
+	}
+	defer sp.close()
+	l, err := sp.nl.LinkByName(device)
+	if err != nil {
+		return fmt.Errorf("looking for %s in %s: %w", device, sp.name, err)
+	}
+	if l.Type() != "veth" {
+		return fmt.Errorf("%s of %s is a %s, not an interface of the VPC", device, sp.name, l.Type())
+	}
+	return h.deleteLink(sp, l)
+}
+
 func (h *Host) deleteLink(sp *space, l netlink.Link) error {
 	return h.step("removing link "+l.Attrs().Name+" of "+sp.name, func() error {
 		err := sp.nl.LinkDel(l)

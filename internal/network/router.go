@@ -3,6 +3,7 @@ package network
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -192,6 +193,15 @@ func (r *router) plugOne(ctx context.Context, p port) error {
 	veth.Name, veth.MTU, veth.Flags = p.link, MTU, net.FlagUp
 	veth.PeerName, veth.PeerHardwareAddr, veth.PeerNamespace = p.Device, p.MAC, netlink.NsFd(int(guest))
 	err = r.host.step(fmt.Sprintf("plugging %s into %s as %s", p.ID, p.Guest, p.Device), func() error {
+		err := r.space.nl.LinkAdd(veth)
+		if !errors.Is(err, unix.EEXIST) {
+			return err
+		}
+		// No link of this router has that name, so it is the guest's: what remains of
+		// another interface there, whose router lost its name but is still held.
+		if err := r.host.removeDevice(p.Guest, p.Device); err != nil {
+			return err
+		}
 		return r.space.nl.LinkAdd(veth)
 	})
 	if err != nil {
@@ -252,9 +262,13 @@ func (r *router) finish(ctx context.Context, guest string) error {
 }
 
 // ensureRoutes leads every address of a port to its link: the primary one directly,
-// the others by way of the primary one, so that the guest is asked for no more than that.
-func (r *router) ensureRoutes() error {
+// the others by way of the primary one, so that the guest is asked for no more than
+// that. The VPC's other addresses swallow what is sent to them, as they do on AWS.
+func (r *router) ensureRoutes(v VPC) error {
 	var wanted []netlink.Route
+	for _, c := range v.CIDRs {
+		wanted = append(wanted, netlink.Route{Dst: ipNet(c.Masked()), Type: unix.RTN_BLACKHOLE, Protocol: routeProtocol, Table: unix.RT_TABLE_MAIN})
+	}
 	for _, p := range r.ports {
 		index := r.links[p.link].Attrs().Index
 		for i, a := range p.Addresses {
@@ -347,6 +361,9 @@ func routeKey(r netlink.Route) string {
 		dst = r.Dst.String()
 	}
 	key := fmt.Sprintf("%s table %d metric %d link %d", dst, r.Table, r.Priority, r.LinkIndex)
+	if r.Type == unix.RTN_BLACKHOLE {
+		key = dst + " blackhole"
+	}
 	if len(r.Gw) > 0 {
 		key += " via " + r.Gw.String()
 	}

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // identifier is what may name a namespace, a chain and a set alike.
@@ -20,8 +22,21 @@ func (v VPC) validate() error {
 	if !identifier.MatchString(v.ID) {
 		bad("VPC id %q is not an identifier", v.ID)
 	}
+	for _, c := range v.CIDRs {
+		if !c.IsValid() || !c.Addr().Is4() {
+			bad("%s is not an IPv4 range of a VPC", c)
+		}
+	}
 	subnets := map[string]Subnet{}
-	for _, s := range v.Subnets {
+	for i, s := range v.Subnets {
+		if !slices.ContainsFunc(v.CIDRs, func(c netip.Prefix) bool { return c.Bits() <= s.CIDR.Bits() && c.Contains(s.CIDR.Addr()) }) {
+			bad("subnet %s: %s is not in a range of the VPC", s.ID, s.CIDR)
+		}
+		for _, other := range v.Subnets[:i] {
+			if other.CIDR.Overlaps(s.CIDR) {
+				bad("subnets %s and %s overlap", other.ID, s.ID)
+			}
+		}
 		if _, twice := subnets[s.ID]; twice {
 			bad("subnet %s is listed twice", s.ID)
 		}
@@ -34,6 +49,9 @@ func (v VPC) validate() error {
 	for _, g := range v.SecurityGroups {
 		if !identifier.MatchString(g.ID) || groups[g.ID] {
 			bad("security group id %q is not an identifier or is listed twice", g.ID)
+		}
+		if slices.Contains(fixedSets, g.ID) || strings.HasPrefix(g.ID, appliedPrefix) {
+			bad("security group id %q is the name of something else in the rule set", g.ID)
 		}
 		groups[g.ID] = true
 		for _, r := range append(append([]Rule(nil), g.Ingress...), g.Egress...) {
@@ -52,6 +70,9 @@ func (v VPC) validate() error {
 			bad("interfaces %s and %s are both %s of %s", other, n.ID, n.Device, n.Guest)
 		}
 		devices[n.Guest+"/"+n.Device] = n.ID
+		if groups[n.ID] {
+			bad("%s is an interface and a security group", n.ID)
+		}
 		if err := n.validate(subnets, groups); err != nil {
 			bad("interface %s: %w", n.ID, err)
 		}

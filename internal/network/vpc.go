@@ -51,7 +51,7 @@ func (h *Host) ensureVPC(ctx context.Context, v VPC) error {
 		func(context.Context) error { return h.ensureRules(sp, compile(v)) },
 		func(context.Context) error { return r.ensureAddresses(v) },
 		r.plug,
-		func(context.Context) error { return r.ensureRoutes() },
+		func(context.Context) error { return r.ensureRoutes(v) },
 		func(context.Context) error { return r.ensureNeighbours() },
 	} {
 		if err := part(ctx); err != nil {
