@@ -42,13 +42,13 @@ type AutoScalingGroupSpec struct {
 	Condemned             map[string]bool // instances to terminate → whether the desired capacity has been lowered for it
 
 	// What nothing here acts on yet and callers read back.
-	MaxInstanceLifetime   int32 // seconds; 0: none
-	DefaultInstanceWarmup int32 // seconds; -1: not set
+	MaxInstanceLifetime   int32  // seconds; 0: none
+	DefaultInstanceWarmup *int32 // seconds
 	PlacementGroup        string
 	Context               string
 	DesiredCapacityType   string
-	MinHealthyPercentage  int32 // of the instance maintenance policy; -1: not set
-	MaxHealthyPercentage  int32
+	MinHealthyPercentage  *int32 // of the instance maintenance policy
+	MaxHealthyPercentage  *int32
 }
 
 // An InstancesDistribution is how a MixedInstancesPolicy mixes, beyond SpotPercentage.
