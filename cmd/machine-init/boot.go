@@ -41,7 +41,8 @@ func boot(specFile string) error {
 		return fmt.Errorf("taking a cgroup namespace: %w", err)
 	}
 	env := append(os.Environ(), powerOnVar+"="+powerOn.Format(time.RFC3339Nano))
-	err = syscall.Exec("/proc/self/exe", []string{"machine-init", "root", specFile}, env)
+	self := filepath.Join(i.Node, "machine-init") // not /proc/self/exe, lest ps says "exe"
+	err = syscall.Exec(self, []string{"machine-init", "root", specFile}, env)
 	return fmt.Errorf("executing the next stage: %w", err)
 }
 

@@ -39,10 +39,8 @@ func network() {
 		console("loopback interface: %v", err)
 	}
 	for name, value := range map[string]string{
-		"net/ipv4/ip_forward":                 "1",
-		"net/ipv6/conf/all/forwarding":        "1",
-		"net/ipv4/conf/all/route_localnet":    "0",
-		"net/ipv4/ip_unprivileged_port_start": "1024",
+		"net/ipv4/ip_forward":          "1",
+		"net/ipv6/conf/all/forwarding": "1",
 	} {
 		// A kernel without IPv6 lacks some.
 		err := os.WriteFile("/proc/sys/"+name, []byte(value), 0)
@@ -96,12 +94,14 @@ func bringUp(i spec.Instance, s *supervisor) error {
 			return fmt.Errorf("setting nameservers: %w", err)
 		}
 	}
-	env := environment(u.Node)
+	if u.Node.Spec.Instance.LocalStorage != nil {
+		console("NodeConfig: localStorage is passed over, this instance has no instance store")
+	}
 	if err := configureContainerd(i, u.Node.Spec.Containerd.Config); err != nil {
 		return fmt.Errorf("configuring containerd: %w", err)
 	}
 	s.start(service{name: "containerd", path: binDir + "/containerd",
-		args: []string{"--config", "/etc/containerd/config.toml"}, env: env})
+		args: []string{"--config", "/etc/containerd/config.toml"}, env: environment(u.Node, "containerd")})
 	// Scripts may change what the kubelet starts with, as in cloud-init's order.
 	runScripts(s, f.InstanceID, u.Scripts)
 	if i.Kube == "" {
@@ -113,7 +113,7 @@ func bringUp(i spec.Instance, s *supervisor) error {
 	}
 	waitForSocket(containerdSocket)
 	console("containerd is up")
-	s.start(service{name: "kubelet", path: binDir + "/kubelet", args: args, env: env})
+	s.start(service{name: "kubelet", path: binDir + "/kubelet", args: args, env: environment(u.Node, "kubelet")})
 	return nil
 }
 
@@ -137,12 +137,13 @@ func overrideResolver(i spec.Instance, n *nodeconfig.InstanceResolver) error {
 
 const path = "PATH=" + binDir + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// environment is the daemons': NodeConfig may add to it.
-func environment(c nodeconfig.NodeConfig) []string {
+// environment is a daemon's: NodeConfig may add to all of them, by the key
+// "default", or to one, by its name.
+func environment(c nodeconfig.NodeConfig, daemon string) []string {
 	env := []string{path, "HOME=/root"}
-	if def, ok := c.Spec.Instance.Environment["default"].(map[string]any); ok {
-		for k, v := range def {
-			env = append(env, fmt.Sprintf("%s=%v", k, v))
+	for _, key := range []string{"default", daemon} {
+		for k, v := range c.Spec.Instance.Environment[key] {
+			env = append(env, k+"="+v)
 		}
 	}
 	return env

@@ -76,7 +76,12 @@ func hostsConfig(mirror string) string {
 	if mirror == "" {
 		return ""
 	}
-	return fmt.Sprintf("[host.%q]\ncapabilities = [\"pull\", \"resolve\"]\nskip_verify = true\n", mirror)
+	config := fmt.Sprintf("[host.%q]\ncapabilities = [\"pull\", \"resolve\"]\n", mirror)
+	if strings.HasPrefix(mirror, "https:") {
+		// With http, any TLS setting would have containerd try https first.
+		config += "skip_verify = true\n"
+	}
+	return config
 }
 
 // lacksResource says whether this process has no CAP_SYS_RESOURCE.

@@ -89,7 +89,7 @@ type state struct {
 // says how it is. It returns as soon as pid 1 has been started: the boot shows
 // in the console log and in the cluster. Changes of Config other than its
 // Generation take effect at the next start.
-func Ensure(_ context.Context, c Config) (Status, error) {
+func Ensure(ctx context.Context, c Config) (Status, error) {
 	if err := c.check(); err != nil {
 		return Status{}, err
 	}
@@ -101,8 +101,15 @@ func Ensure(_ context.Context, c Config) (Status, error) {
 	if err != nil {
 		return Status{}, fmt.Errorf("looking for instance %s: %w", c.ID, err)
 	}
-	if st.Starts > 0 && (alive || st.Generation >= c.Generation) {
-		return st.status(proc, alive), nil
+	if alive {
+		if proc.PID == st.PID && proc.Started.Equal(st.Started) {
+			return st.status(proc, true), nil
+		}
+		// Started by an Ensure that did not live to write it down.
+		return c.started(st, proc)
+	}
+	if st.Starts > 0 && st.Generation >= c.Generation {
+		return st.status(proc, false), nil
 	}
 	if err := os.MkdirAll(filepath.Join(c.Dir, "disk"), 0o755); err != nil {
 		return Status{}, err
@@ -110,6 +117,10 @@ func Ensure(_ context.Context, c Config) (Status, error) {
 	// Before anything else that Remove will have to find.
 	if err := spec.Write(specFile(c.Dir), c.spec()); err != nil {
 		return Status{}, fmt.Errorf("describing instance %s: %w", c.ID, err)
+	}
+	// What a dead boot left of them would be in the way of this one.
+	if err := removeCgroups(ctx, cgroupPath(c)); err != nil {
+		return Status{}, fmt.Errorf("clearing the cgroups of instance %s: %w", c.ID, err)
 	}
 	if err := ensureCgroups(c); err != nil {
 		return Status{}, fmt.Errorf("making the cgroups of instance %s: %w", c.ID, err)
@@ -126,6 +137,11 @@ func Ensure(_ context.Context, c Config) (Status, error) {
 	if err != nil {
 		return Status{}, fmt.Errorf("starting instance %s: %w", c.ID, err)
 	}
+	return c.started(st, proc)
+}
+
+// started records that this generation has been started.
+func (c Config) started(st state, proc process.Process) (Status, error) {
 	st = state{Generation: c.Generation, Starts: st.Starts + 1, PID: proc.PID, Started: proc.Started}
 	if err := saveState(c.Dir, st); err != nil {
 		return Status{}, err

@@ -3,6 +3,9 @@ package machine_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"ekster.dev/ekster/internal/machine"
@@ -92,7 +96,9 @@ func inNetns(t *testing.T, path string) []string {
 	return pids
 }
 
-func TestNodeJoins(t *testing.T) {
+// boot starts an instance as a node of a new cluster.
+func boot(t *testing.T) (*world, plane, machine.Config, machine.Status) {
+	t.Helper()
 	dir := payload(t)
 	w := newWorld(t)
 	w.metadata(t)
@@ -107,33 +113,37 @@ func TestNodeJoins(t *testing.T) {
 	if err := os.WriteFile(cni, []byte(conflist), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
-	ensure(t, c)
-	ctx := context.Background()
-	var node *corev1.Node
-	poll(t, 60*time.Second, "the node", func() (err error) {
-		node, err = p.client.CoreV1().Nodes().Get(ctx, nodeName, metav1.GetOptions{})
-		return err
-	})
-	t.Logf("registered after %v", time.Since(began))
+	return w, p, c, ensure(t, c)
+}
+
+// ready returns the node once it is Ready, with a heartbeat after since.
+func (p plane) ready(t *testing.T, since time.Time) (node *corev1.Node) {
+	t.Helper()
 	poll(t, 60*time.Second, "the node to be ready", func() (err error) {
-		if node, err = p.client.CoreV1().Nodes().Get(ctx, nodeName, metav1.GetOptions{}); err != nil {
+		if node, err = p.client.CoreV1().Nodes().Get(t.Context(), nodeName, metav1.GetOptions{}); err != nil {
 			return err
 		}
 		for _, cond := range node.Status.Conditions {
-			if cond.Type == corev1.NodeReady && cond.Status == corev1.ConditionTrue {
+			if cond.Type == corev1.NodeReady && cond.Status == corev1.ConditionTrue && !cond.LastHeartbeatTime.Time.Before(since.Truncate(time.Second)) {
 				return nil
 			}
 		}
 		return fmt.Errorf("%+v", node.Status.Conditions)
 	})
-	t.Logf("ready after %v", time.Since(began))
-	logTail(t, machine.ConsoleLog(c.Dir), 3000)
-	capacity := node.Status.Capacity
+	return node
+}
+
+func TestNodeRunsPod(t *testing.T) {
+	began := time.Now()
+	w, p, c, _ := boot(t)
+	t.Logf("test's own cluster took %v", time.Since(began))
+	began = time.Now()
+	node := p.ready(t, began)
+	t.Logf("ready %v after Ensure", time.Since(began))
 	for what, pair := range map[string][2]string{
-		"cpu":      {capacity.Cpu().String(), "8"},
-		"memory":   {capacity.Memory().String(), "32Gi"},
-		"pods":     {capacity.Pods().String(), "58"},
+		"cpu":      {node.Status.Capacity.Cpu().String(), "8"},
+		"memory":   {node.Status.Capacity.Memory().String(), "32Gi"},
+		"pods":     {node.Status.Capacity.Pods().String(), "58"},
 		"provider": {node.Spec.ProviderID, "aws:///us-west-2a/i-0123456789abcdef0"},
 		"zone":     {node.Labels["topology.kubernetes.io/zone"], zone},
 		"type":     {node.Labels["node.kubernetes.io/instance-type"], "m5.2xlarge"},
@@ -142,6 +152,149 @@ func TestNodeJoins(t *testing.T) {
 	} {
 		if pair[0] != pair[1] {
 			t.Errorf("%s: %s, want %s", what, pair[0], pair[1])
+		}
+	}
+
+	began = time.Now()
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "hello"}, Spec: corev1.PodSpec{
+		NodeName: nodeName, HostNetwork: true, // the network of pods is not this package's
+		SecurityContext: &corev1.PodSecurityContext{SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}},
+		Containers: []corev1.Container{{Name: "hello", Image: "docker.example/team/hello:v1", Args: []string{":8080"},
+			Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{"cpu": resource.MustParse("500m"), "memory": resource.MustParse("64Mi")}}}},
+	}}
+	if _, err := p.client.CoreV1().Pods("default").Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	var said string
+	poll(t, 30*time.Second, "the pod to answer", func() error {
+		client := &http.Client{Transport: &http.Transport{DialContext: w.dial}}
+		defer client.CloseIdleConnections()
+		resp, err := client.Get("http://" + guestIP + ":8080/")
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		raw, err := io.ReadAll(resp.Body)
+		said = string(raw)
+		return err
+	})
+	t.Logf("pod answers after %v", time.Since(began))
+	if !strings.Contains(said, "hello from ip-10-0-0-2") {
+		t.Errorf("the pod said %q", said)
+	}
+	bounded := false
+	err := filepath.WalkDir(filepath.Join("/sys/fs/cgroup/memory", c.CgroupParent, c.ID), func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.Name() == "memory.limit_in_bytes" {
+			raw, err := os.ReadFile(path)
+			bounded = bounded || err == nil && strings.TrimSpace(string(raw)) == fmt.Sprint(64<<20)
+		}
+		return nil // containers come and go
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat("/sys/fs/cgroup/memory"); err == nil && !bounded {
+		t.Error("no container in the instance's cgroup has the pod's memory limit")
+	}
+	logTail(t, machine.ConsoleLog(c.Dir), 3000)
+	for _, pid := range inNetns(t, c.Netns) {
+		t.Log(memory(pid))
+	}
+}
+
+// memory says what a process takes of it.
+func memory(ns string) string {
+	proc := filepath.Dir(filepath.Dir(ns))
+	comm, _ := os.ReadFile(proc + "/comm")
+	rollup, _ := os.ReadFile(proc + "/smaps_rollup")
+	var sizes []string
+	for line := range strings.Lines(string(rollup)) {
+		if strings.HasPrefix(line, "Rss:") || strings.HasPrefix(line, "Pss:") || strings.HasPrefix(line, "Pss_Anon:") {
+			sizes = append(sizes, strings.Join(strings.Fields(line), " "))
+		}
+	}
+	return strings.TrimSpace(string(comm)) + ": " + strings.Join(sizes, ", ")
+}
+
+func TestLife(t *testing.T) {
+	_, p, c, first := boot(t)
+	ctx := t.Context()
+	p.ready(t, time.Now())
+
+	again, err := machine.Ensure(ctx, c)
+	if err != nil || again.PID != first.PID || again.Starts != 1 {
+		t.Errorf("Ensure of a running instance: %+v, %v, was %+v", again, err, first)
+	}
+
+	neighbour := neighbours(t, c)
+	if err := unix.Kill(first.PID, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	wait, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := machine.WaitExit(wait, c.Dir); err != nil {
+		t.Fatal(err)
+	}
+	poll(t, 5*time.Second, "all that ran in it to be gone", func() error {
+		if pids := inNetns(t, c.Netns); len(pids) > 0 {
+			return fmt.Errorf("left: %v", pids)
+		}
+		return nil
+	})
+	neighbour()
+	dead, err := machine.Ensure(ctx, c)
+	if err != nil || dead.Running || dead.Starts != 1 {
+		t.Errorf("a dead instance: %+v, %v", dead, err)
+	}
+
+	c.Generation++
+	began := time.Now()
+	second, err := machine.Ensure(ctx, c)
+	if err != nil || !second.Running || second.Starts != 2 {
+		t.Fatalf("a new generation: %+v, %v", second, err)
+	}
+	p.ready(t, began.Add(time.Second)) // a heartbeat of the new one
+	t.Logf("ready again after %v", time.Since(began))
+	script, err := os.ReadFile(filepath.Join(c.Dir, "disk/root/script-ran"))
+	if err != nil || string(script) != "run\n" {
+		t.Errorf("the user's script ran %q, %v: want once in the instance's life", script, err)
+	}
+
+	began = time.Now()
+	if err := machine.Stop(ctx, c.Dir); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("stopped within %v", time.Since(began))
+	raw, err := os.ReadFile(machine.ConsoleLog(c.Dir))
+	if err != nil || !strings.Contains(string(raw), "power off") {
+		t.Errorf("it was not stopped in order: %s, %v", raw, err)
+	}
+	stopped, ok, err := machine.Find(c.Dir)
+	if err != nil || !ok || stopped.Running || stopped.Starts != 2 {
+		t.Errorf("stopped: %+v, %v, %v", stopped, ok, err)
+	}
+	if st, err := machine.Ensure(ctx, c); err != nil || st.Running {
+		t.Errorf("a stopped instance: %+v, %v", st, err)
+	}
+	if err := machine.Stop(ctx, c.Dir); err != nil {
+		t.Errorf("stopping again: %v", err)
+	}
+}
+
+// neighbours starts a second instance, without user data, and returns a check
+// that it lives on.
+func neighbours(t *testing.T, c machine.Config) func() {
+	t.Helper()
+	other := c
+	other.ID, other.Dir = "i-0fedcba9876543210", filepath.Join(filepath.Dir(c.Dir), "i-0fedcba9876543210")
+	other.Netns = namespace(t, filepath.Join(filepath.Dir(c.Dir), "other"))
+	other.VCPU, other.MemoryMiB = 1, 1024
+	st := ensure(t, other)
+	return func() {
+		t.Helper()
+		now, ok, err := machine.Find(other.Dir)
+		if err != nil || !ok || !now.Running || now.PID != st.PID {
+			t.Errorf("the neighbour: %+v, %v, %v", now, ok, err)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package machine_test
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"crypto/ecdsa"
@@ -13,12 +14,15 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -31,7 +35,12 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/google/go-containerregistry/pkg/crane"
 	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"ekster.dev/ekster/internal/imds"
 	"ekster.dev/ekster/internal/process"
@@ -175,6 +184,15 @@ func in(t *testing.T, path string, f func() error) {
 	}
 }
 
+// dial connects from the router.
+func (w *world) dial(ctx context.Context, network, address string) (c net.Conn, err error) {
+	err = within(w.router, func() error {
+		c, err = new(net.Dialer).DialContext(ctx, network, address)
+		return err
+	})
+	return c, err
+}
+
 // serve serves h at the address in the router.
 func (w *world) serve(t *testing.T, address string, h http.Handler) {
 	t.Helper()
@@ -239,9 +257,56 @@ spec:
 `, routerIP, base64.StdEncoding.EncodeToString(ca))
 }
 
-// registry serves one image under every name, as a mirror.
+// registry serves images of the test's own program, as the mirror of all registries.
 func (w *world) registry(t *testing.T) {
-	w.serve(t, "198.18.0.1:5000", registry.New(registry.Logger(nil)))
+	t.Helper()
+	program := filepath.Join(w.dir, "hello")
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", program, "./testdata/hello")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	binary, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files bytes.Buffer
+	archive := tar.NewWriter(&files)
+	err = archive.WriteHeader(&tar.Header{Name: "hello", Mode: 0o755, Size: int64(len(binary))})
+	if err == nil {
+		_, err = archive.Write(binary)
+	}
+	if err == nil {
+		err = archive.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(files.Bytes())), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := mutate.AppendLayers(empty.Image, layer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := image.ConfigFile()
+	if err == nil {
+		image, err = mutate.ConfigFile(image, &v1.ConfigFile{OS: "linux", Architecture: runtime.GOARCH,
+			RootFS: config.RootFS, Config: v1.Config{Entrypoint: []string{"/hello"}}})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	push := httptest.NewServer(h)
+	defer push.Close()
+	for _, name := range []string{"pause:3.10", "team/hello:v1"} {
+		if err := crane.Push(image, strings.TrimPrefix(push.URL, "http://")+"/"+name, crane.Insecure); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.serve(t, "198.18.0.1:5000", h)
 }
 
 // A plane is a kube-apiserver with its etcd in the router.
@@ -294,10 +359,7 @@ func (w *world) plane(t *testing.T, kube string) plane {
 	client, err := kubernetes.NewForConfig(&rest.Config{
 		Host: "https://" + routerIP + ":6443", QPS: 100, Burst: 100,
 		TLSClientConfig: rest.TLSClientConfig{CAData: ca, CertData: admin, KeyData: adminKey},
-		Dial: func(ctx context.Context, network, address string) (c net.Conn, err error) {
-			err = within(w.router, func() error { c, err = new(net.Dialer).DialContext(ctx, network, address); return err })
-			return c, err
-		},
+		Dial:            w.dial,
 	})
 	if err != nil {
 		t.Fatal(err)

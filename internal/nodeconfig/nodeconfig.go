@@ -73,9 +73,9 @@ type Containerd struct {
 }
 
 type Instance struct {
-	LocalStorage map[string]any    `json:"localStorage,omitempty"`
-	Environment  map[string]any    `json:"environment,omitempty"`
-	Network      *InstanceResolver `json:"network,omitempty"`
+	LocalStorage map[string]any               `json:"localStorage,omitempty"`
+	Environment  map[string]map[string]string `json:"environment,omitempty"`
+	Network      *InstanceResolver            `json:"network,omitempty"`
 }
 
 // An InstanceResolver overrides what DHCP said about DNS.
