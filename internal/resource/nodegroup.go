@@ -97,6 +97,11 @@ func (s *NodegroupStatus) Move(to string) error { return move(&s.State, to, node
 
 // Current is the state that callers see.
 func (n Nodegroup) Current() string {
+	// A change that is asked for and not carried out shows at once, so that a waiter does
+	// not take the state before it for the state after.
+	if !n.Deleting && n.Status.State == NodegroupActive && n.Status.AppliedRevision < n.Spec.ForcedConfigUpdateRevision {
+		return NodegroupUpdating
+	}
 	if n.Deleting && n.Status.State != NodegroupDeleteFailed {
 		return NodegroupDeleting
 	}

@@ -1,0 +1,312 @@
+// Package nodegroup makes the records of managed node groups real, by what EKS makes for
+// them: an instance profile, a launch template, an Auto Scaling group, and the nodes'
+// way into the cluster.
+//
+//	CREATING ─ profile, template, group, access entry ─ nodes Ready ─▶ ACTIVE
+//	                                                 └─ too late ─▶ CREATE_FAILED
+//	ACTIVE ─ UpdateNodegroupConfig ─ UPDATING ─ group and nodes changed ─▶ ACTIVE
+//	Deleting ─ group deleted, its nodes drained ─ template, profile, entry and record deleted
+//
+// It acts as a client of IAM, EC2 and Auto Scaling: it writes their records, and their
+// controllers go on from there. It moves no pods itself (Nodes does) and does not roll
+// nodes to another version yet.
+package nodegroup
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"ekster.dev/ekster/internal/reconcile"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// Nodes changes Kubernetes nodes; package controller/node does.
+type Nodes interface {
+	// Drain cordons the node and evicts its pods until none is left or ctx ends.
+	Drain(ctx context.Context, cluster, node string) error
+	// Configure changes labels and taints of the node: those in the maps' old and new values.
+	Configure(ctx context.Context, cluster, node string, change NodeChange) error
+	EnsureAWSAuthRole(ctx context.Context, cluster, role string) error
+	RemoveAWSAuthRole(ctx context.Context, cluster, role string) error
+}
+
+// A NodeChange is what UpdateNodegroupConfig changes on live nodes.
+type NodeChange struct {
+	SetLabels    map[string]string
+	RemoveLabels []string
+	SetTaints    []resource.Taint
+	RemoveTaints []resource.Taint
+}
+
+// Config holds the waits that EKS has and tests shorten.
+type Config struct {
+	JoinTimeout  time.Duration // until nodes that do not become Ready fail the group
+	DrainTimeout time.Duration // until a node is terminated although pods are left on it
+	Now          func() time.Time
+}
+
+// Controller reconciles node groups, by their ARNs.
+type Controller struct {
+	cfg   Config
+	store *store.Store
+	nodes Nodes
+	queue *reconcile.Queue
+	log   *slog.Logger
+
+	mu       sync.Mutex
+	draining map[string]bool // instances
+	ctx      context.Context
+}
+
+// New returns the controller; Run starts it.
+func New(cfg Config, st *store.Store, nodes Nodes, log *slog.Logger) *Controller {
+	c := &Controller{cfg: cfg, store: st, nodes: nodes, log: log, draining: map[string]bool{}}
+	c.queue = reconcile.New("nodegroup", c.Reconcile, log)
+	return c
+}
+
+// Run reconciles every node group once and then those that change, until ctx ends.
+func (c *Controller) Run(ctx context.Context) error {
+	c.ctx = ctx
+	c.store.Subscribe(c.changed)
+	err := c.store.View(func(tx *store.Tx) error {
+		for arn := range tx.Nodegroups.All() {
+			c.queue.Wake(arn)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	c.queue.Run(ctx, 4)
+	return nil
+}
+
+// Errors are those of the node groups that could not be brought on.
+func (c *Controller) Errors() map[string]error { return c.queue.Errors() }
+
+func (c *Controller) changed(changes []store.Change) {
+	_ = c.store.View(func(tx *store.Tx) error {
+		for _, ch := range changes {
+			switch ch.Table {
+			case store.Nodegroups:
+				c.queue.Wake(ch.Key)
+			case store.Clusters, store.Nodes, store.AutoScalingGroups, store.GroupInstances:
+				// A handful of groups: finding the right one costs more code than looking.
+				for arn := range tx.Nodegroups.All() {
+					c.queue.Wake(arn)
+				}
+				return nil
+			}
+		}
+		return nil
+	})
+}
+
+// state is what a reconcile sees of a node group.
+type state struct {
+	ng      resource.Nodegroup
+	cluster resource.Cluster
+	group   resource.AutoScalingGroup
+	grouped bool // the Auto Scaling group exists
+	members []member
+}
+
+// A member is an instance of the group, and the node that it has become.
+type member struct {
+	resource.GroupInstance
+	node   resource.Node
+	joined bool
+}
+
+func (s state) ready() int {
+	n := 0
+	for _, m := range s.members {
+		if m.joined && m.node.Ready && m.Lifecycle == "InService" {
+			n++
+		}
+	}
+	return n
+}
+
+func (c *Controller) get(arn string) (s state, ok bool, err error) {
+	err = c.store.View(func(tx *store.Tx) error {
+		if s.ng, ok = tx.Nodegroups.Get(arn); !ok {
+			return nil
+		}
+		s.cluster, _ = tx.Clusters.Get(s.ng.Cluster)
+		group := groupARN(s.ng)
+		s.group, s.grouped = tx.AutoScalingGroups.Get(group)
+		nodes := map[string]resource.Node{}
+		for _, n := range tx.Nodes.All() {
+			if n.Cluster == s.ng.Cluster {
+				nodes[n.Instance] = n
+			}
+		}
+		for _, m := range tx.GroupInstances.All() {
+			if m.Group == group {
+				node, joined := nodes[m.Instance]
+				s.members = append(s.members, member{m, node, joined})
+			}
+		}
+		return nil
+	})
+	return s, ok, err
+}
+
+// Reconcile brings what the node group consists of nearer to its record.
+func (c *Controller) Reconcile(ctx context.Context, arn string) (time.Duration, error) {
+	s, ok, err := c.get(arn)
+	if err != nil || !ok {
+		return reconcile.Never, err
+	}
+	c.drain(s)
+	switch {
+	case s.ng.Deleting:
+		return reconcile.Never, c.remove(ctx, s)
+	case s.ng.Status.State == resource.NodegroupCreateFailed:
+		return reconcile.Never, nil
+	case s.ng.Status.AutoScalingGroup == "":
+		return reconcile.Never, c.make(ctx, s)
+	case s.ng.Status.AppliedRevision < s.ng.Spec.ForcedConfigUpdateRevision:
+		return reconcile.Never, c.applyConfig(ctx, s)
+	default:
+		return c.follow(ctx, s)
+	}
+}
+
+// follow compares the nodes that are Ready with those wanted.
+func (c *Controller) follow(ctx context.Context, s state) (time.Duration, error) {
+	now := c.cfg.Now()
+	ready, want := s.ready(), int(s.group.Spec.Desired)
+	again := reconcile.Never
+	err := c.setStatus(ctx, s.ng.ARN, func(st *resource.NodegroupStatus) error {
+		st.ReadyNodes = ready
+		st.Waiting = ""
+		if ready >= want && s.grouped {
+			st.Issues, st.EverActive, st.WaitingSince = nil, true, time.Time{}
+			return st.Move(resource.NodegroupActive)
+		}
+		if st.WaitingSince.IsZero() {
+			st.WaitingSince = now
+		}
+		st.Waiting = fmt.Sprintf("%d of %d nodes to be ready", want-ready, want)
+		if s.group.Status.Waiting != "" {
+			st.Waiting = "Auto Scaling: " + s.group.Status.Waiting
+		}
+		left := c.cfg.JoinTimeout - now.Sub(st.WaitingSince)
+		if left > 0 {
+			again = left
+			return nil
+		}
+		st.Issues = []resource.Issue{s.issue()}
+		if st.State == resource.NodegroupCreating {
+			return st.Move(resource.NodegroupCreateFailed)
+		}
+		return nil
+	})
+	return again, err
+}
+
+// issue says with EKS's code and words why the nodes are not there.
+func (s state) issue() resource.Issue {
+	if s.group.Status.Waiting != "" {
+		return resource.Issue{Code: "AsgInstanceLaunchFailures", ResourceIDs: []string{s.group.Name},
+			Message: "Could not launch On-Demand Instances. " + s.group.Status.Waiting + " Launching EC2 instance failed."}
+	}
+	out := resource.Issue{Code: "NodeCreationFailure", Message: "Instances failed to join the kubernetes cluster"}
+	joined := 0
+	for _, m := range s.members {
+		if m.joined {
+			joined++
+		}
+		if !m.joined || !m.node.Ready {
+			out.ResourceIDs = append(out.ResourceIDs, m.Instance)
+		}
+	}
+	if joined > 0 && joined == len(s.members) {
+		out.Message = "Unhealthy nodes in the kubernetes cluster"
+	}
+	return out
+}
+
+// drain empties every node whose instance waits to be terminated, and then lets it go.
+func (c *Controller) drain(s state) {
+	for _, m := range s.members {
+		if m.Lifecycle != "Terminating:Wait" || m.Continue {
+			continue
+		}
+		c.mu.Lock()
+		busy := c.draining[m.Instance]
+		c.draining[m.Instance] = true
+		c.mu.Unlock()
+		if busy {
+			continue
+		}
+		go func() {
+			defer func() {
+				c.mu.Lock()
+				delete(c.draining, m.Instance)
+				c.mu.Unlock()
+			}()
+			if err := c.drainOne(m, s.ng.Cluster); err != nil && c.ctx.Err() == nil {
+				c.log.Error("draining a node", "node", m.node.Name, "instance", m.Instance, "err", err)
+				c.queue.Wake(s.ng.ARN)
+			}
+		}()
+	}
+}
+
+func (c *Controller) drainOne(m member, cluster string) error {
+	if m.joined {
+		ctx, cancel := context.WithDeadline(c.ctx, m.Waiting.Add(c.cfg.DrainTimeout))
+		defer cancel()
+		if err := c.nodes.Drain(ctx, cluster, m.node.Name); err != nil {
+			if ctx.Err() == nil {
+				return err
+			}
+			// As on EKS the instance goes when the time is over, whatever is left on it.
+			c.log.Warn("a node goes with pods on it", "node", m.node.Name, "err", err)
+		}
+	}
+	return c.store.Update(c.ctx, func(tx *store.Tx) error {
+		if g, ok := tx.GroupInstances.Get(m.Instance); ok {
+			g.Continue = true // CompleteLifecycleAction
+			tx.GroupInstances.Put(m.Instance, g)
+		}
+		return nil
+	})
+}
+
+// setStatus writes the status that f makes of the present one, if it differs.
+func (c *Controller) setStatus(ctx context.Context, arn string, f func(*resource.NodegroupStatus) error) error {
+	return c.store.Update(ctx, func(tx *store.Tx) error {
+		ng, ok := tx.Nodegroups.Get(arn)
+		if !ok {
+			return nil
+		}
+		before := ng.Status
+		if err := f(&ng.Status); err != nil {
+			return err
+		}
+		if !sameStatus(before, ng.Status) {
+			tx.Nodegroups.Put(arn, ng)
+		}
+		return nil
+	})
+}
+
+func sameStatus(a, b resource.NodegroupStatus) bool {
+	issue := func(x, y resource.Issue) bool {
+		return x.Code == y.Code && x.Message == y.Message && slices.Equal(x.ResourceIDs, y.ResourceIDs)
+	}
+	return a.State == b.State && a.Waiting == b.Waiting && a.AutoScalingGroup == b.AutoScalingGroup &&
+		a.LaunchTemplate == b.LaunchTemplate && a.InstanceProfile == b.InstanceProfile && a.ReadyNodes == b.ReadyNodes &&
+		a.AppliedRevision == b.AppliedRevision && a.EverActive == b.EverActive && a.WaitingSince.Equal(b.WaitingSince) &&
+		slices.EqualFunc(a.Issues, b.Issues, issue)
+}

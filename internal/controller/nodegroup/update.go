@@ -1,0 +1,122 @@
+package nodegroup
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// applyConfig carries out UpdateNodegroupConfig: the group's sizes, the live nodes'
+// labels and taints, and the template for nodes to come. It ends the updates.
+func (c *Controller) applyConfig(ctx context.Context, s state) error {
+	if s.ng.Status.State == resource.NodegroupActive {
+		err := c.setStatus(ctx, s.ng.ARN, func(st *resource.NodegroupStatus) error { return st.Move(resource.NodegroupUpdating) })
+		if err != nil {
+			return err
+		}
+	}
+	change, err := c.changeOf(s)
+	if err != nil {
+		return err
+	}
+	if !change.empty() {
+		for _, m := range s.members {
+			if !m.joined {
+				continue
+			}
+			if err := c.nodes.Configure(ctx, s.ng.Cluster, m.node.Name, change); err != nil {
+				return fmt.Errorf("node %s of node group %s: %w", m.node.Name, s.ng.Name, err)
+			}
+		}
+	}
+	return c.store.Update(ctx, func(tx *store.Tx) error {
+		ng, ok := tx.Nodegroups.Get(s.ng.ARN)
+		if !ok {
+			return nil
+		}
+		g, ok := tx.AutoScalingGroups.Get(groupARN(ng))
+		if !ok {
+			return fmt.Errorf("node group %s has lost its Auto Scaling group", ng.Name)
+		}
+		g.Spec.Min, g.Spec.Max, g.Spec.Desired = ng.Spec.Min, ng.Spec.Max, ng.Spec.Desired
+		if lt, ok := tx.LaunchTemplates.Get(ng.Status.LaunchTemplate); ok && !change.empty() {
+			next, err := templateFor(tx, ng, s.cluster, c.cfg.Now())
+			if err != nil {
+				return err
+			}
+			v := next.Versions[0]
+			v.Number = lt.Latest + 1
+			lt.Latest, lt.Default, lt.Versions = v.Number, v.Number, append(lt.Versions, v)
+			tx.LaunchTemplates.Put(lt.ID, lt)
+			g.Spec.LaunchTemplateVersion = fmt.Sprint(v.Number)
+		}
+		tx.AutoScalingGroups.Put(g.ARN, g)
+		// What this round has seen is applied; a later call has a higher revision and
+		// comes round again.
+		ng.Status.AppliedRevision = s.ng.Spec.ForcedConfigUpdateRevision
+		for id, u := range tx.Updates.All() {
+			if u.Nodegroup == ng.ARN && u.State == resource.UpdateInProgress && u.Revision <= ng.Status.AppliedRevision {
+				u.State, u.Ended = resource.UpdateSuccessful, c.cfg.Now()
+				tx.Updates.Put(id, u)
+			}
+		}
+		if ng.Status.State == resource.NodegroupUpdating {
+			if err := ng.Status.Move(resource.NodegroupActive); err != nil {
+				return err
+			}
+		}
+		tx.Nodegroups.Put(ng.ARN, ng)
+		return nil
+	})
+}
+
+func (n NodeChange) empty() bool {
+	return len(n.SetLabels)+len(n.RemoveLabels)+len(n.SetTaints)+len(n.RemoveTaints) == 0
+}
+
+// changeOf is what the updates under way change on live nodes; it stands in their
+// parameters, as DescribeUpdate shows them: JSON text.
+func (c *Controller) changeOf(s state) (NodeChange, error) {
+	var out NodeChange
+	err := c.store.View(func(tx *store.Tx) error {
+		for _, u := range tx.Updates.All() {
+			if u.Nodegroup != s.ng.ARN || u.State != resource.UpdateInProgress || u.Revision > s.ng.Spec.ForcedConfigUpdateRevision {
+				continue
+			}
+			for _, p := range u.Params {
+				if err := out.add(p); err != nil {
+					return fmt.Errorf("update %s: %w", u.ID, err)
+				}
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (n *NodeChange) add(p resource.UpdateParam) error {
+	type taint struct{ Key, Value, Effect string }
+	taints := func() (out []resource.Taint, err error) {
+		var in []taint
+		err = json.Unmarshal([]byte(p.Value), &in)
+		for _, t := range in {
+			out = append(out, resource.Taint(t))
+		}
+		return out, err
+	}
+	var err error
+	switch p.Type {
+	case "LabelsToAdd":
+		err = json.Unmarshal([]byte(p.Value), &n.SetLabels)
+	case "LabelsToRemove":
+		err = json.Unmarshal([]byte(p.Value), &n.RemoveLabels)
+	case "TaintsToAdd":
+		n.SetTaints, err = taints()
+	case "TaintsToRemove":
+		n.RemoveTaints, err = taints()
+	}
+	return err
+}
