@@ -86,7 +86,7 @@ func images(programs, corednsMod string) ([]image.Spec, error) {
 			Files: []image.File{program("hello")},
 		}, {
 			Name:       registry + "eks/coredns:" + coredns + "-eksbuild.1",
-			Entrypoint: []string{"/coredns"}, User: "65532:65532", WorkingDir: "/", Env: []string{path},
+			Entrypoint: []string{"/coredns"}, WorkingDir: "/", Env: []string{path},
 			Files: append([]image.File{program("coredns")}, roots()...),
 		}, {
 			Name:       registry + "amazon-k8s-cni:v1.23.1-eksbuild.1",

@@ -206,14 +206,15 @@ func (a *Agent) save() error {
 	return nil
 }
 
-// serveHealth answers /healthz, 200 once a pod could get an address.
+// serveHealth answers /healthz, 200 once a pod could get an address, and /livez,
+// 200 as long as there is an agent: one that EC2 refuses gains nothing by a restart.
 func (a *Agent) serveHealth(ctx context.Context) error {
 	l, err := net.Listen("tcp", a.cfg.Health)
 	if err != nil {
 		return fmt.Errorf("listening for health checks: %w", err)
 	}
-	s := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if !a.ready.Load() {
+	s := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/livez" && !a.ready.Load() {
 			http.Error(w, "no address to give yet", http.StatusServiceUnavailable)
 			return
 		}
