@@ -105,28 +105,37 @@ func (h *Host) Purge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var errs []error
+	var paths []string
 	others := false
 	for _, e := range entries {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if !strings.HasPrefix(e.Name(), h.prefix+"-") {
+		if strings.HasPrefix(e.Name(), h.prefix+"-") {
+			paths = append(paths, filepath.Join(namespaceDir, e.Name()))
+		} else {
 			others = true
-			continue
-		}
-		if err := h.removeNamespace(filepath.Join(namespaceDir, e.Name())); err != nil {
-			errs = append(errs, err)
 		}
 	}
-	if !others && len(errs) == 0 {
-		// EINVAL: it is no mount. EBUSY: somebody has just begun to use it.
-		err := unix.Unmount(namespaceDir, 0)
-		if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EBUSY) {
-			errs = append(errs, fmt.Errorf("unmounting %s: %w", namespaceDir, err))
+	// First all that is between routers and guests, by router, which is much quicker.
+	var errs []error
+	for _, remove := range []func(string) error{h.removeGroup, h.removeNamespace} {
+		for _, path := range paths {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			errs = append(errs, remove(path))
 		}
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if others {
+		return nil
+	}
+	// EINVAL: it is no mount. EBUSY: somebody has just begun to use it.
+	err = unix.Unmount(namespaceDir, 0)
+	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EBUSY) {
+		return fmt.Errorf("unmounting %s: %w", namespaceDir, err)
+	}
+	return nil
 }
 
 // step does one thing to the kernel and says which one it was if that fails.

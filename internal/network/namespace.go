@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
@@ -174,7 +175,11 @@ func (h *Host) removeNamespace(path string) error {
 	})
 }
 
+// removeLinks removes every veth of the namespace.
 func (h *Host) removeLinks(path string) error {
+	if err := h.removeGroup(path); err != nil {
+		return err
+	}
 	sp, err := openSpace(path)
 	if err != nil {
 		return err
@@ -193,6 +198,33 @@ func (h *Host) removeLinks(path string) error {
 		}
 	}
 	return nil
+}
+
+// removeGroup removes a router's interfaces at once: each single removal would wait
+// for a grace period of the kernel. In what is no router it does nothing.
+func (h *Host) removeGroup(path string) error {
+	if ok, err := isNamespace(path); err != nil || !ok {
+		return err
+	}
+	return h.step("removing the interfaces of "+filepath.Base(path), func() error {
+		err := within(path, deleteGroup)
+		if errors.Is(err, unix.ENODEV) { // none is in the group
+			return nil
+		}
+		return err
+	})
+}
+
+// linkGroup is the group of a router's interfaces, so that they can be removed as one.
+const linkGroup = 0xe57
+
+// deleteGroup removes the links of linkGroup in the thread's namespace.
+func deleteGroup() error {
+	request := nl.NewNetlinkRequest(unix.RTM_DELLINK, unix.NLM_F_ACK)
+	request.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	request.AddData(nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(linkGroup)))
+	_, err := request.Execute(unix.NETLINK_ROUTE, 0)
+	return err
 }
 
 // removeDevice removes one veth of a guest.

@@ -190,7 +190,7 @@ func (r *router) plugOne(ctx context.Context, p port) error {
 	}
 	defer guest.Close()
 	veth := netlink.NewVeth(netlink.NewLinkAttrs())
-	veth.Name, veth.MTU, veth.Flags = p.link, MTU, net.FlagUp
+	veth.Name, veth.MTU, veth.Flags, veth.Group = p.link, MTU, net.FlagUp, linkGroup
 	veth.PeerName, veth.PeerHardwareAddr, veth.PeerNamespace = p.Device, p.MAC, netlink.NsFd(int(guest))
 	err = r.host.step(fmt.Sprintf("plugging %s into %s as %s", p.ID, p.Guest, p.Device), func() error {
 		err := r.space.nl.LinkAdd(veth)
