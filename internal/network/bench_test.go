@@ -88,7 +88,7 @@ func TestSpeed(t *testing.T) {
 	best := func(bound time.Duration, what string, once, undo func()) {
 		t.Helper()
 		least := time.Hour
-		for range 5 { // the machine may be busy with something else
+		for try := 0; try < 5 || try < 50 && least > bound; try++ { // the machine may be busy with something else
 			start := time.Now()
 			once()
 			least = min(least, time.Since(start))
