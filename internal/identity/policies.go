@@ -13,14 +13,10 @@ import (
 	"ekster.dev/ekster/internal/store"
 )
 
-// A ManagedPolicy returns the document of an AWS-managed policy's default version, and
-// whether there is such a policy.
-type ManagedPolicy func(arn string) (document string, ok bool)
-
 // Policies finds the policies that apply to principals, and compiles each document
 // once. It is safe for concurrent use.
 type Policies struct {
-	managed ManagedPolicy
+	aws *AWSPolicies
 
 	mu       sync.RWMutex
 	compiled map[text]*authz.Policy
@@ -35,9 +31,9 @@ type text struct {
 // for again and there is nobody to say so.
 const maxCompiled = 10_000
 
-// NewPolicies returns an empty cache over AWS's managed policies.
-func NewPolicies(managed ManagedPolicy) *Policies {
-	return &Policies{managed: managed, compiled: map[text]*authz.Policy{}}
+// NewPolicies returns an empty cache.
+func NewPolicies(aws *AWSPolicies) *Policies {
+	return &Policies{aws: aws, compiled: map[text]*authz.Policy{}}
 }
 
 // Compile is authz.Parse, remembered.
@@ -67,7 +63,9 @@ func (p *Policies) Compile(document string, kind authz.Kind) (*authz.Policy, err
 func (p *Policies) Document(tx *store.Tx, arn string) (string, bool) {
 	c, ok := tx.Policies.Get(arn)
 	if !ok {
-		return p.managed(arn)
+		if c, ok = p.aws.Get(arn); !ok {
+			return "", false
+		}
 	}
 	for _, v := range c.Versions {
 		if v.ID == c.Default {

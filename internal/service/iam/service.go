@@ -8,6 +8,7 @@ import (
 
 	"ekster.dev/ekster/gen/iam"
 	"ekster.dev/ekster/internal/awsapi"
+	"ekster.dev/ekster/internal/identity"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -15,19 +16,13 @@ import (
 // A Service serves the IAM API from the records of a store.
 type Service struct {
 	store *store.Store
-	aws   Managed
-}
-
-// Managed are AWS's managed policies, with the one version that is in force. Their Account is empty.
-type Managed interface {
-	All() []resource.Policy
-	Get(arn string) (resource.Policy, bool)
+	aws   *identity.AWSPolicies
 }
 
 var _ iam.API = (*Service)(nil)
 
 // New returns the IAM API over st and AWS's managed policies.
-func New(st *store.Store, aws Managed) *Service { return &Service{store: st, aws: aws} }
+func New(st *store.Store, aws *identity.AWSPolicies) *Service { return &Service{store: st, aws: aws} }
 
 // view runs a read.
 func view[Out any](s *Service, f func(tx *store.Tx) (*Out, error)) (out *Out, err error) {
