@@ -12,8 +12,8 @@ type Call struct {
 	RequestID string // a UUID; also in the response and in the log
 	Service   string // signing name: eks, ec2, iam, …
 	Operation string // CreateCluster
-	Region    string // of the credential scope; "us-east-1" for global services
-	Account   string // the caller's account, which is the account acted upon
+	Region    string // of the credential scope; "us-east-1" for global services and where there is none
+	Account   string // the caller's account, which is the account acted upon; "" for unsigned operations
 	Caller    Principal
 	Time      time.Time // when the request was received
 	SourceIP  netip.Addr

@@ -113,6 +113,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	scope := ""
 	if sig != nil {
 		scope, call.Region = sig.Service, sig.Region
+	} else {
+		call.Region = regionOf(r.Host)
 	}
 	b := s.serviceFor(scope, q)
 	var rsp response
@@ -281,6 +283,16 @@ func (b *binding) dryRun(op *Operation, in any) bool {
 		}
 	}
 	return false
+}
+
+// regionOf is the region of an unsigned request: that of AWS's own host names,
+// else the one that global endpoints are in.
+func regionOf(host string) string {
+	labels := strings.Split(host, ".")
+	if len(labels) > 3 && labels[2] == "amazonaws" {
+		return labels[1]
+	}
+	return "us-east-1"
 }
 
 func sourceIP(addr string) netip.Addr {

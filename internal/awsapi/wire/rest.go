@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"net/http"
 	"net/textproto"
 	"net/url"
@@ -107,7 +108,7 @@ func restPayload(t *schema.Type, v reflect.Value, body []byte) error {
 		}
 		switch f.Type.Kind {
 		case schema.Blob:
-			v.Field(i).SetBytes(body)
+			v.Field(i).SetBytes(bytes.Clone(body)) // the body's buffer is used again
 			return nil
 		case schema.String:
 			return put(v.Field(i), string(body))
@@ -143,5 +144,27 @@ func EncodeREST(b []byte, t *schema.Type, v any, h http.Header) ([]byte, int) {
 			status = int(fv.Int())
 		}
 	}
+	if t.Payload != "" {
+		return appendPayload(b, t, sv), status
+	}
 	return AppendJSON(b, t, v), status
+}
+
+// appendPayload appends the member that is the whole body.
+func appendPayload(b []byte, t *schema.Type, v reflect.Value) []byte {
+	for i := range t.Fields {
+		f, fv := &t.Fields[i], v.Field(i)
+		if f.Name != t.Payload || fv.IsNil() {
+			continue
+		}
+		switch f.Type.Kind {
+		case schema.Blob:
+			return append(b, fv.Bytes()...)
+		case schema.String:
+			return append(b, fv.Elem().String()...)
+		default:
+			return AppendJSON(b, f.Type, fv.Interface())
+		}
+	}
+	return b
 }
