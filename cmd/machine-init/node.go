@@ -162,6 +162,10 @@ func kubeletConfiguration(i spec.Instance, f facts, c nodeconfig.NodeConfig) (ma
 		return nil, err
 	}
 	pods := maxPods(i, c)
+	oom := -999
+	if lacksResource() {
+		oom = 0 // the kubelet would try for 200 ms to lower it
+	}
 	return map[string]any{
 		"apiVersion": "kubelet.config.k8s.io/v1beta1",
 		"kind":       "KubeletConfiguration",
@@ -186,6 +190,7 @@ func kubeletConfiguration(i spec.Instance, f facts, c nodeconfig.NodeConfig) (ma
 		"kubeReserved":             kubeReserved(i.VCPU, pods),
 		"logging":                  map[string]any{"verbosity": 2},
 		"maxPods":                  pods,
+		"oomScoreAdj":              oom,
 		"protectKernelDefaults":    false,
 		"providerID":               "aws:///" + f.AvailabilityZone + "/" + f.InstanceID,
 		"readOnlyPort":             0,

@@ -61,8 +61,8 @@ var fromHost = []string{
 	"/etc/ssl/openssl.cnf", "/etc/localtime",
 }
 
-// buildRoot mounts all that needs the host's paths at i.Root, which is a plain
-// directory: the instance's disk.
+// buildRoot mounts the instance's disk at i.Root, and there all that needs the
+// host's paths.
 func buildRoot(i spec.Instance) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("detaching from the host's mounts: %w", err)
@@ -70,7 +70,11 @@ func buildRoot(i spec.Instance) error {
 	if err := os.MkdirAll(i.Root, 0o755); err != nil {
 		return err
 	}
-	if err := unix.Mount(i.Root, i.Root, "", unix.MS_BIND, ""); err != nil {
+	if i.Disk != "" {
+		if err := mountDisk(i.Disk, i.Root); err != nil {
+			return err
+		}
+	} else if err := unix.Mount(i.Root, i.Root, "", unix.MS_BIND, ""); err != nil {
 		return err
 	}
 	at := func(path string) string { return filepath.Join(i.Root, path) }

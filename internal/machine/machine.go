@@ -8,7 +8,9 @@
 //	<dir>/state.json      the generation that was started last, and how often
 //	<dir>/init.json       its pid 1 (package process)
 //	<dir>/console.log     what its boot and its init print
-//	<dir>/disk/           its root file system, kept over stop and start
+//	<dir>/disk/           its root file system, kept over stop and start: either
+//	                      the directory itself, or the mount point of
+//	<dir>/disk.img        a sparse file of the volume's size (Config.DiskGiB)
 //
 // On the host it owns <dir>, the cgroups <hierarchy>/<parent>/<id>, and
 // processes; its mounts are in its mount namespace and end with pid 1.
@@ -43,7 +45,10 @@ type Config struct {
 
 	VCPU      int // as the instance type has; may be more than the host's
 	MemoryMiB int
-	MaxPods   int // by the type's ENI limits; 0: the node's default, 110
+	// DiskGiB is the size of the root volume, and what the node reports as
+	// ephemeral storage. 0: no volume of its own, all of the host's disk.
+	DiskGiB int
+	MaxPods int // by the type's ENI limits; 0: the node's default, 110
 
 	CgroupParent string // name of the cgroup that holds this daemon's instances: "ekster-<prefix>"
 
@@ -117,6 +122,9 @@ func Ensure(ctx context.Context, c Config) (Status, error) {
 	// Before anything else that Remove will have to find.
 	if err := spec.Write(specFile(c.Dir), c.spec()); err != nil {
 		return Status{}, fmt.Errorf("describing instance %s: %w", c.ID, err)
+	}
+	if err := ensureDisk(ctx, c); err != nil {
+		return Status{}, fmt.Errorf("making the disk of instance %s: %w", c.ID, err)
 	}
 	// What a dead boot left of them would be in the way of this one.
 	if err := removeCgroups(ctx, cgroupPath(c)); err != nil {
@@ -237,10 +245,14 @@ func (c Config) check() error {
 }
 
 func (c Config) spec() spec.Instance {
+	disk := ""
+	if c.DiskGiB > 0 {
+		disk = diskImage(c.Dir)
+	}
 	return spec.Instance{
 		ID: c.ID, Hostname: c.Hostname, Region: c.Region,
 		VCPU: c.VCPU, MemoryMiB: c.MemoryMiB, MaxPods: c.MaxPods,
-		Root: filepath.Join(c.Dir, "disk"), Cgroup: cgroupPath(c),
+		Root: filepath.Join(c.Dir, "disk"), Disk: disk, Cgroup: cgroupPath(c),
 		Node: c.NodePayload, Kube: c.Kube,
 		Mirror: c.Mirror, Pause: c.Pause, DNS: c.DNS, Domains: c.Domains, Trusted: string(c.Trusted),
 	}

@@ -25,7 +25,7 @@ const conflist = `{"cniVersion":"1.0.0","name":"test","plugins":[{"type":"none"}
 func (w *world) config(payload string) machine.Config {
 	return machine.Config{
 		ID: "i-0123456789abcdef0", Dir: filepath.Join(w.dir, "i-0123456789abcdef0"), Netns: w.guest,
-		Hostname: nodeName, Region: region, VCPU: 8, MemoryMiB: 32768, MaxPods: 58,
+		Hostname: nodeName, Region: region, VCPU: 8, MemoryMiB: 32768, MaxPods: 58, DiskGiB: 20,
 		CgroupParent: filepath.Base(w.dir),
 		NodePayload:  filepath.Join(payload, "node"), Kube: filepath.Join(payload, "kubernetes", kubeMinor),
 		Mirror: "http://198.18.0.1:5000", Pause: "registry.ekster.internal/pause:3.10",
@@ -39,8 +39,9 @@ func ensure(t *testing.T, c machine.Config) machine.Status {
 	t.Cleanup(func() {
 		if t.Failed() {
 			logTail(t, machine.ConsoleLog(c.Dir), 3000)
-			for _, log := range []string{"containerd", "kubelet"} {
-				logTail(t, filepath.Join(c.Dir, "disk/var/log", log+".log"), 4000)
+			if st, ok, err := machine.Find(c.Dir); err == nil && ok && st.Running {
+				logTail(t, inside(st, "/var/log/containerd.log"), 3000)
+				logTail(t, inside(st, "/var/log/kubelet.log"), 4000)
 			}
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -57,15 +58,21 @@ func ensure(t *testing.T, c machine.Config) machine.Status {
 	return st
 }
 
+// inside is the path on the host of a file in a running instance.
+func inside(st machine.Status, path string) string {
+	return fmt.Sprintf("/proc/%d/root%s", st.PID, path)
+}
+
 func nothingLeft(t *testing.T, c machine.Config) {
 	t.Helper()
 	if _, err := os.Stat(c.Dir); !os.IsNotExist(err) {
 		t.Errorf("%s is still there: %v", c.Dir, err)
 	}
-	left, err := filepath.Glob("/sys/fs/cgroup/*/" + c.CgroupParent)
+	left, err := filepath.Glob("/sys/fs/cgroup/*/" + c.CgroupParent + "/" + c.ID)
 	if err != nil || len(left) > 0 {
 		t.Errorf("cgroups are left: %v, %v", left, err)
 	}
+	poll(t, 5*time.Second, "its loop device to go", func() error { return noLoop(c.Dir) })
 	raw, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil || strings.Contains(string(raw), c.Dir) {
 		t.Errorf("mounts are left, or cannot be told: %v", err)
@@ -73,6 +80,20 @@ func nothingLeft(t *testing.T, c machine.Config) {
 	if pids := inNetns(t, c.Netns); len(pids) > 0 {
 		t.Errorf("processes are left: %v", pids)
 	}
+}
+
+// noLoop tells of a loop device with a file in dir behind it.
+func noLoop(dir string) error {
+	images, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	if err != nil {
+		return err
+	}
+	for _, image := range images {
+		if raw, err := os.ReadFile(image); err == nil && strings.Contains(string(raw), dir) {
+			return fmt.Errorf("%s: %s", image, raw)
+		}
+	}
+	return nil
 }
 
 // inNetns lists the processes in a network namespace.
@@ -106,29 +127,22 @@ func boot(t *testing.T) (*world, plane, machine.Config, machine.Status) {
 	p := w.plane(t, filepath.Join(dir, "kubernetes", kubeMinor))
 	w.instance.UserData = []byte(w.userData(p.ca))
 	c := w.config(dir)
-	cni := filepath.Join(c.Dir, "disk/etc/cni/net.d/10-test.conflist")
-	if err := os.MkdirAll(filepath.Dir(cni), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(cni, []byte(conflist), 0o644); err != nil {
-		t.Fatal(err)
-	}
 	return w, p, c, ensure(t, c)
 }
 
-// ready returns the node once it is Ready, with a heartbeat after since.
-func (p plane) ready(t *testing.T, since time.Time) (node *corev1.Node) {
+// ready returns the node once it is Ready in another boot than the one given.
+func (p plane) ready(t *testing.T, lastBoot string) (node *corev1.Node) {
 	t.Helper()
 	poll(t, 60*time.Second, "the node to be ready", func() (err error) {
 		if node, err = p.client.CoreV1().Nodes().Get(t.Context(), nodeName, metav1.GetOptions{}); err != nil {
 			return err
 		}
 		for _, cond := range node.Status.Conditions {
-			if cond.Type == corev1.NodeReady && cond.Status == corev1.ConditionTrue && !cond.LastHeartbeatTime.Time.Before(since.Truncate(time.Second)) {
+			if cond.Type == corev1.NodeReady && cond.Status == corev1.ConditionTrue && node.Status.NodeInfo.BootID != lastBoot {
 				return nil
 			}
 		}
-		return fmt.Errorf("%+v", node.Status.Conditions)
+		return fmt.Errorf("boot %s, %+v", node.Status.NodeInfo.BootID, node.Status.Conditions)
 	})
 	return node
 }
@@ -138,7 +152,7 @@ func TestNodeRunsPod(t *testing.T) {
 	w, p, c, _ := boot(t)
 	t.Logf("test's own cluster took %v", time.Since(began))
 	began = time.Now()
-	node := p.ready(t, began)
+	node := p.ready(t, "")
 	t.Logf("ready %v after Ensure", time.Since(began))
 	for what, pair := range map[string][2]string{
 		"cpu":      {node.Status.Capacity.Cpu().String(), "8"},
@@ -153,6 +167,10 @@ func TestNodeRunsPod(t *testing.T) {
 		if pair[0] != pair[1] {
 			t.Errorf("%s: %s, want %s", what, pair[0], pair[1])
 		}
+	}
+
+	if gib := node.Status.Capacity.StorageEphemeral().Value() >> 30; gib != 19 { // 20, less what the file system takes
+		t.Errorf("disk: %d GiB", gib)
 	}
 
 	began = time.Now()
@@ -219,7 +237,7 @@ func memory(ns string) string {
 func TestLife(t *testing.T) {
 	_, p, c, first := boot(t)
 	ctx := t.Context()
-	p.ready(t, time.Now())
+	node := p.ready(t, "")
 
 	again, err := machine.Ensure(ctx, c)
 	if err != nil || again.PID != first.PID || again.Starts != 1 {
@@ -253,9 +271,9 @@ func TestLife(t *testing.T) {
 	if err != nil || !second.Running || second.Starts != 2 {
 		t.Fatalf("a new generation: %+v, %v", second, err)
 	}
-	p.ready(t, began.Add(time.Second)) // a heartbeat of the new one
+	p.ready(t, node.Status.NodeInfo.BootID)
 	t.Logf("ready again after %v", time.Since(began))
-	script, err := os.ReadFile(filepath.Join(c.Dir, "disk/root/script-ran"))
+	script, err := os.ReadFile(inside(second, "/root/script-ran"))
 	if err != nil || string(script) != "run\n" {
 		t.Errorf("the user's script ran %q, %v: want once in the instance's life", script, err)
 	}

@@ -90,7 +90,13 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() {
+		os.RemoveAll(dir)
+		left, err := filepath.Glob("/sys/fs/cgroup/*/" + filepath.Base(dir))
+		if err != nil || len(left) > 0 {
+			t.Errorf("cgroups are left: %v, %v", left, err)
+		}
+	})
 	w := &world{dir: dir, router: namespace(t, dir+"/router"), guest: namespace(t, dir+"/guest")}
 	in(t, w.router, func() error {
 		guest, err := netns.GetFromPath(w.guest)
@@ -234,6 +240,7 @@ Content-Type: text/x-shellscript
 
 #!/bin/sh
 echo run >>/root/script-ran
+echo '%s' >/etc/cni/net.d/10-test.conflist
 
 --//
 Content-Type: application/node.eks.aws
@@ -254,7 +261,7 @@ spec:
     - --node-labels=eks.amazonaws.com/nodegroup=ng,eks.amazonaws.com/capacityType=ON_DEMAND
 
 --//--
-`, routerIP, base64.StdEncoding.EncodeToString(ca))
+`, conflist, routerIP, base64.StdEncoding.EncodeToString(ca))
 }
 
 // registry serves images of the test's own program, as the mirror of all registries.

@@ -21,7 +21,8 @@ type Instance struct {
 	MemoryMiB int    `json:"memoryMiB"`
 	MaxPods   int    `json:"maxPods"` // by the ENI formula; 0: unknown type
 
-	Root    string   `json:"root"`    // directory on the host that becomes /: the disk
+	Root    string   `json:"root"`    // directory on the host that becomes /
+	Disk    string   `json:"disk"`    // image of an ext4 file system mounted there; "": the directory is the disk
 	Cgroup  string   `json:"cgroup"`  // below the root of each hierarchy, "/ekster-x/i-1"
 	Node    string   `json:"node"`    // directory with containerd, runc, machine-init
 	Kube    string   `json:"kube"`    // directory with kube; "": no kubelet
