@@ -3,16 +3,14 @@ package controlplane
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"time"
 
 	"github.com/spf13/pflag"
-	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	cliflag "k8s.io/component-base/cli/flag"
-	apiserverapp "k8s.io/kubernetes/cmd/kube-apiserver/app"
+	"k8s.io/klog/v2"
 	apiserveroptions "k8s.io/kubernetes/cmd/kube-apiserver/app/options"
 	kcmapp "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	kcmoptions "k8s.io/kubernetes/cmd/kube-controller-manager/app/options"
@@ -75,18 +73,6 @@ func newOptions(cfg Config) (*options, error) {
 	return o, applyGlobals(o.apiserver.GenericServerRunOptions.ComponentGlobalsRegistry, o)
 }
 
-func (o *options) runAPIServer(ctx context.Context, ln net.Listener) error {
-	o.apiserver.SecureServing.Listener = ln
-	completed, err := o.apiserver.Complete(ctx)
-	if err != nil {
-		return fmt.Errorf("completing its options: %w", err)
-	}
-	if errs := completed.Validate(); len(errs) > 0 {
-		return fmt.Errorf("its options: %w", utilerrors.NewAggregate(errs))
-	}
-	return apiserverapp.Run(ctx, completed)
-}
-
 func (o *options) runControllerManager(ctx context.Context) error {
 	c, err := o.kcm.Config(ctx, kcmapp.KnownControllers(), kcmapp.ControllersDisabledByDefault(), kcmapp.ControllerAliases())
 	if err != nil {
@@ -114,12 +100,14 @@ func waitReady(ctx context.Context, cfg Config) error {
 	defer client.CloseIdleConnections()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		if res, err := client.Get(url); err == nil {
-			res.Body.Close()
-			if res.StatusCode == http.StatusOK {
-				return nil
-			}
+	for said := ""; ; {
+		err := ask(client, url)
+		if err == nil {
+			return nil
+		}
+		if said != err.Error() {
+			said = err.Error()
+			klog.InfoS("kube-apiserver is not ready yet", "reason", said)
 		}
 		select {
 		case <-tick.C:
@@ -127,4 +115,16 @@ func waitReady(ctx context.Context, cfg Config) error {
 			return ctx.Err()
 		}
 	}
+}
+
+func ask(client *http.Client, url string) error {
+	res, err := client.Get(url)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("it answers %s", res.Status)
+	}
+	return nil
 }

@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -65,7 +66,7 @@ var errStopped = errors.New("told to stop")
 
 // run starts the parts in order, and returns when one of them has ended or ctx is done.
 func run(ctx context.Context, cfg Config, host listener) error {
-	tuneGC()
+	debug.SetGCPercent(gcPercentStarting)
 	// client-go warns of deprecated APIs, which the parts use on purpose.
 	rest.SetDefaultWarningHandler(rest.NoWarnings{})
 

@@ -10,6 +10,7 @@ import (
 
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/storage/wal"
+	"google.golang.org/grpc"
 )
 
 // EtcdSocket is where etcd listens, relative to the working directory: an absolute path could be longer than a
@@ -19,11 +20,14 @@ const EtcdSocket = "unix://etcd.sock"
 // etcdHTTPSocket takes etcd's HTTP server, /metrics and /health, off the gRPC socket: sharing one costs every call.
 const etcdHTTPSocket = "unix://etcd-http.sock"
 
+// connBuffer is a connection's read and write buffer; the default is 32 KiB each.
+const connBuffer = 4 << 10
+
 // startEtcd starts a cluster of one. Nobody else is there to be heard from, so elections need not wait for a
 // network; and a control plane's history is short, so its log is cut often and in small files, which makes
 // restarts quick and keeps the log's tail, which etcd holds in memory, small. Every write is synced.
 func startEtcd(cfg Config) (*embed.Etcd, error) {
-	grpc, err := cfg.socket(EtcdSocket)
+	client, err := cfg.socket(EtcdSocket)
 	if err != nil {
 		return nil, err
 	}
@@ -35,13 +39,21 @@ func startEtcd(cfg Config) (*embed.Etcd, error) {
 
 	e := embed.NewConfig()
 	e.Dir = filepath.Join(cfg.Dir, "etcd")
-	e.ListenClientUrls = []url.URL{*grpc}
+	e.ListenClientUrls = []url.URL{*client}
 	e.ListenClientHttpUrls = []url.URL{*http}
 	// The advertised URLs, which must look like TCP's, stay the default: nobody reads them.
 	e.ListenPeerUrls = nil
 	e.TickMs, e.ElectionMs = 20, 100
 	e.SnapshotCount, e.SnapshotCatchUpEntries = 2000, 200
 	e.EnableGRPCGateway = false
+	// The API server opens a connection for each of its 70 resources.
+	e.GRPCAdditionalServerOptions = []grpc.ServerOption{
+		grpc.ReadBufferSize(connBuffer), grpc.WriteBufferSize(connBuffer), grpc.SharedWriteBuffer(true),
+	}
+	// Not set by NewConfig, and then every request is reported as slow.
+	e.WarningUnaryRequestDuration = embed.DefaultWarningUnaryRequestDuration
+	e.Name = "etcd"
+	e.InitialCluster = e.InitialClusterFromName(e.Name)
 	e.LogLevel = "warn"
 	e.LogOutputs = []string{"stderr"}
 	e.QuotaBackendBytes = 8 << 30
