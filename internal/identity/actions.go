@@ -40,6 +40,13 @@ var apis = map[string]rules{
 	"sts":         stsRules,
 }
 
+// HasRule says whether the tables know an operation of a service. One that they do not
+// know is checked for all resources.
+func HasRule(service, operation string) bool {
+	_, ok := apis[service][operation]
+	return ok
+}
+
 // on makes a rule from a function of the operation's own input.
 func on[In any](f func(s scope, in *In) []string) rule {
 	return rule{resources: func(s scope, in any) []string {

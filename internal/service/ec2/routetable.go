@@ -1,0 +1,214 @@
+package ec2
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"ekster.dev/ekster/gen/ec2"
+	"ekster.dev/ekster/internal/awsapi"
+	"ekster.dev/ekster/internal/awsid"
+	"ekster.dev/ekster/internal/provision"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// CreateRouteTable makes a route table with the local route alone.
+func (s *Service) CreateRouteTable(ctx context.Context, call awsapi.Call, in *ec2.CreateRouteTableInput) (*ec2.CreateRouteTableOutput, error) {
+	tags, err := specTags(in.TagSpecifications, "route-table")
+	if err != nil {
+		return nil, err
+	}
+	out := &ec2.CreateRouteTableOutput{ClientToken: in.ClientToken}
+	return out, s.update(ctx, call, in.DryRun, func(tx *store.Tx) error {
+		v, err := provision.LookupVPC(tx, homeOf(call), *in.VpcId)
+		if err != nil {
+			return err
+		}
+		t := resource.RouteTable{Home: homeOf(call), ID: awsid.New("rtb"), VPC: v.ID, Token: deref(in.ClientToken), Tags: tags["route-table"]}
+		for prior := range tx.RouteTables.Values(func(p resource.RouteTable) bool { return p.Home == t.Home && p.Token == t.Token && t.Token != "" }) {
+			if prior.VPC != t.VPC {
+				return idempotentMismatch()
+			}
+			t = prior
+		}
+		tx.RouteTables.Put(t.ID, t)
+		out.RouteTable = new(describeRouteTable(tx, t))
+		return nil
+	})
+}
+
+func idempotentMismatch() error {
+	return fault("IdempotentParameterMismatch", "The request uses the same client token as a previous, but non-identical request. Do not reuse a client token with different requests, unless the requests are identical")
+}
+
+// AssociateRouteTable routes a subnet by a table.
+func (s *Service) AssociateRouteTable(ctx context.Context, call awsapi.Call, in *ec2.AssociateRouteTableInput) (*ec2.AssociateRouteTableOutput, error) {
+	if err := reject(ask{"A gateway route table", in.GatewayId != nil || in.PublicIpv4Pool != nil}); err != nil {
+		return nil, err
+	}
+	if in.SubnetId == nil {
+		return nil, missing("subnetId")
+	}
+	out := &ec2.AssociateRouteTableOutput{AssociationState: &ec2.RouteTableAssociationState{State: new("associated")}}
+	return out, s.update(ctx, call, in.DryRun, func(tx *store.Tx) error {
+		t, err := provision.LookupRouteTable(tx, homeOf(call), *in.RouteTableId)
+		if err != nil {
+			return err
+		}
+		sub, err := provision.LookupSubnet(tx, homeOf(call), *in.SubnetId)
+		if err != nil {
+			return err
+		}
+		if sub.VPC != t.VPC {
+			return fault("InvalidParameterValue", "Route table %s and subnet %s belong to different networks", t.ID, sub.ID)
+		}
+		for _, other := range tx.RouteTables.All() {
+			for id, subnet := range other.Associations {
+				if subnet != sub.ID {
+					continue
+				}
+				if other.ID != t.ID {
+					return fault("Resource.AlreadyAssociated", "the specified association for route table %s conflicts with an existing association", t.ID)
+				}
+				out.AssociationId = &id
+				return nil
+			}
+		}
+		id := awsid.New("rtbassoc")
+		if t.Associations == nil {
+			t.Associations = map[string]string{}
+		}
+		t.Associations[id] = sub.ID
+		tx.RouteTables.Put(t.ID, t)
+		out.AssociationId = &id
+		return nil
+	})
+}
+
+// CreateRoute sends a destination to an internet gateway.
+func (s *Service) CreateRoute(ctx context.Context, call awsapi.Call, in *ec2.CreateRouteInput) (*ec2.CreateRouteOutput, error) {
+	if err := reject(
+		ask{"An IPv6 route", in.DestinationIpv6CidrBlock != nil || in.EgressOnlyInternetGatewayId != nil},
+		ask{"A route to a prefix list", in.DestinationPrefixListId != nil},
+		ask{"A route to anything but an internet gateway", in.NatGatewayId != nil || in.InstanceId != nil || in.NetworkInterfaceId != nil ||
+			in.TransitGatewayId != nil || in.VpcEndpointId != nil || in.VpcPeeringConnectionId != nil || in.LocalGatewayId != nil ||
+			in.CarrierGatewayId != nil || in.CoreNetworkArn != nil || in.OdbNetworkArn != nil},
+	); err != nil {
+		return nil, err
+	}
+	if in.DestinationCidrBlock == nil {
+		return nil, missing("destinationCidrBlock")
+	}
+	if in.GatewayId == nil {
+		return nil, missing("gatewayId")
+	}
+	to, err := readCIDR("destinationCidrBlock", *in.DestinationCidrBlock)
+	if err != nil {
+		return nil, err
+	}
+	out := &ec2.CreateRouteOutput{Return: new(true)}
+	return out, s.update(ctx, call, in.DryRun, func(tx *store.Tx) error {
+		t, err := provision.LookupRouteTable(tx, homeOf(call), *in.RouteTableId)
+		if err != nil {
+			return err
+		}
+		g, err := provision.LookupInternetGateway(tx, homeOf(call), *in.GatewayId)
+		if err != nil {
+			return err
+		}
+		if g.VPC != t.VPC {
+			return fault("InvalidParameterValue", "route table %s and network gateway %s belong to different networks", t.ID, g.ID)
+		}
+		v, err := provision.LookupVPC(tx, homeOf(call), t.VPC)
+		if err != nil {
+			return err
+		}
+		local := slices.ContainsFunc(v.CIDRs, func(c resource.CIDRAssociation) bool { return c.CIDR == to })
+		if local || slices.ContainsFunc(t.Routes, func(r resource.Route) bool { return r.Destination == to }) {
+			return fault("RouteAlreadyExists", "The route identified by %s already exists.", to)
+		}
+		t.Routes = append(t.Routes, resource.Route{Destination: to, Gateway: g.ID})
+		tx.RouteTables.Put(t.ID, t)
+		return nil
+	})
+}
+
+// DescribeRouteTables lists route tables.
+func (s *Service) DescribeRouteTables(ctx context.Context, call awsapi.Call, in *ec2.DescribeRouteTablesInput) (*ec2.DescribeRouteTablesOutput, error) {
+	out := &ec2.DescribeRouteTablesOutput{}
+	return out, s.view(ctx, call, in.DryRun, func(tx *store.Tx) (err error) {
+		out.RouteTables, out.NextToken, err = routeTables(tx).list(homeOf(call), query{in.RouteTableIds, in.Filters, in.MaxResults, in.NextToken})
+		return err
+	})
+}
+
+func routeTables(tx *store.Tx) kind[resource.RouteTable, ec2.RouteTable] {
+	association := func(f func(ec2.RouteTableAssociation) []string) func(ec2.RouteTable) []string {
+		return func(t ec2.RouteTable) []string { return each(t.Associations, f) }
+	}
+	route := func(f func(ec2.Route) []string) func(ec2.RouteTable) []string {
+		return func(t ec2.RouteTable) []string { return each(t.Routes, f) }
+	}
+	none := always[ec2.RouteTable]()
+	return kind[resource.RouteTable, ec2.RouteTable]{
+		noun: provision.RouteTables, table: tx.RouteTables,
+		home:     func(t resource.RouteTable) resource.Home { return t.Home },
+		describe: func(t resource.RouteTable) ec2.RouteTable { return describeRouteTable(tx, t) },
+		id:       func(t ec2.RouteTable) string { return *t.RouteTableId },
+		tags:     func(t ec2.RouteTable) []ec2.Tag { return t.Tags },
+		fields: fields[ec2.RouteTable]{
+			"association.route-table-association-id": association(func(a ec2.RouteTableAssociation) []string { return text(a.RouteTableAssociationId) }),
+			"association.route-table-id":             association(func(a ec2.RouteTableAssociation) []string { return text(a.RouteTableId) }),
+			"association.subnet-id":                  association(func(a ec2.RouteTableAssociation) []string { return text(a.SubnetId) }),
+			"association.gateway-id":                 none,
+			"association.main":                       association(func(a ec2.RouteTableAssociation) []string { return flag(a.Main) }),
+			"owner-id":                               func(t ec2.RouteTable) []string { return text(t.OwnerId) },
+			"route-table-id":                         func(t ec2.RouteTable) []string { return text(t.RouteTableId) },
+			"vpc-id":                                 func(t ec2.RouteTable) []string { return text(t.VpcId) },
+			"route.destination-cidr-block":           route(func(r ec2.Route) []string { return text(r.DestinationCidrBlock) }),
+			"route.gateway-id":                       route(func(r ec2.Route) []string { return text(r.GatewayId) }),
+			"route.origin":                           route(func(r ec2.Route) []string { return text(r.Origin) }),
+			"route.state":                            route(func(r ec2.Route) []string { return text(r.State) }),
+			"route.destination-ipv6-cidr-block":      none,
+			"route.destination-prefix-list-id":       none,
+			"route.egress-only-internet-gateway-id":  none,
+			"route.instance-id":                      none,
+			"route.nat-gateway-id":                   none,
+			"route.transit-gateway-id":               none,
+			"route.vpc-peering-connection-id":        none,
+		},
+	}
+}
+
+func describeRouteTable(tx *store.Tx, t resource.RouteTable) ec2.RouteTable {
+	out := ec2.RouteTable{RouteTableId: &t.ID, VpcId: &t.VPC, OwnerId: &t.Account, Tags: tagSet(t.Tags)}
+	associated := &ec2.RouteTableAssociationState{State: new("associated")}
+	if t.Main {
+		out.Associations = append(out.Associations, ec2.RouteTableAssociation{
+			Main: new(true), RouteTableAssociationId: &t.MainID, RouteTableId: &t.ID, AssociationState: associated,
+		})
+	}
+	for _, id := range slices.Sorted(maps.Keys(t.Associations)) {
+		out.Associations = append(out.Associations, ec2.RouteTableAssociation{
+			Main: new(false), RouteTableAssociationId: &id, RouteTableId: &t.ID, SubnetId: new(t.Associations[id]), AssociationState: associated,
+		})
+	}
+	if v, ok := tx.VPCs.Get(t.VPC); ok {
+		for _, c := range v.CIDRs {
+			out.Routes = append(out.Routes, ec2.Route{
+				DestinationCidrBlock: new(c.CIDR.String()), GatewayId: new("local"), Origin: new("CreateRouteTable"), State: new("active"),
+			})
+		}
+	}
+	for _, r := range t.Routes {
+		state := "blackhole"
+		if g, ok := tx.InternetGateways.Get(r.Gateway); ok && g.VPC == t.VPC {
+			state = "active"
+		}
+		out.Routes = append(out.Routes, ec2.Route{
+			DestinationCidrBlock: new(r.Destination.String()), GatewayId: &r.Gateway, Origin: new("CreateRoute"), State: &state,
+		})
+	}
+	return out
+}
