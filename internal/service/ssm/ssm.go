@@ -21,6 +21,9 @@ type Service struct{}
 
 var _ ssm.API = Service{}
 
+// New returns the SSM API. It has no records, and so takes no store.
+func New() Service { return Service{} }
+
 // version is that of every public parameter: each has had one value so far.
 const version = 1
 

@@ -18,7 +18,7 @@ import (
 
 func TestGetParameter(t *testing.T) {
 	d := identitytest.Open(t, func(*identitytest.Door) []*awsapi.Service {
-		return []*awsapi.Service{genssm.Service(ssm.Service{})}
+		return []*awsapi.Service{genssm.Service(ssm.New())}
 	})
 	api := sdk.NewFromConfig(d.AsRoot())
 	const base = "/aws/service/eks/optimized-ami/1.35/amazon-linux-2023/x86_64/standard/recommended"
