@@ -94,6 +94,9 @@ func buildRoot(i spec.Instance) error {
 			return err
 		}
 	}
+	if err := os.Chmod(at("/var/tmp"), 0o777|os.ModeSticky); err != nil {
+		return err
+	}
 	if err := bindReadOnly(i.Node, at(nodeDir)); err != nil {
 		return err
 	}

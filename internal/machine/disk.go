@@ -13,6 +13,16 @@ import (
 
 func diskImage(dir string) string { return filepath.Join(dir, "disk.img") }
 
+// DiskSupport tells why this host cannot give instances a volume of their own:
+// it has no loop devices, or no mkfs.ext4. Config.DiskGiB has to be 0 then.
+func DiskSupport() error {
+	if _, err := os.Stat("/dev/loop-control"); err != nil {
+		return fmt.Errorf("no loop devices: %w", err)
+	}
+	_, err := exec.LookPath("mkfs.ext4")
+	return err
+}
+
 // ensureDisk makes the image of the root volume, an ext4 file system that
 // takes up room on the host only as it fills.
 func ensureDisk(ctx context.Context, c Config) error {

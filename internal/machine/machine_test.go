@@ -244,6 +244,15 @@ func TestLife(t *testing.T) {
 		t.Errorf("Ensure of a running instance: %+v, %v, was %+v", again, err, first)
 	}
 
+	// As after an Ensure that was cut off before it could write down what it did.
+	if err := os.Remove(filepath.Join(c.Dir, "state.json")); err != nil {
+		t.Fatal(err)
+	}
+	again, err = machine.Ensure(ctx, c)
+	if err != nil || !again.Running || again.PID != first.PID || again.Starts != 1 || again.Generation != 1 {
+		t.Errorf("Ensure of an instance it does not know of: %+v, %v, was %+v", again, err, first)
+	}
+
 	neighbour := neighbours(t, c)
 	if err := unix.Kill(first.PID, unix.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -296,6 +305,73 @@ func TestLife(t *testing.T) {
 	}
 	if err := machine.Stop(ctx, c.Dir); err != nil {
 		t.Errorf("stopping again: %v", err)
+	}
+}
+
+// TestRemoveUnfinished removes what an Ensure left that was cut off anywhere.
+func TestRemoveUnfinished(t *testing.T) {
+	payload := payload(t)
+	w := newWorld(t)
+	c := w.config(payload)
+	c.Netns = "/nowhere" // fails after the disk and the cgroups have been made
+	ctx := t.Context()
+	if _, err := machine.Ensure(ctx, c); err == nil || !strings.Contains(err.Error(), "/nowhere") {
+		t.Errorf("Ensure without a network: %v", err)
+	}
+	if _, ok, err := machine.Find(c.Dir); ok || err != nil {
+		t.Errorf("Find: %v, %v", ok, err)
+	}
+	for range 2 {
+		if err := machine.Remove(ctx, c.Dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Netns = w.guest
+	nothingLeft(t, c)
+	for _, bad := range []func(*machine.Config){
+		func(c *machine.Config) { c.ID = "../x" }, func(c *machine.Config) { c.Dir = "x" },
+		func(c *machine.Config) { c.CgroupParent = "" }, func(c *machine.Config) { c.VCPU = 0 },
+	} {
+		c := c
+		bad(&c)
+		if _, err := machine.Ensure(ctx, c); err == nil {
+			t.Errorf("no error for %+v", c)
+		}
+	}
+	if _, err := os.Stat(c.Dir); !os.IsNotExist(err) {
+		t.Errorf("a refused Config left %s: %v", c.Dir, err)
+	}
+}
+
+// TestWithoutDisk boots an instance on a directory, on hosts without loop devices.
+func TestWithoutDisk(t *testing.T) {
+	payload := payload(t)
+	w := newWorld(t)
+	w.metadata(t)
+	w.instance.UserData = []byte("#!/bin/sh\nhostname; cat /proc/1/cgroup; touch /var/tmp/x\n")
+	c := w.config(payload)
+	c.DiskGiB, c.Kube = 0, ""
+	ensure(t, c)
+	poll(t, 10*time.Second, "the user's script", func() error {
+		raw, err := os.ReadFile(filepath.Join(c.Dir, "disk/var/log/cloud-init-output.log"))
+		if err == nil && !strings.Contains(string(raw), ":/\n") {
+			err = fmt.Errorf("output so far: %s", raw)
+		}
+		return err
+	})
+	raw, err := os.ReadFile(filepath.Join(c.Dir, "disk/var/log/cloud-init-output.log"))
+	if err != nil || !strings.HasPrefix(string(raw), nodeName+"\n") || strings.Contains(string(raw), c.CgroupParent) {
+		t.Errorf("%s, %v: want the host name, and no cgroup but the root", raw, err)
+	}
+	poll(t, 10*time.Second, "the end of the boot", func() error {
+		raw, err := os.ReadFile(machine.ConsoleLog(c.Dir))
+		if err == nil && !strings.Contains(string(raw), "this is a plain instance") {
+			err = fmt.Errorf("console: %s", raw)
+		}
+		return err
+	})
+	if _, err := os.Stat(filepath.Join(c.Dir, "disk/var/tmp/x")); err != nil {
+		t.Error(err)
 	}
 }
 
