@@ -238,3 +238,28 @@ func TestApplyTellsOfConflicts(t *testing.T) {
 		}
 	}
 }
+
+// What PayloadImages names is what the payload holds.
+func TestPayloadHoldsTheImages(t *testing.T) {
+	const payload = "../../bin/payload"
+	index, err := os.ReadFile(payload + "/images/index.json")
+	versions, globErr := filepath.Glob(payload + "/kubernetes/*/version")
+	if err != nil || globErr != nil || len(versions) == 0 {
+		if testing.Short() {
+			t.Skip("the payload is not built")
+		}
+		t.Fatalf("the payload is not built (hack/build-payload.sh, hack/build-images.sh): %v", err)
+	}
+	for _, file := range versions {
+		version, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		images := PayloadImages(strings.TrimSpace(string(version)))
+		for _, name := range []string{images.VPCCNI, images.KubeProxy, images.CoreDNS} {
+			if !bytes.Contains(index, []byte(`"`+name+`"`)) {
+				t.Errorf("the payload has no image %s", name)
+			}
+		}
+	}
+}

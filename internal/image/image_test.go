@@ -345,7 +345,7 @@ func TestPullThrough(t *testing.T) {
 	if err := remote.Write(ref, img); err != nil {
 		t.Fatal(err)
 	}
-	_, mirror := openRegistry(t, Config{PullThrough: true})
+	_, mirror := openRegistry(t, Config{PullThrough: true, PullFrom: func(h string) bool { return h == host }})
 	layers, _ := img.Layers()
 	d, _ := layers[0].Digest()
 	for range 2 { // the second time, the origin is gone
@@ -375,5 +375,36 @@ func TestWriteLayoutIsReadByOthers(t *testing.T) {
 	}
 	if err := validate.Index(idx, validate.Fast); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestPublicHost(t *testing.T) {
+	for host, want := range map[string]bool{
+		"docker.io": true, "quay.io:443": true, "public.ecr.aws": true, "localhost": false, "localhost:5000": false, "127.0.0.1:80": false,
+		"169.254.169.254": false, "[::1]:5000": false, "registry.ekster.internal": false, "host": false, "a.localhost.": false,
+	} {
+		if got := PublicHost(host); got != want {
+			t.Errorf("PublicHost(%s) = %v", host, got)
+		}
+	}
+}
+
+func TestReadOnly(t *testing.T) {
+	r, _ := openRegistry(t, Config{})
+	img := testImage(t, "x")
+	if err := r.Put(t.Context(), "registry.test/app:v1", img); err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(r.ReadOnly())
+	defer s.Close()
+	if resp, _ := get(t, s, "registry.test", "/v2/app/manifests/v1", nil); resp.StatusCode != 200 {
+		t.Errorf("GET: %s", resp.Status)
+	}
+	ref, err := name.ParseReference(strings.TrimPrefix(s.URL, "http://") + "/app:v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(ref, img); err == nil {
+		t.Error("a push succeeded")
 	}
 }

@@ -38,6 +38,17 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
+// ReadOnly is the registry for those who may pull and not push: nodes and pods.
+func (r *Registry) ReadOnly() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Method != http.MethodGet && req.Method != http.MethodHead {
+			r.answerError(w, req, methodNotAllowed())
+			return
+		}
+		r.ServeHTTP(w, req)
+	})
+}
+
 func (r *Registry) route(w http.ResponseWriter, req *http.Request, path string) error {
 	for _, kind := range []struct {
 		mark   string

@@ -28,6 +28,9 @@ type Config struct {
 	// here, and keeps the answer. A host that cannot be reached is not asked
 	// again for a minute, so that an isolated machine answers at once.
 	PullThrough bool
+	// PullFrom tells whether a host may be asked; nil is PublicHost. Names come
+	// from whoever asks for an image, pods included.
+	PullFrom func(host string) bool
 	// Transport carries pull-through requests; nil means one with short
 	// connection timeouts.
 	Transport http.RoundTripper
@@ -78,7 +81,7 @@ func Open(cfg Config) (*Registry, error) {
 		return nil, fmt.Errorf("opening registry: %w", err)
 	}
 	if cfg.PullThrough {
-		r.upstream = newUpstream(cfg.Transport)
+		r.upstream = newUpstream(cfg.Transport, cfg.PullFrom)
 	}
 	return r, nil
 }

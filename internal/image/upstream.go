@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -21,12 +22,29 @@ const unreachableFor = time.Minute
 // An upstream asks real registries.
 type upstream struct {
 	transport http.RoundTripper
+	allowed   func(host string) bool
 
 	mu   sync.Mutex
 	down map[string]time.Time // host → when it was last out of reach
 }
 
-func newUpstream(rt http.RoundTripper) *upstream {
+// PublicHost: a DNS name with a dot that can lead beyond this machine's own
+// networks. Whoever may name images must not make the daemon ask its neighbours.
+func PublicHost(host string) bool {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = host
+	}
+	_, ipErr := netip.ParseAddr(strings.Trim(name, "[]"))
+	name = strings.TrimSuffix(strings.ToLower(name), ".")
+	return ipErr != nil && strings.Contains(name, ".") && !strings.HasSuffix(name, ".internal") &&
+		!strings.HasSuffix(name, ".local") && !strings.HasSuffix(name, ".localhost")
+}
+
+func newUpstream(rt http.RoundTripper, allowed func(string) bool) *upstream {
+	if allowed == nil {
+		allowed = PublicHost
+	}
 	if rt == nil {
 		t := remote.DefaultTransport.(*http.Transport).Clone()
 		t.DialContext = (&net.Dialer{Timeout: 3 * time.Second}).DialContext
@@ -34,7 +52,7 @@ func newUpstream(rt http.RoundTripper) *upstream {
 		t.ResponseHeaderTimeout = 15 * time.Second
 		rt = t
 	}
-	return &upstream{transport: rt, down: map[string]time.Time{}}
+	return &upstream{transport: rt, allowed: allowed, down: map[string]time.Time{}}
 }
 
 func (u *upstream) skip(host string) bool {
@@ -60,6 +78,9 @@ func (u *upstream) note(host string, err error) {
 
 func (u *upstream) do(ctx context.Context, repository string, ask func(name.Repository, ...remote.Option) error) error {
 	host, _, _ := strings.Cut(repository, "/")
+	if !u.allowed(host) {
+		return fmt.Errorf("registry %s is not one to ask", host)
+	}
 	if u.skip(host) {
 		return fmt.Errorf("registry %s was out of reach a moment ago", host)
 	}

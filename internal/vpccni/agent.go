@@ -228,9 +228,10 @@ func (a *Agent) serveHealth(ctx context.Context) error {
 // installPlugin copies the running program to the node. A plugin that runs at
 // the moment keeps its old file.
 func installPlugin(path string) error {
-	self, err := os.ReadFile("/proc/self/exe")
+	self, err := os.Open("/proc/self/exe")
 	if err != nil {
 		return err
 	}
+	defer self.Close()
 	return replaceFile(path, self, 0o755)
 }

@@ -1,6 +1,7 @@
 package vpccni
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -117,7 +118,7 @@ func (a *Agent) declareReady() error {
 		return nil
 	}
 	if a.cfg.Conflist != "" {
-		if err := replaceFile(a.cfg.Conflist, conflist(a.cfg.Socket), 0o644); err != nil {
+		if err := replaceFile(a.cfg.Conflist, bytes.NewReader(conflist(a.cfg.Socket)), 0o644); err != nil {
 			return fmt.Errorf("writing the network configuration: %w", err)
 		}
 	}

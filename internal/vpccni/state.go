@@ -1,9 +1,11 @@
 package vpccni
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -37,12 +39,12 @@ func (s state) write(path string) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(path, b, 0o600)
+	return replaceFile(path, bytes.NewReader(b), 0o600)
 }
 
 // replaceFile writes by rename, so that a reader or a killed writer never leaves
 // half a file. It does not sync: the node's pods do not outlive its kernel.
-func replaceFile(path string, content []byte, mode fs.FileMode) error {
+func replaceFile(path string, content io.Reader, mode fs.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
@@ -51,7 +53,7 @@ func replaceFile(path string, content []byte, mode fs.FileMode) error {
 		return err
 	}
 	defer os.Remove(f.Name()) // gone already once it is renamed
-	_, err = f.Write(content)
+	_, err = io.Copy(f, content)
 	if err := errors.Join(err, f.Chmod(mode), f.Close()); err != nil {
 		return err
 	}
