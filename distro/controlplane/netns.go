@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,8 +28,7 @@ func (c Config) enter() (listener, error) {
 		os.Unsetenv(inherited)
 		return adopt(fd)
 	}
-	addr := net.TCPAddrFromAddrPort(c.Listen)
-	ln, err := net.ListenTCP("tcp4", addr)
+	ln, err := c.bind()
 	if err != nil {
 		return nil, fmt.Errorf("listening on the host: %w", err)
 	}
@@ -36,6 +36,19 @@ func (c Config) enter() (listener, error) {
 		return ln, nil
 	}
 	return nil, execIn(c.Netns, ln)
+}
+
+// bind opens the host's listener. It waits for an address in use: the kernel closes the sockets of a killed process
+// some time after that process counts as dead and we are started in its place.
+func (c Config) bind() (listener, error) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(2 * time.Second); ; <-tick.C {
+		ln, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(c.Listen))
+		if !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(deadline) {
+			return ln, err
+		}
+	}
 }
 
 func adopt(fd string) (listener, error) {

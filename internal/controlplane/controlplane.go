@@ -44,11 +44,11 @@ type Config struct {
 	ClusterName string
 	Region      string
 
-	Netns      string         // path of its network namespace; "" means the host's, for tests
-	Listen     netip.AddrPort // on the host's loopback
-	Addresses  []netip.Addr   // of its ENIs; the first is the endpoint of the Service "kubernetes"
-	ServiceIPs netip.Prefix   // the Services' addresses
-	SANs       []string       // further names and addresses of the API server: its endpoint's
+	Netns       string         // path of its network namespace; "" means the host's, for tests
+	Listen      netip.AddrPort // on the host's loopback
+	Addresses   []netip.Addr   // of its ENIs; the first is the endpoint of the Service "kubernetes"
+	ServiceCIDR netip.Prefix   // the Services' addresses
+	SANs        []string       // further names and addresses of the API server: its endpoint's
 
 	IssuerURL  string // of service account tokens
 	AuthSocket string // unix socket with /authenticate and /authorize; may come and go
@@ -234,7 +234,7 @@ func (c Config) validate() error {
 	if len(c.Addresses) == 0 {
 		wrong("no addresses")
 	}
-	if !c.ServiceIPs.IsValid() {
+	if !c.ServiceCIDR.IsValid() {
 		wrong("no range of service addresses")
 	}
 	if c.IssuerURL == "" {

@@ -14,7 +14,7 @@ func apiServerFlags(cfg Config) []string {
 	return []string{
 		"--advertise-address=" + cfg.Addresses[0].String(),
 		"--allow-privileged=true",
-		"--service-cluster-ip-range=" + cfg.ServiceIPs.String(),
+		"--service-cluster-ip-range=" + cfg.ServiceCIDR.String(),
 		"--tls-cert-file=" + pki.CertFile(dir, serverPair),
 		"--tls-private-key-file=" + pki.KeyFile(dir, serverPair),
 
@@ -61,7 +61,7 @@ func controllerManagerFlags(cfg Config) []string {
 		"--cloud-provider=external",
 		"--allocate-node-cidrs=false",
 		"--cluster-name=" + cfg.ClusterName,
-		"--service-cluster-ip-range=" + cfg.ServiceIPs.String(),
+		"--service-cluster-ip-range=" + cfg.ServiceCIDR.String(),
 		"--root-ca-file=" + pki.CertFile(dir, caPair),
 		"--service-account-private-key-file=" + pki.KeyFile(dir, serviceTokenPair),
 		"--kube-api-qps=100", "--kube-api-burst=200",

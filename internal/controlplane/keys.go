@@ -105,7 +105,7 @@ func serverLeaf(cfg Config) pki.Leaf {
 		}
 	}
 	addIP(cfg.Listen.Addr())
-	addIP(cfg.ServiceIPs.Masked().Addr().Next()) // of the Service "kubernetes"
+	addIP(cfg.ServiceCIDR.Masked().Addr().Next()) // of the Service "kubernetes"
 	for _, ip := range cfg.Addresses {
 		addIP(ip)
 	}
