@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -53,9 +54,6 @@ func writeEtc(i spec.Instance) error {
 	if err := symlink("../usr/lib/os-release", "/etc/os-release"); err != nil {
 		return err
 	}
-	if err := writeTrust(i.Trusted); err != nil {
-		return err
-	}
 	for name, to := range map[string]string{
 		"containerd": nodeDir, "containerd-shim-runc-v2": nodeDir, "runc": nodeDir, "machine-init": nodeDir,
 		"kubelet": kubeDir + "/kube", "kubectl": kubeDir + "/kube",
@@ -96,56 +94,40 @@ func writeOnce(path, content string) error {
 	return errors.Join(err, f.Close())
 }
 
-// writeTrust makes the bundle that TLS clients of all distributions find: the
-// host's certificates, which /usr holds, and the instance's own.
-func writeTrust(extra string) error {
-	const dir = "/etc/ssl/certs"
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	bundle, err := hostCertificates()
-	if err != nil {
-		return err
-	}
-	bundle = append(bundle, extra...)
-	for _, path := range []string{dir + "/ca-certificates.crt", dir + "/ca-bundle.crt"} {
-		if prior, err := os.ReadFile(path); err == nil && bytes.Equal(prior, bundle) {
+// hostBundles are where distributions keep the certificates that all trust.
+var hostBundles = []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"}
+
+// writeTrust writes the bundle where the TLS clients of all distributions, and
+// pods that mount the node's, look for it: the host's certificates, if it has
+// any, and the instance's own.
+func writeTrust(at func(string) string, extra string) error {
+	var bundle []byte
+	for _, path := range hostBundles {
+		raw, err := os.ReadFile(path)
+		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
-		if err := os.WriteFile(path, bundle, 0o644); err != nil {
+		if err != nil {
+			return err
+		}
+		bundle = append(bytes.TrimSpace(raw), '\n')
+		break
+	}
+	bundle = append(bundle, extra...)
+	const first = "/etc/ssl/certs/ca-certificates.crt"
+	if err := os.MkdirAll(filepath.Dir(at(first)), 0o755); err != nil {
+		return err
+	}
+	if prior, err := os.ReadFile(at(first)); err != nil || !bytes.Equal(prior, bundle) {
+		if err := os.WriteFile(at(first), bundle, 0o644); err != nil {
 			return err
 		}
 	}
-	for path, to := range map[string]string{
-		"/etc/ssl/cert.pem":                                 "certs/ca-certificates.crt",
-		"/etc/pki/tls/certs/ca-bundle.crt":                  dir + "/ca-bundle.crt",
-		"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem": dir + "/ca-bundle.crt",
-	} {
-		if err := symlink(to, path); err != nil {
+	for _, path := range []string{"/etc/ssl/certs/ca-bundle.crt", "/etc/ssl/cert.pem", "/etc/pki/tls/certs/ca-bundle.crt",
+		"/etc/pki/tls/cert.pem", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"} {
+		if err := symlink(first, at(path)); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// hostCertificates joins the certificates below /usr/share; a host without
-// them has none to give.
-func hostCertificates() ([]byte, error) {
-	const dir = "/usr/share/ca-certificates/mozilla"
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var all []byte
-	for _, e := range entries {
-		raw, err := os.ReadFile(dir + "/" + e.Name())
-		if err != nil {
-			return nil, err
-		}
-		all = append(append(all, bytes.TrimSpace(raw)...), '\n')
-	}
-	return all, nil
 }

@@ -1,18 +1,18 @@
 package main
 
 import (
-	"hash/fnv"
-	"maps"
-	"slices"
-	"strconv"
-
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"golang.org/x/sys/unix"
+	"hash/fnv"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"ekster.dev/ekster/internal/machine/spec"
 )

@@ -96,7 +96,7 @@ func lacksResource() bool {
 
 // configureKubelet writes the kubelet's files and returns its arguments.
 func configureKubelet(i spec.Instance, f facts, c nodeconfig.NodeConfig) ([]string, error) {
-	config, err := kubeletConfiguration(i, f, c)
+	config, err := kubeletConfiguration(i, f, c, lacksResource())
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +105,19 @@ func configureKubelet(i spec.Instance, f facts, c nodeconfig.NodeConfig) ([]stri
 		kubeletConfig:  asJSON(config),
 		kubeconfigFile: asJSON(kubeconfig(f.Region, c.Spec.Cluster)),
 	}
+	args := kubeletArgs(f, c)
+	drop := filepath.Join(kubeletDropInDir, "40-nodeadm.conf")
+	if user := c.Spec.Kubelet.Config; len(user) > 0 {
+		user["apiVersion"], user["kind"] = "kubelet.config.k8s.io/v1beta1", "KubeletConfiguration"
+		files[drop] = asJSON(user)
+	} else if err := os.RemoveAll(drop); err != nil {
+		return nil, err
+	}
+	return args, writeFiles(files)
+}
+
+// kubeletArgs ends with the user's flags, which so win over ours.
+func kubeletArgs(f facts, c nodeconfig.NodeConfig) []string {
 	args := []string{
 		"--config=" + kubeletConfig,
 		"--kubeconfig=" + kubeconfigFile,
@@ -113,15 +126,10 @@ func configureKubelet(i spec.Instance, f facts, c nodeconfig.NodeConfig) ([]stri
 		"--node-ip=" + nodeIP(f, c),
 		"--node-labels=" + nodeLabels(f),
 	}
-	drop := filepath.Join(kubeletDropInDir, "40-nodeadm.conf")
-	if user := c.Spec.Kubelet.Config; len(user) > 0 {
-		user["apiVersion"], user["kind"] = "kubelet.config.k8s.io/v1beta1", "KubeletConfiguration"
-		files[drop] = asJSON(user)
+	if len(c.Spec.Kubelet.Config) > 0 {
 		args = append(args, "--config-dir="+kubeletDropInDir)
-	} else if err := os.RemoveAll(drop); err != nil {
-		return nil, err
 	}
-	return append(args, c.Spec.Kubelet.Flags...), writeFiles(files)
+	return append(args, c.Spec.Kubelet.Flags...)
 }
 
 func nodeName(f facts, c nodeconfig.NodeConfig) string {
@@ -156,14 +164,14 @@ func nodeLabels(f facts) string {
 // kubeletConfiguration is nodeadm's, but for what a guest without systemd and
 // with the host's kernel cannot do: cgroups by systemd, kernel defaults,
 // graceful shutdown by logind.
-func kubeletConfiguration(i spec.Instance, f facts, c nodeconfig.NodeConfig) (map[string]any, error) {
+func kubeletConfiguration(i spec.Instance, f facts, c nodeconfig.NodeConfig, restrictOOM bool) (map[string]any, error) {
 	dns, err := c.ClusterDNS()
 	if err != nil {
 		return nil, err
 	}
 	pods := maxPods(i, c)
 	oom := -999
-	if lacksResource() {
+	if restrictOOM {
 		oom = 0 // the kubelet would try for 200 ms to lower it
 	}
 	return map[string]any{

@@ -105,6 +105,9 @@ func buildRoot(i spec.Instance) error {
 			return err
 		}
 	}
+	if err := writeTrust(at, i.Trusted); err != nil {
+		return err
+	}
 	if err := symlink("/run", at("/var/run")); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -108,9 +109,12 @@ func inNetns(t *testing.T, path string) []string {
 		t.Fatal(err)
 	}
 	var pids []string
+	// A test's thread that was in the namespace stays there if it is the first
+	// one, which cannot end before the process.
+	self := fmt.Sprintf("/proc/%d/ns/net", os.Getpid())
 	for _, l := range links {
 		var st unix.Stat_t
-		if unix.Stat(l, &st) == nil && st.Ino == want.Ino && st.Dev == want.Dev {
+		if l != self && unix.Stat(l, &st) == nil && st.Ino == want.Ino && st.Dev == want.Dev {
 			pids = append(pids, l)
 		}
 	}
@@ -371,6 +375,45 @@ func TestWithoutDisk(t *testing.T) {
 		return err
 	})
 	if _, err := os.Stat(filepath.Join(c.Dir, "disk/var/tmp/x")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestManyAtOnce starts and removes instances side by side: they share loop
+// devices and the parent cgroup.
+func TestManyAtOnce(t *testing.T) {
+	payload := payload(t)
+	w := newWorld(t)
+	var all errgroup.Group
+	for n := range 8 {
+		c := w.config(payload)
+		c.ID = fmt.Sprintf("i-%017x", n)
+		c.Dir = filepath.Join(w.dir, c.ID)
+		all.Go(func() error {
+			for c.Generation = 1; c.Generation < 4; c.Generation++ {
+				if _, err := machine.Ensure(t.Context(), c); err != nil {
+					return err
+				}
+				if err := until(func() error {
+					raw, err := os.ReadFile(machine.ConsoleLog(c.Dir))
+					if err == nil && strings.Count(string(raw), "root file system is up") != c.Generation {
+						err = fmt.Errorf("console of %s: %s", c.ID, raw)
+					}
+					return err
+				}); err != nil {
+					return err
+				}
+				if err := machine.Stop(t.Context(), c.Dir); err != nil {
+					return err
+				}
+			}
+			return machine.Remove(t.Context(), c.Dir)
+		})
+	}
+	if err := all.Wait(); err != nil {
+		t.Error(err)
+	}
+	if err := until(func() error { return noLoop(w.dir) }); err != nil {
 		t.Error(err)
 	}
 }

@@ -448,17 +448,26 @@ func certificate(t *testing.T, ca, caKey []byte, subject pkix.Name, ips ...strin
 // poll waits for the condition, and fails the test with its last error.
 func poll(t *testing.T, limit time.Duration, what string, condition func() error) {
 	t.Helper()
+	if err := pollFor(limit, condition); err != nil {
+		t.Fatalf("waiting for %s: %v", what, err)
+	}
+}
+
+// until waits for the condition, outside of the test's goroutine.
+func until(condition func() error) error { return pollFor(20*time.Second, condition) }
+
+func pollFor(limit time.Duration, condition func() error) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	end := time.After(limit)
 	for {
 		err := condition()
 		if err == nil {
-			return
+			return nil
 		}
 		select {
 		case <-end:
-			t.Fatalf("waiting for %s: %v", what, err)
+			return err
 		case <-tick.C:
 		}
 	}

@@ -1,6 +1,7 @@
 package nodeconfig
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"encoding/base64"
@@ -12,8 +13,6 @@ import (
 	"mime/quotedprintable"
 	"net/textproto"
 	"strings"
-
-	"bufio"
 )
 
 // ContentType is that of a MIME part which holds a NodeConfig.
