@@ -148,3 +148,13 @@ func digest(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "/")))
 	return hex.EncodeToString(sum[:8])
 }
+
+// Resolve returns the image id that a launch template or a launch means: an id stands
+// for itself, and resolve:ssm:NAME for what the public parameter NAME holds.
+func Resolve(region, image string) (string, bool) {
+	name, ok := strings.CutPrefix(image, "resolve:ssm:")
+	if !ok {
+		return image, true
+	}
+	return Parameter(region, name)
+}

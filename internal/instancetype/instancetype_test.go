@@ -69,6 +69,29 @@ func TestTableIsWellFormed(t *testing.T) {
 	}
 }
 
+func TestWhatNamesSay(t *testing.T) {
+	for name, want := range map[string]string{
+		"m5.large": "Intel", "m5a.large": "AMD", "m7g.large": "AWS", "m6idn.large": "Intel", "g4ad.xlarge": "AMD", "c7a.large": "AMD",
+		"u-3tb1.56xlarge": "Intel", "mac2.metal": "Apple", "mac1.metal": "Intel", "g5.xlarge": "AMD", "a1.large": "AWS",
+	} {
+		ty, ok := Lookup(name)
+		if got := ty.Manufacturer(); !ok || got != want {
+			t.Errorf("%s: got %s, %v", name, got, ok)
+		}
+	}
+	for ty := range All() {
+		if _, ok := ty.GPUModel(); ok && ty.GPU == 0 {
+			t.Errorf("%s has no GPU", ty.Name)
+		}
+		if _, ok := ty.GPUModel(); !ok && ty.GPU > 0 {
+			t.Errorf("the GPU of %s is not known", ty.Name)
+		}
+		if ty.Burstable() != strings.HasPrefix(ty.Family(), "t") && !strings.HasPrefix(ty.Family(), "trn") {
+			t.Errorf("%s burstable: %v", ty.Name, ty.Burstable())
+		}
+	}
+}
+
 func BenchmarkLookup(b *testing.B) {
 	for b.Loop() {
 		if _, ok := Lookup("t3.medium"); !ok {

@@ -75,6 +75,11 @@ type InterfaceSpec struct {
 // controller/instance starts the machine.
 func Instance(tx *store.Tx, r InstanceRequest) (resource.Instance, error) {
 	none := resource.Instance{}
+	image, ok := ami.Resolve(r.Home.Region, r.Image)
+	if !ok {
+		return none, fault("InvalidParameterValue", "The parameter of '%s' does not exist", r.Image)
+	}
+	r.Image = image
 	t, err := checkLaunch(tx, r)
 	if err != nil {
 		return none, err
@@ -122,6 +127,11 @@ func Instance(tx *store.Tx, r InstanceRequest) (resource.Instance, error) {
 	}
 	if i.Reservation == "" {
 		i.Reservation = awsid.New("r")
+	}
+	if r.LaunchTemplate != "" {
+		i.Tags = i.Tags.With(map[string]string{
+			"aws:ec2launchtemplate:id": r.LaunchTemplate, "aws:ec2launchtemplate:version": r.LaunchTemplateVersion,
+		})
 	}
 	tx.Instances.Put(i.ID, i)
 	return i, nil

@@ -80,9 +80,14 @@ func MergeTemplate(lt resource.LaunchTemplate, version string, r InstanceRequest
 		r.Lifecycle = or(r.Lifecycle, "spot")
 	}
 	for _, b := range d.BlockDeviceMappings {
-		if deref(b.DeviceName) == ami.RootDevice && b.Ebs != nil {
-			r.DiskGiB = or(r.DiskGiB, deref(b.Ebs.VolumeSize))
+		if b.Ebs == nil {
+			continue
 		}
+		size, err := RootDisk(deref(b.DeviceName), b.Ebs.VolumeSize)
+		if err != nil {
+			return r, err
+		}
+		r.DiskGiB = or(r.DiskGiB, size)
 	}
 	if len(r.UserData) == 0 && d.UserData != nil {
 		if r.UserData, err = UserData(*d.UserData); err != nil {
@@ -108,6 +113,15 @@ func MergeTemplate(lt resource.LaunchTemplate, version string, r InstanceRequest
 		}
 	}
 	return r, nil
+}
+
+// RootDisk is the size that a block device mapping gives the root volume. There are no
+// other volumes: rather than launch without them, nothing is launched.
+func RootDisk(device string, size *int32) (int32, error) {
+	if device != ami.RootDevice {
+		return 0, fault("UnsupportedOperation", "The block device %s is not supported yet: instances have a root volume, %s, alone.", device, ami.RootDevice)
+	}
+	return deref(size), nil
 }
 
 func templateInterfaces(in []ec2.LaunchTemplateInstanceNetworkInterfaceSpecificationRequest) ([]InterfaceSpec, error) {

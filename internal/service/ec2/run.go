@@ -1,0 +1,233 @@
+package ec2
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+
+	"ekster.dev/ekster/gen/ec2"
+	"ekster.dev/ekster/internal/awsapi"
+	"ekster.dev/ekster/internal/awsid"
+	"ekster.dev/ekster/internal/provision"
+	"ekster.dev/ekster/internal/region"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// maxLaunch bounds one request: every instance of it is in one transaction.
+const maxLaunch = 1000
+
+// RunInstances launches MaxCount instances or, where the subnet has not that many free
+// addresses, as many as it has if they are MinCount or more.
+func (s *Service) RunInstances(ctx context.Context, call awsapi.Call, in *ec2.RunInstancesInput) (*ec2.RunInstancesOutput, error) {
+	least, most := *in.MinCount, *in.MaxCount
+	switch {
+	case least < 1:
+		return nil, fault("InvalidParameterValue", "Value (%d) for parameter minCount is invalid. The value must be greater than 0", least)
+	case most < least:
+		return nil, fault("InvalidParameterValue", "Value (%d) for parameter minCount is invalid. The value must be less than or equal to maxCount", least)
+	case most > maxLaunch:
+		return nil, fault("InstanceLimitExceeded", "You have requested more instances (%d) than your current instance limit of %d allows for the specified instance type.", most, maxLaunch)
+	}
+	request, err := launchRequest(call, in)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		out, launched, err := s.run(ctx, call, in, request, most)
+		var e *awsapi.Error
+		if errors.As(err, &e) && e.Code == "InsufficientFreeAddressesInSubnet" && launched >= least {
+			most = launched
+			continue
+		}
+		return out, err
+	}
+}
+
+// run launches count instances in one transaction. launched is how many went well.
+func (s *Service) run(ctx context.Context, call awsapi.Call, in *ec2.RunInstancesInput, request provision.InstanceRequest, count int32) (out *ec2.RunInstancesOutput, launched int32, err error) {
+	err = s.update(ctx, call, in.DryRun, func(tx *store.Tx) error {
+		instances, err := replayed(tx, request)
+		if err != nil {
+			return err
+		}
+		if instances == nil {
+			if err := mergeTemplate(tx, call, in.LaunchTemplate, &request); err != nil {
+				return err
+			}
+			if len(request.Interfaces) > 0 && (in.SubnetId != nil || in.PrivateIpAddress != nil) {
+				return fault("InvalidParameterCombination", "Network interfaces and an instance-level subnet ID may not be specified on the same request")
+			}
+			request.Reservation = awsid.New("r")
+			for i := range count {
+				request.LaunchIndex = i
+				instance, err := provision.Instance(tx, request)
+				if err != nil {
+					return err
+				}
+				launched++
+				instances = append(instances, instance)
+			}
+		}
+		out = &ec2.RunInstancesOutput{ReservationId: &instances[0].Reservation, OwnerId: &call.Account}
+		view := newInstanceView(tx)
+		for _, i := range instances {
+			out.Instances = append(out.Instances, view.describe(i))
+		}
+		return nil
+	})
+	return out, launched, err
+}
+
+// replayed are the instances of an earlier request with the same client token.
+func replayed(tx *store.Tx, r provision.InstanceRequest) ([]resource.Instance, error) {
+	if r.Token == "" {
+		return nil, nil
+	}
+	out := slices.Collect(tx.Instances.Values(func(i resource.Instance) bool {
+		return i.Home == r.Home && i.Token == r.Token && i.Spec.Fingerprint != "" && provision.Visible(i, r.Now)
+	}))
+	if len(out) > 0 && out[0].Spec.Fingerprint != r.Fingerprint {
+		return nil, idempotentMismatch()
+	}
+	slices.SortFunc(out, func(a, b resource.Instance) int { return cmp.Compare(a.Spec.AMILaunchIndex, b.Spec.AMILaunchIndex) })
+	return out, nil
+}
+
+func mergeTemplate(tx *store.Tx, call awsapi.Call, spec *ec2.LaunchTemplateSpecification, request *provision.InstanceRequest) error {
+	if spec == nil {
+		return nil
+	}
+	lt, err := oneTemplate(tx, call, spec.LaunchTemplateId, spec.LaunchTemplateName)
+	if err != nil {
+		return err
+	}
+	*request, err = provision.MergeTemplate(lt, deref(spec.Version), *request)
+	return err
+}
+
+// launchRequest reads a request, before any template is merged in.
+func launchRequest(call awsapi.Call, in *ec2.RunInstancesInput) (provision.InstanceRequest, error) {
+	r := provision.InstanceRequest{
+		Home: homeOf(call), Type: deref(in.InstanceType), Image: deref(in.ImageId), Subnet: deref(in.SubnetId),
+		SecurityGroups: in.SecurityGroupIds, SecurityGroupNames: in.SecurityGroups, KeyName: deref(in.KeyName), EBSOptimized: in.EbsOptimized,
+		Protected: in.DisableApiTermination, ShutdownBehavior: deref(in.InstanceInitiatedShutdownBehavior), Token: deref(in.ClientToken),
+		Fingerprint: fingerprint(*in, func(c *ec2.RunInstancesInput) { c.ClientToken, c.DryRun = nil, nil }), Now: call.Time,
+	}
+	if err := rejectLaunch(in); err != nil {
+		return r, err
+	}
+	tags, err := specTags(in.TagSpecifications, "instance", "volume", "network-interface", "spot-instances-request", "elastic-gpu")
+	if err != nil {
+		return r, err
+	}
+	r.Tags, r.VolumeTags, r.InterfaceTags = tags["instance"], tags["volume"], tags["network-interface"]
+	if r.UserData, err = provision.UserData(deref(in.UserData)); err != nil {
+		return r, err
+	}
+	if in.PrivateIpAddress != nil {
+		if r.PrivateIP, err = provision.ParseAddress(*in.PrivateIpAddress); err != nil {
+			return r, err
+		}
+		if *in.MaxCount > 1 {
+			return r, fault("InvalidParameterCombination", "A private IP address may not be specified when launching multiple instances")
+		}
+	}
+	if in.Monitoring != nil {
+		r.Monitoring = in.Monitoring.Enabled
+	}
+	if p := in.IamInstanceProfile; p != nil {
+		r.ProfileARN, r.ProfileName = deref(p.Arn), deref(p.Name)
+		if r.ProfileARN != "" && r.ProfileName != "" {
+			return r, fault("InvalidParameterCombination", "The parameter 'iamInstanceProfile.name' may not be used in combination with 'iamInstanceProfile.arn'")
+		}
+	}
+	if m := in.MetadataOptions; m != nil {
+		r.HTTPTokens, r.HTTPEndpoint = deref(m.HttpTokens), deref(m.HttpEndpoint)
+		r.HopLimit, r.MetadataTags = deref(m.HttpPutResponseHopLimit), deref(m.InstanceMetadataTags)
+	}
+	if o := in.InstanceMarketOptions; o != nil && deref(o.MarketType) == ec2.MarketTypeSpot {
+		r.Lifecycle = "spot"
+	}
+	if p := in.Placement; p != nil {
+		if r.Zone, err = launchZone(call.Region, p); err != nil {
+			return r, err
+		}
+	}
+	for _, b := range in.BlockDeviceMappings {
+		if b.Ebs == nil {
+			continue
+		}
+		if r.DiskGiB, err = provision.RootDisk(deref(b.DeviceName), b.Ebs.VolumeSize); err != nil {
+			return r, err
+		}
+	}
+	r.Interfaces, err = launchInterfaces(in)
+	return r, err
+}
+
+func launchZone(name string, p *ec2.Placement) (string, error) {
+	zone := or(deref(p.AvailabilityZone), deref(p.AvailabilityZoneId))
+	if zone == "" {
+		return "", nil
+	}
+	r, _ := region.Lookup(name)
+	z, ok := r.Zone(zone)
+	if !ok {
+		return "", fault("InvalidParameterValue", "Invalid availability zone: [%s]", zone)
+	}
+	return z.Name, nil
+}
+
+func launchInterfaces(in *ec2.RunInstancesInput) ([]provision.InterfaceSpec, error) {
+	if len(in.NetworkInterfaces) > 0 && len(in.SecurityGroupIds)+len(in.SecurityGroups) > 0 {
+		return nil, fault("InvalidParameterCombination", "Network interfaces and an instance-level security groups may not be specified on the same request")
+	}
+	var out []provision.InterfaceSpec
+	for _, n := range in.NetworkInterfaces {
+		if n.DeviceIndex == nil {
+			return nil, fault("MissingParameter", "The request must contain the parameter deviceIndex")
+		}
+		if err := reject(
+			ask{"An IPv6 address", deref(n.Ipv6AddressCount) > 0 || len(n.Ipv6Addresses) > 0 || deref(n.Ipv6PrefixCount) > 0},
+			ask{"A prefix of an interface", deref(n.Ipv4PrefixCount) > 0 || len(n.Ipv4Prefixes) > 0},
+			ask{"The interface type " + deref(n.InterfaceType), or(deref(n.InterfaceType), "interface") != "interface"},
+			ask{"A second network card", deref(n.NetworkCardIndex) != 0},
+		); err != nil {
+			return nil, err
+		}
+		s := provision.InterfaceSpec{
+			ID: deref(n.NetworkInterfaceId), DeviceIndex: *n.DeviceIndex, Subnet: deref(n.SubnetId), SecurityGroups: n.Groups,
+			Description: deref(n.Description), SecondaryCount: int(deref(n.SecondaryPrivateIpAddressCount)), DeleteOnTermination: n.DeleteOnTermination,
+		}
+		if err := s.SetAddresses(deref(n.PrivateIpAddress), n.PrivateIpAddresses); err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// rejectLaunch refuses what would make another machine than the one that is made.
+func rejectLaunch(in *ec2.RunInstancesInput) error {
+	placement := in.Placement
+	if placement == nil {
+		placement = &ec2.Placement{}
+	}
+	if g := deref(placement.GroupName); g != "" { // there are none
+		return fault("InvalidPlacementGroup.Unknown", "The Placement Group '%s' is unknown.", g)
+	}
+	return reject(
+		ask{"A dedicated host", placement.HostId != nil || placement.HostResourceGroupArn != nil || or(deref(placement.Tenancy), "default") != "default"},
+		ask{"An IPv6 address", deref(in.Ipv6AddressCount) > 0 || len(in.Ipv6Addresses) > 0},
+		ask{"An elastic GPU", len(in.ElasticGpuSpecification) > 0},
+		ask{"An elastic inference accelerator", len(in.ElasticInferenceAccelerators) > 0},
+		ask{"A licence configuration", len(in.LicenseSpecifications) > 0},
+		ask{"Hibernation", in.HibernationOptions != nil && is(in.HibernationOptions.Configured)},
+		ask{"An enclave", in.EnclaveOptions != nil && is(in.EnclaveOptions.Enabled)},
+		ask{"Changing an instance type's CPUs", in.CpuOptions != nil},
+		ask{"A secondary interface", len(in.SecondaryInterfaces) > 0},
+		ask{"A kernel or RAM disk", in.KernelId != nil || in.RamdiskId != nil},
+	)
+}
