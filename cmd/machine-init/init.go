@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -194,7 +193,7 @@ func describe(w unix.WaitStatus) string {
 	case w.Exited():
 		return fmt.Sprintf("exit status %d", w.ExitStatus())
 	case w.Signaled():
-		return strings.TrimSpace("killed by " + w.Signal().String())
+		return "killed by " + unix.SignalName(w.Signal())
 	}
 	return fmt.Sprintf("status %#x", uint32(w))
 }

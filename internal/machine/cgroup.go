@@ -215,8 +215,10 @@ func hierarchies() ([]hierarchy, error) {
 		return nil, err
 	}
 	var all []hierarchy
+	seen := map[string]bool{} // one may be mounted twice: machine-init takes the first, too
 	for _, m := range mounts {
-		if (m.fstype == "cgroup" || m.fstype == "cgroup2") && m.root == "/" {
+		if (m.fstype == "cgroup" || m.fstype == "cgroup2") && !seen[m.device] {
+			seen[m.device] = true
 			all = append(all, hierarchy{mount: m.path, v2: m.fstype == "cgroup2"})
 		}
 	}
@@ -226,7 +228,7 @@ func hierarchies() ([]hierarchy, error) {
 	return all, nil
 }
 
-type mount struct{ root, path, fstype string }
+type mount struct{ device, path, fstype string }
 
 func mounts() ([]mount, error) {
 	f, err := os.Open("/proc/self/mountinfo")
@@ -240,7 +242,7 @@ func mounts() ([]mount, error) {
 		left, right, ok := strings.Cut(s.Text(), " - ")
 		l, r := strings.Fields(left), strings.Fields(right)
 		if ok && len(l) >= 5 && len(r) >= 1 {
-			all = append(all, mount{root: l[3], path: unescape(l[4]), fstype: r[0]})
+			all = append(all, mount{device: l[2], path: unescape(l[4]), fstype: r[0]})
 		}
 	}
 	return all, s.Err()

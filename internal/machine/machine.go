@@ -70,7 +70,8 @@ type Config struct {
 // Status is what has become of an instance.
 type Status struct {
 	Running    bool
-	PID        int // of pid 1, on the host
+	Stopped    bool // does not run because Stop ended it: it did not die
+	PID        int  // of pid 1, on the host
 	Started    time.Time
 	Generation int // that was started last
 	Starts     int // how often it has been started in all
@@ -88,6 +89,7 @@ type state struct {
 	Starts     int       `json:"starts"`
 	PID        int       `json:"pid"`
 	Started    time.Time `json:"started"`
+	Stopped    bool      `json:"stopped"`
 }
 
 // Ensure starts the instance unless it runs or has died in this generation, and
@@ -184,6 +186,11 @@ func WaitExit(ctx context.Context, dir string) error {
 // than a few seconds. Its disk stays. It may be repeated, and a stopped
 // instance starts again in a new generation only.
 func Stop(ctx context.Context, dir string) error {
+	// Noted first: who is cut off now has stopped it all the same, to whoever
+	// finds it dead.
+	if err := noteStop(dir); err != nil {
+		return err
+	}
 	if err := process.Stop(ctx, dir, initName, stopGrace); err != nil {
 		return fmt.Errorf("stopping the instance in %s: %w", dir, err)
 	}
@@ -195,6 +202,18 @@ func Stop(ctx context.Context, dir string) error {
 		return fmt.Errorf("removing the cgroups of instance %s: %w", i.ID, err)
 	}
 	return nil
+}
+
+func noteStop(dir string) error {
+	st, ok, err := loadState(dir)
+	if err != nil || !ok || st.Stopped {
+		return err
+	}
+	if _, alive, err := process.Find(dir, initName); err != nil || !alive {
+		return err // it died before, and not of this
+	}
+	st.Stopped = true
+	return saveState(dir, st)
 }
 
 // Remove stops the instance in dir and deletes all there is of it, the
@@ -259,7 +278,7 @@ func (c Config) spec() spec.Instance {
 }
 
 func (s state) status(p process.Process, alive bool) Status {
-	st := Status{Running: alive, Started: s.Started, Generation: s.Generation, Starts: s.Starts}
+	st := Status{Running: alive, Stopped: s.Stopped && !alive, Started: s.Started, Generation: s.Generation, Starts: s.Starts}
 	if alive {
 		st.PID, st.Started = p.PID, p.Started
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -178,28 +179,7 @@ func TestNodeRunsPod(t *testing.T) {
 	}
 
 	began = time.Now()
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "hello"}, Spec: corev1.PodSpec{
-		NodeName: nodeName, HostNetwork: true, // the network of pods is not this package's
-		SecurityContext: &corev1.PodSecurityContext{SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}},
-		Containers: []corev1.Container{{Name: "hello", Image: "docker.example/team/hello:v1", Args: []string{":8080"},
-			Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{"cpu": resource.MustParse("500m"), "memory": resource.MustParse("64Mi")}}}},
-	}}
-	if _, err := p.client.CoreV1().Pods("default").Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	var said string
-	poll(t, 30*time.Second, "the pod to answer", func() error {
-		client := &http.Client{Transport: &http.Transport{DialContext: w.dial}}
-		defer client.CloseIdleConnections()
-		resp, err := client.Get("http://" + guestIP + ":8080/")
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		raw, err := io.ReadAll(resp.Body)
-		said = string(raw)
-		return err
-	})
+	said := w.runPod(t, p, "hello", 8080)
 	t.Logf("pod answers after %v", time.Since(began))
 	if !strings.Contains(said, "hello from ip-10-0-0-2") {
 		t.Errorf("the pod said %q", said)
@@ -218,10 +198,64 @@ func TestNodeRunsPod(t *testing.T) {
 	if _, err := os.Stat("/sys/fs/cgroup/memory"); err == nil && !bounded {
 		t.Error("no container in the instance's cgroup has the pod's memory limit")
 	}
+	for _, daemon := range []string{"containerd", "kubelet"} {
+		raw, err := os.ReadFile(filepath.Join("/sys/fs/cgroup/memory", c.CgroupParent, c.ID, "cgroup.procs"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for pid := range strings.FieldsSeq(string(raw)) {
+			comm, _ := os.ReadFile("/proc/" + pid + "/comm") // it may be gone
+			if strings.TrimSpace(string(comm)) == daemon {
+				if err := exec.Command("kill", "-9", pid).Run(); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+	if said := w.runPod(t, p, "after", 8081); !strings.Contains(said, "hello from") {
+		t.Errorf("a pod, after containerd and the kubelet were killed, said %q", said)
+	}
+	if said := w.ask(t, 8080); !strings.Contains(said, "hello from") {
+		t.Errorf("the first pod says now %q", said)
+	}
+
 	logTail(t, machine.ConsoleLog(c.Dir), 3000)
 	for _, pid := range inNetns(t, c.Netns) {
 		t.Log(memory(pid))
 	}
+}
+
+// runPod runs a pod that serves at the port, and returns what it says.
+func (w *world) runPod(t *testing.T, p plane, name string, port int) string {
+	t.Helper()
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.PodSpec{
+		NodeName: nodeName, HostNetwork: true, // the network of pods is not this package's
+		SecurityContext: &corev1.PodSecurityContext{SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}},
+		Containers: []corev1.Container{{Name: "hello", Image: "docker.example/team/hello:v1", Args: []string{fmt.Sprintf(":%d", port)},
+			Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{"cpu": resource.MustParse("500m"), "memory": resource.MustParse("64Mi")}}}},
+	}}
+	if _, err := p.client.CoreV1().Pods("default").Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return w.ask(t, port)
+}
+
+// ask returns what the instance says at the port, once it does.
+func (w *world) ask(t *testing.T, port int) (said string) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{DialContext: w.dial}}
+	defer client.CloseIdleConnections()
+	poll(t, 30*time.Second, "an answer of the pod", func() error {
+		resp, err := client.Get(fmt.Sprintf("http://%s:%d/", guestIP, port))
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		raw, err := io.ReadAll(resp.Body)
+		said = string(raw)
+		return err
+	})
+	return said
 }
 
 // memory says what a process takes of it.
@@ -274,7 +308,7 @@ func TestLife(t *testing.T) {
 	})
 	neighbour()
 	dead, err := machine.Ensure(ctx, c)
-	if err != nil || dead.Running || dead.Starts != 1 {
+	if err != nil || dead.Running || dead.Stopped || dead.Starts != 1 {
 		t.Errorf("a dead instance: %+v, %v", dead, err)
 	}
 
@@ -301,7 +335,7 @@ func TestLife(t *testing.T) {
 		t.Errorf("it was not stopped in order: %s, %v", raw, err)
 	}
 	stopped, ok, err := machine.Find(c.Dir)
-	if err != nil || !ok || stopped.Running || stopped.Starts != 2 {
+	if err != nil || !ok || stopped.Running || !stopped.Stopped || stopped.Starts != 2 {
 		t.Errorf("stopped: %+v, %v, %v", stopped, ok, err)
 	}
 	if st, err := machine.Ensure(ctx, c); err != nil || st.Running {
