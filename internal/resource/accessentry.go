@@ -16,8 +16,9 @@ type AccessEntry struct {
 	Tags        Tags
 	Created     time.Time
 	Modified    time.Time
-	Token       string
-	Managed     bool // made by EKS for a node group; goes when the last one of the role goes
+	Token       string // clientRequestToken of the create
+	Fingerprint string // of the request that Token stands for
+	Managed     bool   // made by EKS for a node group; goes when the last one of the role goes
 }
 
 // An AssociatedPolicy is an access policy given to an entry.

@@ -12,14 +12,15 @@ import (
 // service/eks writes Spec and Deleting; controller/cluster writes Status.
 type Cluster struct {
 	Home
-	ARN      string
-	Name     string
-	Created  time.Time
-	Creator  string // the principal's ARN, for roles the role's; the implicit cluster admin
-	Token    string // clientRequestToken of the create
-	Spec     ClusterSpec
-	Status   ClusterStatus
-	Deleting bool // asked to go; the record leaves once nothing is left of it
+	ARN         string
+	Name        string
+	Created     time.Time
+	Creator     string // the principal's ARN, for roles the role's; the implicit cluster admin
+	Token       string // clientRequestToken of the create
+	Fingerprint string // of the request that Token stands for
+	Spec        ClusterSpec
+	Status      ClusterStatus
+	Deleting    bool // asked to go; the record leaves once nothing is left of it
 }
 
 // ClusterSpec is what the caller wants, defaults filled in.
@@ -43,22 +44,24 @@ type ClusterSpec struct {
 	LogTypes             []string // enabled control plane log types
 	EncryptionKeyARN     string
 	Hex                  string // 32 upper-case hex digits, in the endpoint's and the issuer's name
+	AutoModeOff          bool   // Auto Mode was mentioned, and switched off: it is shown so
+	ZonalShiftOff        bool   // the same of zonal shift
 	Tags                 Tags
 }
 
 // ClusterStatus is what is so.
 type ClusterStatus struct {
-	State          string
-	Waiting        string // what it waits for, for people
-	Endpoint       string // https://…
-	Listen         string // the loopback address and port that the endpoint names
-	CA             []byte // PEM
-	Issuer         string
-	JWKS           []byte // public keys of service account tokens
-	RunningVersion string // minor version of the control plane that runs
-	AddonsApplied  bool   // the self-managed defaults are in the cluster
-	Issues         []Issue
-	Ready          time.Time // when it first became ACTIVE
+	State           string
+	Waiting         string // what it waits for, for people
+	Endpoint        string // https://…
+	Listen          string // the loopback address and port that the endpoint names
+	CA              []byte // PEM
+	Issuer          string
+	JWKS            []byte // public keys of service account tokens
+	RunningVersion  string // minor version of the control plane that runs
+	DefaultsApplied bool   // the first objects, self-managed add-ons among them, are in the cluster
+	Issues          []Issue
+	Ready           time.Time // when it first became ACTIVE
 }
 
 // States of a cluster, as the API spells them.

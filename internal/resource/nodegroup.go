@@ -6,16 +6,17 @@ import "time"
 // service/eks writes Spec and Deleting; controller/nodegroup writes Status.
 type Nodegroup struct {
 	Home
-	ARN      string
-	Cluster  string // ARN
-	Name     string
-	ID       string // the UUID in the ARN and in the names of what is made for it
-	Created  time.Time
-	Modified time.Time
-	Token    string
-	Spec     NodegroupSpec
-	Status   NodegroupStatus
-	Deleting bool
+	ARN         string
+	Cluster     string // ARN
+	Name        string
+	ID          string // the UUID in the ARN and in the names of what is made for it
+	Created     time.Time
+	Modified    time.Time
+	Token       string // clientRequestToken of the create
+	Fingerprint string // of the request that Token stands for
+	Spec        NodegroupSpec
+	Status      NodegroupStatus
+	Deleting    bool
 }
 
 // NodegroupSpec is what the caller wants, defaults filled in.
@@ -43,6 +44,7 @@ type NodegroupSpec struct {
 	LaunchTemplateID      string // the caller's, if any
 	LaunchTemplateName    string
 	LaunchTemplateVersion string
+	TemplateType          bool // InstanceTypes is what the launch template says, and not shown
 
 	SSHKey                     string // remoteAccess
 	SSHSourceSecurityGroups    []string

@@ -6,15 +6,16 @@ import "time"
 // shows it. Its key is its id. The service writes all but State, Errors and Ended,
 // which the controller of the thing updated writes.
 type Update struct {
-	ID        string
-	Cluster   string // ARN
-	Nodegroup string // ARN, empty for the cluster's own
-	Addon     string // name, empty otherwise
-	Type      string // VersionUpdate, ConfigUpdate …
-	Params    []UpdateParam
-	Created   time.Time
-	Revision  int64 // of the node group's Spec that this update made
-	Token     string
+	ID          string
+	Cluster     string // ARN
+	Nodegroup   string // ARN, empty for the cluster's own
+	Addon       string // name, empty otherwise
+	Type        string // VersionUpdate, ConfigUpdate …
+	Params      []UpdateParam
+	Created     time.Time
+	Revision    int64  // of the node group's Spec that this update made
+	Token       string // clientRequestToken of the call that made it
+	Fingerprint string // of the request that Token stands for
 
 	State  string
 	Errors []UpdateError
