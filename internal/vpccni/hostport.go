@@ -108,11 +108,12 @@ func hostPortChains(c *nftables.Conn) portChains {
 			Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityRef(99),
 		}),
 	}
-	for name, hook := range map[string]*nftables.ChainHook{
-		"prerouting": nftables.ChainHookPrerouting, "output": nftables.ChainHookOutput,
-	} {
+	for _, h := range []struct {
+		name string
+		hook *nftables.ChainHook
+	}{{"prerouting", nftables.ChainHookPrerouting}, {"output", nftables.ChainHookOutput}} {
 		base := &nftables.Chain{
-			Name: name, Table: t, Type: nftables.ChainTypeNAT, Hooknum: hook,
+			Name: h.name, Table: t, Type: nftables.ChainTypeNAT, Hooknum: h.hook,
 			Priority: nftables.ChainPriorityRef(-101), // a host port goes before a service
 		}
 		c.AddChain(base)

@@ -26,33 +26,27 @@ func TestTables(t *testing.T) {
 	inside := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16"), netip.MustParsePrefix("10.0.1.0/24"), netip.MustParsePrefix("100.64.0.0/16")}
 	node, pod := netip.MustParseAddr("10.0.1.10"), netip.MustParseAddr("10.0.1.20")
 	ports := []portMapping{{HostPort: 80, ContainerPort: 8080, Protocol: "tcp"}, {HostPort: 53, ContainerPort: 5353, Protocol: "udp", HostIP: "10.0.1.10"}}
-	for name, do := range map[string]func() error{
-		"snat":          func() error { return setupTable("eth0", node, inside, false) },
-		"external-snat": func() error { return setupTable("eth0", node, inside, true) },
-		"hostports":     func() error { return openHostPorts("eni0123456789a", pod, ports) },
-		"closed":        func() error { return closeHostPorts("eni0123456789a") },
+	for _, c := range []struct {
+		name, table string
+		do          func() error
+	}{
+		{"snat", "aws-cni", func() error { return setupTable("eth0", node, inside, false) }},
+		{"external-snat", "aws-cni", func() error { return setupTable("eth0", node, inside, true) }},
+		{"hostports", "aws-cni-hostports", func() error { return openHostPorts("eni0123456789a", pod, ports) }},
+		{"closed", "aws-cni-hostports", func() error { return closeHostPorts("eni0123456789a") }}, // after the one above
 	} {
-		table := "aws-cni"
-		if name == "hostports" || name == "closed" {
-			table = "aws-cni-hostports"
-		}
 		var got []byte
 		in(t, ns, func() error {
-			if name == "closed" {
-				if err := openHostPorts("eni0123456789a", pod, ports); err != nil {
-					return err
-				}
-			}
 			for range 2 {
-				if err := do(); err != nil {
+				if err := c.do(); err != nil {
 					return err
 				}
 			}
-			out, err := exec.Command("nft", "list", "table", "ip", table).CombinedOutput()
+			out, err := exec.Command("nft", "list", "table", "ip", c.table).CombinedOutput()
 			got = out
 			return err
 		})
-		golden := filepath.Join("testdata", name+".nft")
+		golden := filepath.Join("testdata", c.name+".nft")
 		if *update {
 			if err := os.WriteFile(golden, got, 0o644); err != nil {
 				t.Fatal(err)
