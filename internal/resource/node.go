@@ -18,3 +18,17 @@ type Node struct {
 
 // NodeKey is the key of a node's record.
 func NodeKey(cluster, name string) string { return cluster + "|" + name }
+
+// A NodeChange is what UpdateNodegroupConfig changes on live nodes. controller/nodegroup
+// says it and controller/node does it.
+type NodeChange struct {
+	SetLabels    map[string]string
+	RemoveLabels []string
+	SetTaints    []Taint
+	RemoveTaints []Taint
+}
+
+// Empty says whether nothing is to be changed.
+func (n NodeChange) Empty() bool {
+	return len(n.SetLabels)+len(n.RemoveLabels)+len(n.SetTaints)+len(n.RemoveTaints) == 0
+}

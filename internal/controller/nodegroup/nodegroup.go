@@ -30,17 +30,9 @@ type Nodes interface {
 	// Drain cordons the node and evicts its pods until none is left or ctx ends.
 	Drain(ctx context.Context, cluster, node string) error
 	// Configure changes labels and taints of the node: those in the maps' old and new values.
-	Configure(ctx context.Context, cluster, node string, change NodeChange) error
+	Configure(ctx context.Context, cluster, node string, change resource.NodeChange) error
 	EnsureAWSAuthRole(ctx context.Context, cluster, role string) error
 	RemoveAWSAuthRole(ctx context.Context, cluster, role string) error
-}
-
-// A NodeChange is what UpdateNodegroupConfig changes on live nodes.
-type NodeChange struct {
-	SetLabels    map[string]string
-	RemoveLabels []string
-	SetTaints    []resource.Taint
-	RemoveTaints []resource.Taint
 }
 
 // Config holds the waits that EKS has and tests shorten.

@@ -22,7 +22,7 @@ func (c *Controller) applyConfig(ctx context.Context, s state) error {
 	if err != nil {
 		return err
 	}
-	if !change.empty() {
+	if !change.Empty() {
 		for _, m := range s.members {
 			if !m.joined {
 				continue
@@ -42,7 +42,7 @@ func (c *Controller) applyConfig(ctx context.Context, s state) error {
 			return fmt.Errorf("node group %s has lost its Auto Scaling group", ng.Name)
 		}
 		g.Spec.Min, g.Spec.Max, g.Spec.Desired = ng.Spec.Min, ng.Spec.Max, ng.Spec.Desired
-		if lt, ok := tx.LaunchTemplates.Get(ng.Status.LaunchTemplate); ok && !change.empty() {
+		if lt, ok := tx.LaunchTemplates.Get(ng.Status.LaunchTemplate); ok && !change.Empty() {
 			next, err := templateFor(tx, ng, s.cluster, c.cfg.Now())
 			if err != nil {
 				return err
@@ -73,21 +73,17 @@ func (c *Controller) applyConfig(ctx context.Context, s state) error {
 	})
 }
 
-func (n NodeChange) empty() bool {
-	return len(n.SetLabels)+len(n.RemoveLabels)+len(n.SetTaints)+len(n.RemoveTaints) == 0
-}
-
 // changeOf is what the updates under way change on live nodes; it stands in their
 // parameters, as DescribeUpdate shows them: JSON text.
-func (c *Controller) changeOf(s state) (NodeChange, error) {
-	var out NodeChange
+func (c *Controller) changeOf(s state) (resource.NodeChange, error) {
+	var out resource.NodeChange
 	err := c.store.View(func(tx *store.Tx) error {
 		for _, u := range tx.Updates.All() {
 			if u.Nodegroup != s.ng.ARN || u.State != resource.UpdateInProgress || u.Revision > s.ng.Spec.ForcedConfigUpdateRevision {
 				continue
 			}
 			for _, p := range u.Params {
-				if err := out.add(p); err != nil {
+				if err := addParam(&out, p); err != nil {
 					return fmt.Errorf("update %s: %w", u.ID, err)
 				}
 			}
@@ -97,7 +93,8 @@ func (c *Controller) changeOf(s state) (NodeChange, error) {
 	return out, err
 }
 
-func (n *NodeChange) add(p resource.UpdateParam) error {
+// addParam adds what one parameter of an update changes.
+func addParam(n *resource.NodeChange, p resource.UpdateParam) error {
 	type taint struct{ Key, Value, Effect string }
 	taints := func() (out []resource.Taint, err error) {
 		var in []taint
