@@ -13,8 +13,14 @@ const keepActivities = 500
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
 
-// begin records an activity under way.
+// begin records an activity under way, unless it is recorded already: whoever asks for
+// an instance's end through the API is answered with its activity.
 func (r *round) begin(instance, description, cause string) {
+	for _, a := range r.tx.ScalingActivities.All() {
+		if instance != "" && a.Instance == instance && a.Description == description && a.Ended.IsZero() {
+			return
+		}
+	}
 	a := resource.ScalingActivity{
 		Home: r.group.Home, ID: awsid.UUID(), Group: r.group.ARN, GroupName: r.group.Name, Instance: instance,
 		Description: description, Cause: cause, Status: "InProgress", Progress: 50, Started: r.now,
