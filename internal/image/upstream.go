@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"golang.org/x/sync/singleflight"
 )
 
 // unreachableFor is how long a host that could not be reached is left alone.
@@ -23,6 +24,8 @@ const unreachableFor = time.Minute
 type upstream struct {
 	transport http.RoundTripper
 	allowed   func(host string) bool
+
+	flights singleflight.Group // one download a blob, however many nodes ask
 
 	mu   sync.Mutex
 	down map[string]time.Time // host → when it was last out of reach
@@ -117,8 +120,26 @@ func (r *Registry) fetchManifest(ctx context.Context, repository, ref string) (d
 	return digest, r.putTag(repository, ref, digest)
 }
 
-// fetchBlob brings a blob here.
+// downloadWithin bounds the download of a blob: its time is nobody's in particular.
+const downloadWithin = 30 * time.Minute
+
+// fetchBlob brings a blob here. Those who ask for the same one share a download,
+// which goes on if one of them leaves.
 func (r *Registry) fetchBlob(ctx context.Context, repository, digest string) error {
+	done := r.upstream.flights.DoChan(digest, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), downloadWithin)
+		defer cancel()
+		return nil, r.download(ctx, repository, digest)
+	})
+	select {
+	case res := <-done:
+		return res.Err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (r *Registry) download(ctx context.Context, repository, digest string) error {
 	return r.upstream.do(ctx, repository, func(repo name.Repository, opts ...remote.Option) error {
 		l, err := remote.Layer(repo.Digest(digest), opts...)
 		if err != nil {
