@@ -74,8 +74,16 @@ func (s *supervisor) runOnce(v service) string {
 
 // run returns after an orderly stop.
 func (s *supervisor) run() error {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
 	for {
 		select {
+		case <-tick.C:
+			for _, r := range s.byPID {
+				if err := rotate(logFile(r.name), maxLog); err != nil {
+					console("log of %s: %v", r.name, err)
+				}
+			}
 		case r := <-s.forks:
 			s.fork(r)
 		case sig := <-s.signals:
@@ -102,7 +110,7 @@ func (s *supervisor) fork(r *running) {
 }
 
 func forkService(v service) (int, error) {
-	log, err := os.OpenFile("/var/log/"+v.name+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	log, err := os.OpenFile(logFile(v.name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
 	if err != nil {
 		return 0, err
 	}
@@ -168,7 +176,7 @@ func (s *supervisor) ended(r *running) {
 
 // lastWords is the end of a service's log, for the console.
 func lastWords(name string) string {
-	f, err := os.Open("/var/log/" + name + ".log")
+	f, err := os.Open(logFile(name))
 	if err != nil {
 		return ""
 	}

@@ -123,7 +123,7 @@ func inNetns(t *testing.T, path string) []string {
 }
 
 // boot starts an instance as a node of a new cluster.
-func boot(t *testing.T) (*world, plane, machine.Config, machine.Status) {
+func boot(t *testing.T, change ...func(*machine.Config)) (*world, plane, machine.Config, machine.Status) {
 	t.Helper()
 	dir := payload(t)
 	w := newWorld(t)
@@ -132,6 +132,9 @@ func boot(t *testing.T) (*world, plane, machine.Config, machine.Status) {
 	p := w.plane(t, filepath.Join(dir, "kubernetes", kubeMinor))
 	w.instance.UserData = []byte(w.userData(p.ca))
 	c := w.config(dir)
+	for _, f := range change {
+		f(&c)
+	}
 	return w, p, c, ensure(t, c)
 }
 
@@ -343,6 +346,22 @@ func TestLife(t *testing.T) {
 	}
 	if err := machine.Stop(ctx, c.Dir); err != nil {
 		t.Errorf("stopping again: %v", err)
+	}
+}
+
+// TestSmallest runs a node with the memory of a t3.nano, of which the host
+// gives no more.
+func TestSmallest(t *testing.T) {
+	w, p, c, _ := boot(t, func(c *machine.Config) { c.VCPU, c.MemoryMiB, c.MaxPods = 1, 512, 4 })
+	node := p.ready(t, "")
+	if cpu, memory := node.Status.Capacity.Cpu().String(), node.Status.Capacity.Memory().String(); cpu != "1" || memory != "512Mi" {
+		t.Errorf("%s processors, %s of memory", cpu, memory)
+	}
+	w.runPod(t, p, "hello", 8080)
+	logTail(t, filepath.Join("/sys/fs/cgroup/memory", c.CgroupParent, c.ID, "memory.max_usage_in_bytes"), 100)
+	quota, err := os.ReadFile(filepath.Join("/sys/fs/cgroup/cpu", c.CgroupParent, c.ID, "cpu.cfs_quota_us"))
+	if err == nil && string(quota) != "100000\n" {
+		t.Errorf("processor quota %s", quota)
 	}
 }
 

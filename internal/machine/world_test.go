@@ -256,7 +256,7 @@ spec:
     name: c1
   kubelet:
     config:
-      maxPods: 58
+      registryPullQPS: 7
     flags:
     - --node-labels=eks.amazonaws.com/nodegroup=ng,eks.amazonaws.com/capacityType=ON_DEMAND
 
