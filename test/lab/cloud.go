@@ -1,0 +1,94 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/eks"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
+)
+
+// A Cloud is the AWS SDK as one caller, pointed at a daemon.
+type Cloud struct {
+	Config aws.Config
+	EKS    *eks.Client
+	EC2    *ec2.Client
+	IAM    *iam.Client
+	STS    *sts.Client
+	SSM    *ssm.Client
+	Groups *autoscaling.Client
+}
+
+// Cloud is the SDK with what `ekster env` exports, and nothing else of the environment.
+func (d *Daemon) Cloud(ctx context.Context) (*Cloud, error) {
+	vars, err := d.Exports(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"} {
+		if vars[name] == "" {
+			return nil, fmt.Errorf("ekster env does not export %s", name)
+		}
+	}
+	return newCloud(aws.Config{
+		Region: vars["AWS_REGION"], BaseEndpoint: aws.String(vars["AWS_ENDPOINT_URL"]), RetryMaxAttempts: 1,
+		Credentials: credentials.NewStaticCredentialsProvider(vars["AWS_ACCESS_KEY_ID"], vars["AWS_SECRET_ACCESS_KEY"], ""),
+	}), nil
+}
+
+func newCloud(cfg aws.Config) *Cloud {
+	return &Cloud{
+		Config: cfg, EKS: eks.NewFromConfig(cfg), EC2: ec2.NewFromConfig(cfg), IAM: iam.NewFromConfig(cfg), STS: sts.NewFromConfig(cfg),
+		SSM: ssm.NewFromConfig(cfg), Groups: autoscaling.NewFromConfig(cfg),
+	}
+}
+
+// Assume is the same cloud as a session of a role.
+func (c *Cloud) Assume(ctx context.Context, role, session string) (*Cloud, error) {
+	out, err := c.STS.AssumeRole(ctx, &sts.AssumeRoleInput{RoleArn: &role, RoleSessionName: &session})
+	if err != nil {
+		return nil, err
+	}
+	k := out.Credentials
+	return c.As(*k.AccessKeyId, *k.SecretAccessKey, *k.SessionToken), nil
+}
+
+// As is the same cloud with another access key.
+func (c *Cloud) As(id, secret, token string) *Cloud {
+	cfg := c.Config.Copy()
+	cfg.Credentials = credentials.NewStaticCredentialsProvider(id, secret, token)
+	return newCloud(cfg)
+}
+
+// Account is the account of the caller.
+func (c *Cloud) Account(ctx context.Context) (string, error) {
+	out, err := c.STS.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		return "", err
+	}
+	return *out.Account, nil
+}
+
+// Code is the code of an AWS error; "" if err is none.
+func Code(err error) string {
+	if e, ok := errors.AsType[smithy.APIError](err); ok {
+		return e.ErrorCode()
+	}
+	return ""
+}
+
+// Message is the text of an AWS error; "" if err is none.
+func Message(err error) string {
+	if e, ok := errors.AsType[smithy.APIError](err); ok {
+		return e.ErrorMessage()
+	}
+	return ""
+}
