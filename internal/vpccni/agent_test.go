@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 )
 
 // The test binary is also the agent and the plugin: both need a process of their
@@ -134,7 +133,7 @@ func (p *pod) cni(command string) ([]byte, error) {
 	p.m.t.Helper()
 	cmd := exec.Command(filepath.Join(p.m.dir, "bin", "aws-cni"))
 	cmd.Env = []string{
-		"CNI_COMMAND=" + command, "CNI_CONTAINERID=c-" + p.name, "CNI_NETNS=/run/netns/" + p.ns, "CNI_IFNAME=eth0", "CNI_PATH=/nowhere",
+		"CNI_COMMAND=" + command, "CNI_CONTAINERID=c-" + p.name, "CNI_NETNS=" + p.ns, "CNI_IFNAME=eth0", "CNI_PATH=/nowhere",
 		"CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=" + p.name + ";K8S_POD_INFRA_CONTAINER_ID=x",
 	}
 	cmd.Stdin = strings.NewReader(fmt.Sprintf(`{"cniVersion":"1.0.0","name":"aws-cni","type":"aws-cni","socket":%q,"runtimeConfig":{"portMappings":%s}}`,
@@ -344,7 +343,7 @@ func TestDelWithoutAgentIsCaughtUp(t *testing.T) {
 	if _, err := m.pod("three").cni("ADD"); err == nil {
 		t.Error("an agent without its file gave an address that a pod has")
 	}
-	if err := netns.DeleteNamed(two.ns); err != nil {
+	if err := dropNamespace(two.ns); err != nil {
 		t.Fatal(err)
 	}
 	two.must("DEL") // its namespace is gone

@@ -22,7 +22,7 @@ import (
 // the source address is dropped, as EC2's source check does.
 type vpc struct {
 	t            *testing.T
-	router, node string // names of namespaces
+	router, node string // paths of namespaces
 	max          limits
 
 	mu    sync.Mutex
@@ -123,7 +123,7 @@ func (v *vpc) plug(e *ENI, device int) error {
 	if err != nil {
 		return err
 	}
-	ns, err := netns.GetFromName(v.node)
+	ns, err := netns.GetFromPath(v.node)
 	if err != nil {
 		return err
 	}

@@ -4,55 +4,53 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
+// newNamespace makes a network namespace that a file holds, and gives its path.
+// It stays out of /run/netns: whoever runs "ip netns add" first mounts over that.
 func newNamespace(t *testing.T, what string) string {
 	t.Helper()
-	name := fmt.Sprintf("ekster-test-%d-%s", os.Getpid(), what)
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	old, err := netns.Get()
-	if err != nil {
+	path := filepath.Join(t.TempDir(), what)
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	defer old.Close()
-	ns, err := netns.NewNamed(name)
-	if err != nil {
-		t.Fatalf("namespace %s: %v", name, err)
-	}
-	ns.Close()
-	if err := netns.Set(old); err != nil {
-		t.Fatal(err)
+	made := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		err := unix.Unshare(unix.CLONE_NEWNET)
+		if err == nil {
+			err = unix.Mount(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()), path, "", unix.MS_BIND, "")
+		}
+		made <- err
+	}()
+	if err := <-made; err != nil {
+		t.Fatalf("namespace %s: %v", what, err)
 	}
 	t.Cleanup(func() {
-		// A mount namespace that is being made elsewhere holds the mount for a moment.
-		err := netns.DeleteNamed(name)
-		for deadline := time.Now().Add(5 * time.Second); errors.Is(err, unix.EBUSY) && time.Now().Before(deadline); {
-			<-time.After(10 * time.Millisecond)
-			err = os.Remove("/run/netns/" + name)
-		}
-		if err != nil && !os.IsNotExist(err) {
-			t.Errorf("removing namespace %s: %v", name, err)
+		if err := dropNamespace(path); err != nil && !errors.Is(err, unix.EINVAL) { // EINVAL: dropped by the test
+			t.Errorf("removing namespace %s: %v", what, err)
 		}
 	})
-	return name
+	return path
 }
 
+func dropNamespace(path string) error { return unix.Unmount(path, unix.MNT_DETACH) }
+
 // in runs f on a thread of the namespace.
-func in(t *testing.T, name string, f func() error) {
+func in(t *testing.T, ns string, f func() error) {
 	t.Helper()
-	if err := inNamespace(name, f); err != nil {
-		t.Fatalf("in %s: %v", name, err)
+	if err := inNamespace(ns, f); err != nil {
+		t.Fatalf("in %s: %v", ns, err)
 	}
 }
 
-func inNamespace(name string, f func() error) error {
+func inNamespace(path string, f func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	old, err := netns.Get()
@@ -60,7 +58,7 @@ func inNamespace(name string, f func() error) error {
 		return err
 	}
 	defer old.Close()
-	ns, err := netns.GetFromName(name)
+	ns, err := netns.GetFromPath(path)
 	if err != nil {
 		return err
 	}
