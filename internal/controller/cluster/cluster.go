@@ -117,9 +117,9 @@ func (c *Controller) Run(ctx context.Context) error {
 // Errors are those of the clusters that could not be brought on.
 func (c *Controller) Errors() map[string]error { return c.queue.Errors() }
 
-// Dir is where the cluster's control plane lives.
-func (c *Controller) Dir(cl resource.Cluster) string {
-	return filepath.Join(c.cfg.Dir, strings.ToLower(cl.Spec.Hex[:16]))
+// Dir is where the cluster's control plane lives, below the directory of all of them.
+func Dir(dir string, cl resource.Cluster) string {
+	return filepath.Join(dir, strings.ToLower(cl.Spec.Hex[:16]))
 }
 
 // Reconcile brings the control plane nearer to the cluster's record.
@@ -168,18 +168,18 @@ func (c *Controller) run(ctx context.Context, cl resource.Cluster, enis []resour
 	if !st.Ready {
 		return 20 * time.Millisecond, c.waiting(ctx, cl.ARN, st.Waiting)
 	}
-	if cl.Spec.SelfManagedAddons && !cl.Status.AddonsApplied {
+	if !cl.Status.DefaultsApplied {
 		api, err := controlplane.RESTConfig(cfg)
 		if err != nil {
 			return reconcile.Never, err
 		}
 		server := netip.AddrPortFrom(cfg.Addresses[0], 443)
 		if err := c.cfg.Defaults(ctx, api, cl, server); err != nil {
-			return reconcile.Never, fmt.Errorf("self-managed add-ons of cluster %s: %w", cl.Name, err)
+			return reconcile.Never, fmt.Errorf("first objects of cluster %s: %w", cl.Name, err)
 		}
 	}
 	return reconcile.Never, c.setStatus(ctx, cl.ARN, func(s *resource.ClusterStatus) error {
-		s.Waiting, s.AddonsApplied = "", cl.Spec.SelfManagedAddons
+		s.Waiting, s.DefaultsApplied = "", true
 		s.Endpoint, s.CA, s.JWKS, s.Issuer = endpoint(cl), st.CA, st.JWKS, cfg.IssuerURL
 		s.RunningVersion = cl.Spec.Version
 		if s.State == resource.ClusterCreating {
@@ -201,8 +201,8 @@ func (c *Controller) configFor(cl resource.Cluster, enis []resource.NetworkInter
 		return controlplane.Config{}, fmt.Errorf("cluster %s needs the payload of Kubernetes %s, which is not there", cl.Name, cl.Spec.Version)
 	}
 	cfg := controlplane.Config{
-		ID: cl.ARN, Dir: c.Dir(cl), Binary: binary, ClusterName: cl.Name, Region: cl.Region,
-		Netns: c.guests.GuestPath(cl.Guest()), Listen: listen, ServiceIPs: cl.Spec.ServiceCIDR,
+		ID: cl.ARN, Dir: Dir(c.cfg.Dir, cl), Binary: binary, ClusterName: cl.Name, Region: cl.Region,
+		Netns: c.guests.GuestPath(cl.Guest()), Listen: listen, ServiceCIDR: cl.Spec.ServiceCIDR,
 		SANs:      []string{listen.Addr().String(), hostName(cl)},
 		IssuerURL: c.cfg.Issuer(cl), AuthSocket: socket,
 	}
@@ -216,21 +216,13 @@ func (c *Controller) configFor(cl resource.Cluster, enis []resource.NetworkInter
 }
 
 // API returns how the daemon itself talks to the cluster's API server, as a member of
-// system:masters over the host's loopback.
-func (c *Controller) API(cl resource.Cluster) (*rest.Config, error) {
-	cfg, err := c.planeOf(cl)
-	if err != nil {
-		return nil, err
-	}
-	return controlplane.RESTConfig(cfg)
-}
-
-func (c *Controller) planeOf(cl resource.Cluster) (controlplane.Config, error) {
+// system:masters over the host's loopback. dir is Config.Dir.
+func API(dir string, cl resource.Cluster) (*rest.Config, error) {
 	listen, err := netip.ParseAddrPort(cl.Status.Listen)
 	if err != nil {
-		return controlplane.Config{}, fmt.Errorf("endpoint of cluster %s: %w", cl.Name, err)
+		return nil, fmt.Errorf("endpoint of cluster %s: %w", cl.Name, err)
 	}
-	return controlplane.Config{ID: cl.ARN, Dir: c.Dir(cl), ClusterName: cl.Name, Listen: listen}, nil
+	return controlplane.RESTConfig(controlplane.Config{ID: cl.ARN, Dir: Dir(dir, cl), ClusterName: cl.Name, Listen: listen})
 }
 
 // hostName is the name that the endpoint has on EKS; certificates carry it.
@@ -246,7 +238,7 @@ func endpoint(cl resource.Cluster) string {
 
 // remove takes away all that the cluster has, on the host and in the records.
 func (c *Controller) remove(ctx context.Context, cl resource.Cluster) error {
-	if err := c.planes.Remove(ctx, c.Dir(cl)); err != nil {
+	if err := c.planes.Remove(ctx, Dir(c.cfg.Dir, cl)); err != nil {
 		return fmt.Errorf("removing the control plane of cluster %s: %w", cl.Name, err)
 	}
 	c.auth.Close(cl.ARN)
