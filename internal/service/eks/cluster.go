@@ -2,8 +2,6 @@ package eks
 
 import (
 	"context"
-	"maps"
-	"slices"
 
 	"ekster.dev/ekster/gen/eks"
 	"ekster.dev/ekster/internal/awsapi"
@@ -79,7 +77,7 @@ func (s *Service) ListClusters(_ context.Context, call awsapi.Call, in *eks.List
 }
 
 // DeleteCluster asks a cluster to go. The record leaves when its controller has removed
-// what it stands for. Asked again meanwhile it says so again.
+// what it stands for.
 func (s *Service) DeleteCluster(ctx context.Context, call awsapi.Call, in *eks.DeleteClusterInput) (*eks.DeleteClusterOutput, error) {
 	return update(ctx, s, func(tx *store.Tx) (*eks.DeleteClusterOutput, error) {
 		c, err := findCluster(tx, call, deref(in.Name))
@@ -88,7 +86,7 @@ func (s *Service) DeleteCluster(ctx context.Context, call awsapi.Call, in *eks.D
 		}
 		sub := subject{cluster: c.Name}
 		if c.Deleting {
-			return &eks.DeleteClusterOutput{Cluster: describeCluster(c)}, nil
+			return nil, sub.inUse("Cannot delete because cluster %s is currently in status DELETING", c.Name)
 		}
 		for range tx.Nodegroups.Values(func(n resource.Nodegroup) bool { return n.Cluster == c.ARN }) {
 			return nil, sub.inUse("Cluster has nodegroups attached")
@@ -115,6 +113,3 @@ func count[T any](seq func(func(T) bool)) int {
 	}
 	return n
 }
-
-// sortedKeys are a map's keys in their order.
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

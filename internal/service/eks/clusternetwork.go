@@ -170,7 +170,7 @@ func letCreatorIn(tx *store.Tx, call awsapi.Call, c *resource.Cluster) {
 	}
 	e := resource.AccessEntry{
 		ARN: accessEntryARN(call, c.Name, kind, c.Creator, name), Cluster: c.ARN, Principal: c.Creator, PrincipalID: id, Type: typeStandard,
-		Username: defaultUsername(typeStandard, kind, c.Creator, name), Created: c.Created, Modified: c.Created,
+		Username: defaultUsername(kind, c.Creator, name), Created: c.Created, Modified: c.Created,
 		Policies: []resource.AssociatedPolicy{{
 			PolicyARN: adminPolicy, ScopeType: scopeCluster, Associated: c.Created, Modified: c.Created,
 		}},

@@ -97,4 +97,3 @@ func ensureLinked(tx *store.Tx, call awsapi.Call, service string) error {
 	}
 	return nil
 }
-
