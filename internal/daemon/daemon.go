@@ -1,0 +1,270 @@
+// Package daemon wires Ekster together: it is the only package that knows everybody.
+//
+//	store ─ identity ─┬─ services ── awsapi.Server ── front door (127.0.0.1:4566, HTTP and HTTPS)
+//	                  │                            └─ 198.18.0.1 inside each VPC
+//	                  └─ controllers: vpc ─ instance ─ autoscalinggroup ─ nodegroup ─ node ─ cluster
+//	                        └─ network, machine, controlplane, imds, resolver, image
+//
+// It constructs, starts and stops; it decides nothing about an AWS resource. Control
+// planes and machines are no children of it in the sense that matters: they live on when
+// it ends, and the next daemon finds them.
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"ekster.dev/ekster/internal/awsapi"
+	"ekster.dev/ekster/internal/image"
+	"ekster.dev/ekster/internal/network"
+	"ekster.dev/ekster/internal/pki"
+	"ekster.dev/ekster/internal/region"
+	"ekster.dev/ekster/internal/store"
+)
+
+// Config is how a daemon is started.
+type Config struct {
+	Dir         Dir
+	Port        int    // 0: as at the first start
+	Account     string // "": as at the first start
+	Payload     Payload
+	Etcd        []string // endpoints of an external etcd; none: embedded
+	PullThrough bool     // images that are not here are fetched from their registries
+	JoinTimeout time.Duration
+	Log         *slog.Logger
+	Ready       func() // called once requests are answered; may be nil
+}
+
+// DefaultJoinTimeout is how long EKS waits for a node group's nodes.
+const DefaultJoinTimeout = 25 * time.Minute
+
+// drainTimeout is how long EKS lets pods take to leave a node.
+const drainTimeout = 15 * time.Minute
+
+// A Daemon is a running Ekster.
+type Daemon struct {
+	cfg         Config
+	settings    Settings
+	log         *slog.Logger
+	store       *store.Store
+	host        *network.Host
+	registry    *image.Registry
+	front       *awsapi.Server
+	tls         *tls.Config
+	ca          *pki.CA
+	issuerHost  string
+	metadataKey []byte
+	errors      map[string]func() map[string]error // controller → its keys' errors
+}
+
+// Endpoint is the URL of the front door.
+func (d *Daemon) Endpoint() string { return "http://127.0.0.1:" + strconv.Itoa(d.settings.Port) }
+
+// Run runs a daemon until ctx ends. Only one may run on a state directory.
+func Run(ctx context.Context, cfg Config) error {
+	d := &Daemon{cfg: cfg, log: cfg.Log, errors: map[string]func() map[string]error{}}
+	for _, dir := range []string{string(cfg.Dir), cfg.Dir.Run(), cfg.Dir.join("tls"), cfg.Dir.Clusters(), cfg.Dir.Instances()} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	unlock, err := lock(cfg.Dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if d.settings, err = cfg.Dir.ensureSettings(cfg.Port, cfg.Account); err != nil {
+		return err
+	}
+	front, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(d.settings.Port)))
+	if err != nil {
+		return fmt.Errorf("opening the front door: %w", err)
+	}
+	defer front.Close()
+	if d.store, err = store.Open(ctx, store.Options{Dir: cfg.Dir.join("etcd"), Endpoints: cfg.Etcd}); err != nil {
+		return err
+	}
+	defer d.store.Close()
+	return d.run(ctx, front)
+}
+
+func (d *Daemon) run(ctx context.Context, front net.Listener) error {
+	var err error
+	if d.host, err = network.New(d.settings.Prefix, d.log); err != nil {
+		return err
+	}
+	if err := d.certify(); err != nil {
+		return err
+	}
+	if err := d.openRegistry(); err != nil {
+		return err
+	}
+	controllers, err := d.wire(ctx)
+	if err != nil {
+		return err
+	}
+	handler := http.NewServeMux()
+	d.serveIssuer(handler)
+	handler.Handle("/", d.front)
+	apis := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug), ReadHeaderTimeout: time.Minute}
+	registry := &http.Server{Handler: d.registry.ReadOnly(), ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)}
+	wrap := func(l net.Listener) net.Listener { return awsapi.Listen(l, d.tls) }
+	doors := &doors{
+		host: d.host, metadata: d.metadata, zone: d.zone, apis: apis, wrap: wrap, registry: registry, log: d.log, open: map[string]func(){},
+	}
+	go d.serve(apis, wrap(front))
+	if l, err := net.Listen("tcp", net.JoinHostPort(d.loopbackAddress().String(), "443")); err == nil {
+		go d.serve(apis, wrap(l))
+	} else if d.issuerHost == d.loopbackAddress().String() {
+		return fmt.Errorf("opening the issuer's address: %w", err)
+	}
+	admin, err := d.serveAdmin()
+	if err != nil {
+		return err
+	}
+	if d.cfg.Ready != nil {
+		d.cfg.Ready()
+	}
+	d.log.Info("ready", "endpoint", d.Endpoint(), "account", d.settings.Account, "state", string(d.cfg.Dir))
+	err = d.control(ctx, controllers(doors))
+	return errors.Join(err, apis.Close(), registry.Close(), admin.Close())
+}
+
+// A controller runs until its context ends.
+type controller interface {
+	Run(ctx context.Context) error
+}
+
+// control runs the controllers. One that fails ends them all: half a daemon would look
+// like a whole one.
+func (d *Daemon) control(ctx context.Context, controllers []controller) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	for _, c := range controllers {
+		wg.Go(func() {
+			if err := c.Run(ctx); err != nil && ctx.Err() == nil {
+				cancel(fmt.Errorf("%T: %w", c, err))
+			}
+		})
+	}
+	wg.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+func (d *Daemon) controllerErrors() map[string]map[string]error {
+	out := map[string]map[string]error{}
+	for name, f := range d.errors {
+		out[name] = f()
+	}
+	return out
+}
+
+func (d *Daemon) serve(s *http.Server, l net.Listener) {
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		d.log.Error("a listener has ended", "address", l.Addr(), "err", err)
+	}
+}
+
+// loopbackAddress is the daemon's own in the pool that endpoints are taken from.
+func (d *Daemon) loopbackAddress() netip.Addr { return d.settings.Loopback.Addr().Next() }
+
+// certify makes the authority of the front door, and its certificate: for loopback, and
+// for AWS's own names, by which machines inside a VPC find it.
+func (d *Daemon) certify() error {
+	dir := d.cfg.Dir.join("tls")
+	var err error
+	if d.ca, err = pki.EnsureCA(dir, "ca", "Ekster "+d.settings.Prefix); err != nil {
+		return fmt.Errorf("the front door's authority: %w", err)
+	}
+	names := []string{"localhost", "*.amazonaws.com", "registry.ekster.internal"}
+	for _, r := range region.All() {
+		names = append(names, "*."+r.Name+".amazonaws.com")
+	}
+	cert, key, err := d.ca.EnsureLeaf(dir, "front", pki.Leaf{
+		CommonName: "ekster", DNSNames: names, Server: true,
+		IPs: []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), d.loopbackAddress(), network.InternetAddress},
+	})
+	if err != nil {
+		return fmt.Errorf("the front door's certificate: %w", err)
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return fmt.Errorf("the front door's certificate: %w", err)
+	}
+	d.tls = &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}, MinVersion: tls.VersionTLS12}
+	return d.chooseIssuerHost()
+}
+
+// chooseIssuerHost decides once where token issuers are: on port 443 of the daemon's own
+// loopback address, as on EKS without a port, or at the front door where somebody has
+// taken every address's 443. Tokens carry it, so it stays.
+func (d *Daemon) chooseIssuerHost() error {
+	const name = "issuer-host.json"
+	err := d.cfg.Dir.read(name, &d.issuerHost)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	d.issuerHost = net.JoinHostPort("127.0.0.1", strconv.Itoa(d.settings.Port))
+	if bindable(netip.AddrPortFrom(d.loopbackAddress(), 443)) {
+		d.issuerHost = d.loopbackAddress().String()
+	}
+	return d.cfg.Dir.write(name, d.issuerHost)
+}
+
+// bindable says whether nobody listens on a.
+func bindable(a netip.AddrPort) bool {
+	l, err := net.Listen("tcp", a.String())
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
+}
+
+func (d *Daemon) openRegistry() error {
+	r, err := image.Open(image.Config{Dir: d.cfg.Dir.Registry(), Log: d.log, PullThrough: d.cfg.PullThrough})
+	if err != nil {
+		return fmt.Errorf("the registry: %w", err)
+	}
+	if err := r.Seed(d.cfg.Payload.Images()); err != nil {
+		return fmt.Errorf("the registry: %w", err)
+	}
+	d.registry = r
+	const name = "metadata-key.json"
+	err = d.cfg.Dir.read(name, &d.metadataKey)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	d.metadataKey = make([]byte, 32)
+	_, _ = rand.Read(d.metadataKey) // never fails
+	return d.cfg.Dir.write(name, d.metadataKey)
+}
+
+// lock makes sure that no other daemon runs on the state directory.
+func lock(dir Dir) (unlock func(), err error) {
+	f, err := os.OpenFile(dir.join("run", "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("another daemon runs on %s", dir)
+	}
+	return func() { _ = f.Close() }, nil
+}

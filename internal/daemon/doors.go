@@ -1,0 +1,116 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+
+	"ekster.dev/ekster/internal/network"
+	"ekster.dev/ekster/internal/resolver"
+)
+
+// doors are what answers inside the VPCs, on addresses of their routers:
+//
+//	169.254.169.254:80    the instance metadata service
+//	169.254.169.253:53    the VPC's DNS server
+//	198.18.0.1:80, :443   the AWS APIs
+//	198.18.0.1:5000       the image registry
+type doors struct {
+	host     *network.Host
+	metadata func(vpc string) http.Handler
+	zone     func(vpc string) resolver.Config
+	apis     *http.Server
+	wrap     func(net.Listener) net.Listener // TLS beside HTTP on one port
+	registry *http.Server
+	log      *slog.Logger
+
+	mu   sync.Mutex
+	open map[string]func() // VPC → close
+}
+
+// Open opens the VPC's listeners if they are not open.
+func (d *doors) Open(ctx context.Context, vpc string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.open[vpc] != nil {
+		return nil
+	}
+	var closers []io.Closer
+	closeAll := func() {
+		for _, c := range closers {
+			_ = c.Close() // a listener that is closed already
+		}
+	}
+	listen := func(addr netip.Addr, port uint16, serve func(net.Listener)) error {
+		l, err := d.host.Listen(ctx, vpc, "tcp", netip.AddrPortFrom(addr, port).String())
+		if err != nil {
+			return err
+		}
+		closers = append(closers, l)
+		go serve(l)
+		return nil
+	}
+	meta := &http.Server{Handler: d.metadata(vpc), ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)}
+	closers = append(closers, meta)
+	err := errors.Join(
+		listen(network.MetadataAddress, 80, d.serve(meta)),
+		listen(network.InternetAddress, 80, d.serve(d.apis)),
+		listen(network.InternetAddress, 443, func(l net.Listener) { d.serve(d.apis)(d.wrap(l)) }),
+		listen(network.InternetAddress, 5000, d.serve(d.registry)),
+		d.openDNS(ctx, vpc, &closers),
+	)
+	if err != nil {
+		closeAll()
+		return err
+	}
+	d.open[vpc] = closeAll
+	return nil
+}
+
+func (d *doors) openDNS(ctx context.Context, vpc string, closers *[]io.Closer) error {
+	at := netip.AddrPortFrom(network.ResolverAddress, 53).String()
+	pc, err := d.host.ListenPacket(ctx, vpc, "udp", at)
+	if err != nil {
+		return err
+	}
+	l, err := d.host.Listen(ctx, vpc, "tcp", at)
+	if err != nil {
+		return errors.Join(err, pc.Close())
+	}
+	dns, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	*closers = append(*closers, closer(cancel))
+	go func() {
+		if err := resolver.Serve(dns, pc, l, d.zone(vpc)); err != nil {
+			d.log.Error("the DNS server of a VPC has ended", "vpc", vpc, "err", err)
+		}
+	}()
+	return nil
+}
+
+type closer func()
+
+func (c closer) Close() error { c(); return nil }
+
+func (d *doors) serve(s *http.Server) func(net.Listener) {
+	return func(l net.Listener) {
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+			d.log.Error(fmt.Sprintf("listener %s has ended", l.Addr()), "err", err)
+		}
+	}
+}
+
+// Close closes the VPC's listeners.
+func (d *doors) Close(vpc string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if f := d.open[vpc]; f != nil {
+		f()
+		delete(d.open, vpc)
+	}
+}

@@ -1,0 +1,47 @@
+package daemon
+
+import (
+	"context"
+	"os"
+	"strings"
+	"time"
+
+	"ekster.dev/ekster/internal/identity"
+)
+
+// housekeepingEvery is how often what has expired is forgotten.
+const housekeepingEvery = time.Minute
+
+// housekeeping forgets expired sessions, and writes when keys were last used.
+type housekeeping struct {
+	d          *Daemon
+	authorizer *identity.Authorizer
+}
+
+// Run works until ctx ends.
+func (h *housekeeping) Run(ctx context.Context) error {
+	tick := time.NewTicker(housekeepingEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if _, err := identity.PurgeSessions(ctx, h.d.store, time.Now()); err != nil {
+			h.d.log.Error("forgetting expired sessions", "err", err)
+		}
+		if err := h.authorizer.Flush(ctx); err != nil {
+			h.d.log.Error("recording the use of access keys", "err", err)
+		}
+	}
+}
+
+// bootID names this boot of the host.
+func bootID() string {
+	raw, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(raw))
+}

@@ -1,0 +1,185 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"ekster.dev/ekster/internal/identity"
+	"ekster.dev/ekster/internal/imds"
+	"ekster.dev/ekster/internal/instancetype"
+	"ekster.dev/ekster/internal/network"
+	"ekster.dev/ekster/internal/provision"
+	"ekster.dev/ekster/internal/region"
+	"ekster.dev/ekster/internal/resolver"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// metadata is the metadata service of one VPC: who asks is told by the address that the
+// request comes from.
+func (d *Daemon) metadata(vpc string) http.Handler {
+	return imds.New(imds.Config{
+		Key: d.metadataKey, Log: d.log, Now: time.Now,
+		Instance: func(_ context.Context, remote netip.Addr) (out imds.Instance, ok bool) {
+			_ = d.store.View(func(tx *store.Tx) error {
+				var in resource.Instance
+				if in, ok = instanceAt(tx, vpc, remote); ok {
+					out = d.describeInstance(tx, in)
+				}
+				return nil
+			})
+			return out, ok
+		},
+	})
+}
+
+func instanceAt(tx *store.Tx, vpc string, addr netip.Addr) (resource.Instance, bool) {
+	for _, i := range tx.Interfaces.All() {
+		if i.VPC != vpc || i.Attachment == nil || i.Attachment.Instance == "" {
+			continue
+		}
+		for _, a := range i.Addresses {
+			if a == addr {
+				return tx.Instances.Get(i.Attachment.Instance)
+			}
+		}
+	}
+	return resource.Instance{}, false
+}
+
+func (d *Daemon) describeInstance(tx *store.Tx, in resource.Instance) imds.Instance {
+	s := in.Spec
+	out := imds.Instance{
+		ID: in.ID, Type: s.Type, ImageID: s.Image, Account: in.Account, Region: in.Region, Zone: s.Zone,
+		Domain: "amazonaws.com", Partition: "aws", ReservationID: in.Reservation, LaunchIndex: int(s.AMILaunchIndex), LaunchTime: in.Launched,
+		LifeCycle: "on-demand", KeyName: s.KeyName, Hostname: s.PrivateDNS, PrivateIP: s.PrivateIP, UserData: s.UserData,
+		BlockDevices:   map[string]string{"ami": "/dev/xvda", "root": "/dev/xvda"},
+		TokensRequired: s.HTTPTokens == "required", Disabled: s.HTTPEndpoint == "disabled", HopLimit: int(s.HopLimit),
+	}
+	if s.Lifecycle != "" {
+		out.LifeCycle = s.Lifecycle
+	}
+	if t, ok := instancetype.Lookup(s.Type); ok {
+		out.Architecture = t.Architecture()
+	}
+	if sn, ok := tx.Subnets.Get(s.Subnet); ok {
+		out.ZoneID = sn.ZoneID
+	}
+	if s.MetadataTags == "enabled" {
+		out.Tags = in.Tags
+	}
+	for _, k := range tx.KeyPairs.All() {
+		if k.Home == in.Home && k.Name == s.KeyName {
+			out.PublicKey = k.PublicKey
+		}
+	}
+	if s.AutoScalingGroup != "" {
+		out.LifecycleState = "InService"
+	}
+	for _, eni := range provision.InterfacesOf(tx, in.ID) {
+		out.Interfaces = append(out.Interfaces, describeInterface(tx, eni))
+	}
+	if len(out.Interfaces) > 0 {
+		out.SecurityGroups = out.Interfaces[0].SecurityGroups
+	}
+	if p, ok := tx.InstanceProfiles.Get(s.InstanceProfileARN); ok {
+		out.ProfileARN, out.ProfileID = p.ARN, p.ID
+		if r, ok := tx.Roles.Get(p.Role); ok {
+			out.Role = r.Name
+			out.Credentials = func(ctx context.Context) (imds.Credentials, error) { return d.instanceCredentials(ctx, in) }
+		}
+	}
+	return out
+}
+
+func (d *Daemon) instanceCredentials(ctx context.Context, in resource.Instance) (imds.Credentials, error) {
+	s, ok, err := identity.InstanceCredentials(ctx, d.store, in, time.Now())
+	if err != nil {
+		return imds.Credentials{}, err
+	}
+	if !ok {
+		return imds.Credentials{}, fmt.Errorf("instance %s has no role: %w", in.ID, imds.ErrNotAssumable)
+	}
+	return imds.Credentials{AccessKeyID: s.AccessKeyID, SecretAccessKey: s.Secret, Token: s.Token, Updated: s.Issued, Expires: s.Expires}, nil
+}
+
+func describeInterface(tx *store.Tx, i resource.NetworkInterface) imds.Interface {
+	out := imds.Interface{
+		MAC: i.MAC, ID: i.ID, Owner: i.Account, SubnetID: i.Subnet, VPCID: i.VPC, SecurityGroupIDs: i.SecurityGroups,
+		Hostname: provision.PrivateDNS(i.Region, i.Addresses[0]),
+	}
+	if i.Attachment != nil {
+		out.DeviceNumber = int(i.Attachment.DeviceIndex)
+	}
+	for _, a := range i.Addresses {
+		out.PrivateIPs = append(out.PrivateIPs, a.String())
+	}
+	if s, ok := tx.Subnets.Get(i.Subnet); ok {
+		out.SubnetCIDR = s.CIDR.String()
+	}
+	if v, ok := tx.VPCs.Get(i.VPC); ok {
+		for _, c := range v.CIDRs {
+			out.VPCCIDRs = append(out.VPCCIDRs, c.CIDR.String())
+		}
+	}
+	for _, id := range i.SecurityGroups {
+		if g, ok := tx.SecurityGroups.Get(id); ok {
+			out.SecurityGroups = append(out.SecurityGroups, g.Name)
+		}
+	}
+	return out
+}
+
+// zone is what a VPC's DNS server knows: the names of private addresses, and AWS's own
+// names, which lead to the front door.
+func (d *Daemon) zone(vpc string) resolver.Config {
+	return resolver.Config{
+		Upstreams: resolver.FromFile("/etc/resolv.conf"), Log: d.log,
+		Zone: func(name string) (out []netip.Addr, known bool) {
+			if servedName(name) {
+				return []netip.Addr{network.InternetAddress}, true
+			}
+			if !strings.HasPrefix(name, "ip-") {
+				return nil, false
+			}
+			_ = d.store.View(func(tx *store.Tx) error {
+				for _, i := range tx.Interfaces.All() {
+					for _, a := range i.Addresses {
+						if i.VPC == vpc && provision.PrivateDNS(i.Region, a) == name {
+							out, known = []netip.Addr{a}, true
+							return nil
+						}
+					}
+				}
+				return nil
+			})
+			return out, known
+		},
+	}
+}
+
+// served are the first labels of the API names that lead here.
+var served = []string{"eks", "ec2", "sts", "iam", "autoscaling", "ssm"}
+
+// servedName says whether name is an AWS API's that the front door serves, as
+// sts.us-west-2.amazonaws.com and iam.amazonaws.com.
+func servedName(name string) bool {
+	label, rest, _ := strings.Cut(name, ".")
+	if !slices.Contains(served, label) {
+		return false
+	}
+	if rest == "amazonaws.com" {
+		return true
+	}
+	r, ok := strings.CutSuffix(rest, ".amazonaws.com")
+	if !ok {
+		return false
+	}
+	_, known := region.Lookup(r)
+	return known
+}

@@ -1,0 +1,161 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+
+	"ekster.dev/ekster/gen/autoscaling"
+	"ekster.dev/ekster/gen/ec2"
+	"ekster.dev/ekster/gen/eks"
+	"ekster.dev/ekster/gen/iam"
+	"ekster.dev/ekster/gen/ssm"
+	"ekster.dev/ekster/gen/sts"
+	"ekster.dev/ekster/internal/addon"
+	"ekster.dev/ekster/internal/awsapi"
+	"ekster.dev/ekster/internal/clusterauth"
+	"ekster.dev/ekster/internal/controller/autoscalinggroup"
+	"ekster.dev/ekster/internal/controller/cluster"
+	"ekster.dev/ekster/internal/controller/instance"
+	"ekster.dev/ekster/internal/controller/node"
+	"ekster.dev/ekster/internal/controller/nodegroup"
+	"ekster.dev/ekster/internal/controller/vpc"
+	"ekster.dev/ekster/internal/controlplane"
+	"ekster.dev/ekster/internal/identity"
+	"ekster.dev/ekster/internal/machine"
+	"ekster.dev/ekster/internal/network"
+	"ekster.dev/ekster/internal/resource"
+	autoscalingservice "ekster.dev/ekster/internal/service/autoscaling"
+	ec2service "ekster.dev/ekster/internal/service/ec2"
+	eksservice "ekster.dev/ekster/internal/service/eks"
+	iamservice "ekster.dev/ekster/internal/service/iam"
+	ssmservice "ekster.dev/ekster/internal/service/ssm"
+	stsservice "ekster.dev/ekster/internal/service/sts"
+)
+
+// Addresses of the daemon's services as machines reach them.
+var (
+	mirrorURL = "http://" + netip.AddrPortFrom(network.InternetAddress, 5000).String()
+	apiURL    = "http://" + network.InternetAddress.String()
+)
+
+// pauseImage is the sandbox of every pod.
+const pauseImage = "registry.ekster.internal/pause:3.10"
+
+// wire makes the front door and returns how to make the controllers, which need what is
+// behind the front door's listeners.
+func (d *Daemon) wire(ctx context.Context) (func(vpc.Doors) []controller, error) {
+	aws, err := identity.LoadAWSPolicies()
+	if err != nil {
+		return nil, fmt.Errorf("AWS's managed policies: %w", err)
+	}
+	policies := identity.NewPolicies(aws)
+	authorizer := identity.NewAuthorizer(d.store, policies)
+	hasVersion := func(minor string) bool { _, ok := d.cfg.Payload.Kubernetes(minor); return ok }
+	d.front, err = awsapi.NewServer(awsapi.Config{
+		Keys: identity.NewKeys(d.store, policies), Authorize: authorizer.Authorize, Log: d.log,
+		Services: []*awsapi.Service{
+			eks.Service(eksservice.New(eksservice.Config{Store: d.store, Payload: hasVersion})),
+			ec2.Service(ec2service.New(d.store)),
+			iam.Service(iamservice.New(d.store, aws)),
+			sts.Service(stsservice.New(stsservice.Config{Store: d.store, Policies: policies, RootAssumesRoles: true})),
+			ssm.Service(ssmservice.New()),
+			autoscaling.Service(autoscalingservice.New(d.store)),
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := d.ensureRoot(ctx); err != nil {
+		return nil, fmt.Errorf("the root user: %w", err)
+	}
+	return func(doors vpc.Doors) []controller { return d.controllers(doors, authorizer) }, nil
+}
+
+// ensureRoot makes the account and its root user's key, and the file that holds it.
+func (d *Daemon) ensureRoot(ctx context.Context) error {
+	key, err := identity.EnsureRoot(ctx, d.store, d.settings.Account)
+	if err != nil {
+		return err
+	}
+	want := Credentials{AccessKeyID: key.ID, SecretAccessKey: key.Secret, Account: d.settings.Account}
+	if have, err := d.cfg.Dir.Credentials(); err == nil && have == want {
+		return nil
+	}
+	return d.cfg.Dir.write("root-credentials.json", want)
+}
+
+func (d *Daemon) controllers(doors vpc.Doors, authorizer *identity.Authorizer) []controller {
+	vpcs := vpc.New(d.store, d.host, doors, d.log)
+	instances := instance.New(instance.Config{
+		Dir: d.cfg.Dir.Instances(), CgroupParent: "ekster-" + d.settings.Prefix, NodePayload: d.cfg.Payload.Node(), Kube: d.cfg.Payload.Kubernetes,
+		Mirror: mirrorURL, Pause: pauseImage, DNS: network.ResolverAddress.String(), Trusted: d.ca.PEM,
+		BootID: fmt.Sprintf("%s/%d", bootID(), d.settings.Epoch), Now: time.Now,
+	}, d.store, machines{}, d.host, d.log)
+	groups := autoscalinggroup.New(d.store, time.Now, d.log)
+	nodes := node.New(node.Config{Store: d.store, API: d.api, Log: d.log})
+	auth := clusterauth.New(clusterauth.Config{
+		Store: d.store, Verify: d.front.VerifyPresigned, Dir: d.cfg.Dir.Run(), AWSAuth: nodes.AWSAuth, Log: d.log,
+	})
+	clusters := cluster.New(cluster.Config{
+		Dir: d.cfg.Dir.Clusters(), Kube: d.cfg.Payload.Binary, Issuer: d.issuer, Loopback: d.settings.Loopback, Bindable: bindable,
+		Defaults: d.applyDefaults, Now: time.Now,
+	}, d.store, controlplane.New(d.log), d.host, auth, d.log)
+	join := d.cfg.JoinTimeout
+	if join == 0 {
+		join = DefaultJoinTimeout
+	}
+	nodegroups := nodegroup.New(nodegroup.Config{JoinTimeout: join, DrainTimeout: drainTimeout, Now: time.Now}, d.store, nodes, d.log)
+	d.errors["vpc"], d.errors["instance"], d.errors["autoscalinggroup"] = vpcs.Errors, instances.Errors, groups.Errors
+	d.errors["cluster"], d.errors["nodegroup"], d.errors["node"] = clusters.Errors, nodegroups.Errors, nodes.Errors
+	return []controller{vpcs, instances, groups, nodes, clusters, nodegroups, &housekeeping{d: d, authorizer: authorizer}}
+}
+
+// api is how the daemon talks to a cluster's API server.
+func (d *Daemon) api(cl resource.Cluster) (*rest.Config, error) {
+	return cluster.API(d.cfg.Dir.Clusters(), cl)
+}
+
+// applyDefaults applies the add-ons that a new cluster has.
+func (d *Daemon) applyDefaults(ctx context.Context, api *rest.Config, cl resource.Cluster, server netip.AddrPort) error {
+	version, err := d.cfg.Payload.Version(cl.Spec.Version)
+	if err != nil {
+		return err
+	}
+	dns, err := addon.DNSAddress(cl.Spec.ServiceCIDR.String())
+	if err != nil {
+		return err
+	}
+	sets := addon.All[:]
+	if !cl.Spec.SelfManagedAddons {
+		sets = []string{addon.Cluster}
+	}
+	objects, err := addon.Render(addon.Values{
+		ClusterName: cl.Name, Region: cl.Region, Endpoint: "https://" + server.String(), DNSIP: dns,
+		AWSEndpointURL: apiURL, Images: addon.PayloadImages(version),
+	}, sets...)
+	if err != nil {
+		return err
+	}
+	// Forty objects at once: the client's own limit of five a second is for clients that
+	// share an API server with others.
+	api.QPS, api.Burst = -1, -1
+	client, err := dynamic.NewForConfig(api)
+	if err != nil {
+		return err
+	}
+	return addon.Apply(ctx, client, objects, true)
+}
+
+// machines is package machine as controller/instance wants it.
+type machines struct{}
+
+func (machines) Ensure(ctx context.Context, c machine.Config) (machine.Status, error) {
+	return machine.Ensure(ctx, c)
+}
+func (machines) Remove(ctx context.Context, dir string) error   { return machine.Remove(ctx, dir) }
+func (machines) WaitExit(ctx context.Context, dir string) error { return machine.WaitExit(ctx, dir) }
