@@ -79,6 +79,12 @@ func New() (*Daemon, error) {
 	return d, nil
 }
 
+// Gone says whether the state directory is no more.
+func (d *Daemon) Gone() bool {
+	_, err := os.Stat(d.State)
+	return os.IsNotExist(err)
+}
+
 // FreePort is a port of 127.0.0.1 that nobody listened on a moment ago.
 func FreePort() (int, error) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")

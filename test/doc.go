@@ -1,0 +1,15 @@
+// Package test is the main job, end to end: it starts bin/ekster as a user would and works
+// with it through the AWS SDK and client-go, on real control planes and real nodes.
+//
+//	TestMainJob     roles ─ cluster ─ node group ─ workload ─ scaling ─ access ─ deletion ─ purge
+//	TestMainJobCLI  the same over the aws CLI and kubectl
+//	TestKill        kill -9 of each part; down and up; everything killed at once
+//	TestTwoDaemons  two state directories side by side
+//	TestBadInput    what is refused, in which words, and that nothing is half made
+//	TestVersions    a cluster of each Kubernetes version that is built
+//
+// The tests need root and what `make build` makes. Each has daemons of its own (package
+// lab), which are purged at its end whatever happened, and then looks for anything that is
+// left on the host. With -short they are skipped. What a part does in detail is tested
+// where the part is.
+package test
