@@ -1,10 +1,12 @@
 package ec2_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -81,9 +83,24 @@ func (l testLog) Write(p []byte) (int, error) {
 
 var _ io.Writer = testLog{}
 
+// whole reads each response before the SDK goes on. The SDK closes a request's body as
+// soon as there is a response; from a server this near that can be before its transport
+// has seen the end of that body, and then the connection breaks under a long response.
+type whole struct{}
+
+func (whole) Do(r *http.Request) (*http.Response, error) {
+	rsp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(rsp.Body)
+	rsp.Body = io.NopCloser(bytes.NewReader(body))
+	return rsp, err
+}
+
 func (w *world) client(region string) *sdk.Client {
 	return sdk.NewFromConfig(aws.Config{
-		Region: region, BaseEndpoint: &w.url, RetryMaxAttempts: 1,
+		HTTPClient: whole{}, Region: region, BaseEndpoint: &w.url, RetryMaxAttempts: 1,
 		Credentials: credentials.NewStaticCredentialsProvider("AKIAIOSFODNN7EXAMPLE", "secret", ""),
 	})
 }
