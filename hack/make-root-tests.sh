@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# make-root-tests.sh host|e2e [go test flags]: runs tests that need root, one package
+# after another, since each starts many processes of its own. Tests are built by the
+# user who calls and only run as root, so that Go's caches stay that user's.
+#
+#   host   the packages whose tests look whether they are root, and distro's
+#   e2e    test/
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export CGO_ENABLED=0 GOFLAGS=-trimpath
+
+as_root=()
+[ "$(id -u)" = 0 ] || as_root=(-exec "sudo -E env PATH=$PATH")
+
+what=$1
+shift
+case $what in
+host)
+	(cd distro && go test -tags grpcnotrace -count=1 "${as_root[@]}" "$@" ./...)
+	packages=$(grep -rl --include='*_test.go' 'os\.Geteuid()' cmd internal hack images |
+		xargs -n1 dirname | sort -u | sed 's#^#./#')
+	# shellcheck disable=SC2086 # one argument a package
+	go test -p 1 -count=1 -timeout 20m "${as_root[@]}" "$@" $packages
+	;;
+e2e)
+	go test -p 1 -count=1 -timeout 25m "${as_root[@]}" "$@" ./test/...
+	;;
+*)
+	echo "make-root-tests.sh: host or e2e, not $what" >&2
+	exit 2
+	;;
+esac
