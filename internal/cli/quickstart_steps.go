@@ -232,18 +232,38 @@ func (q *quick) workload(ctx context.Context, say func(string)) (string, error) 
 }
 
 func (q *quick) page(ctx context.Context, say func(string)) (string, error) {
+	const pod = "quickstart-probe"
 	say("from a pod, by the Service's name")
-	var out string
-	err := poll(ctx, stepTimeout, func() (bool, error) {
-		if o, err := q.kube(ctx, "", "delete", "pod", "probe", "--ignore-not-found", "--wait=true"); err != nil {
-			return false, fmt.Errorf("%w: %s", err, o)
+	remove := func() error {
+		if out, err := q.kube(ctx, "", "delete", "pod", pod, "--ignore-not-found", "--now"); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
 		}
-		var err error
-		out, err = q.kube(ctx, "", "run", "probe", "--rm", "-i", "--quiet", "--image", helloImage, "--restart", "Never", "--", "get", "http://web.default.svc.cluster.local")
-		// coredns may have come up a moment ago: the first look-up may be too early.
-		return err == nil, nil
+		return nil
+	}
+	var page string
+	err := poll(ctx, stepTimeout, func() (bool, error) {
+		if err := remove(); err != nil {
+			return false, err
+		}
+		if out, err := q.kube(ctx, "", "run", pod, "--image", helloImage, "--restart", "Never", "--", "get", "http://web.default.svc.cluster.local"); err != nil {
+			return false, fmt.Errorf("%w: %s", err, out)
+		}
+		// coredns may have come up a moment ago: then this look-up was too early, and the
+		// next one is not.
+		if _, err := q.kube(ctx, "", "wait", "pod/"+pod, "--for=jsonpath={.status.phase}=Succeeded", "--timeout=15s"); err != nil {
+			return false, nil
+		}
+		out, err := q.kube(ctx, "", "logs", pod)
+		if err != nil {
+			return false, fmt.Errorf("%w: %s", err, out)
+		}
+		page = out
+		return true, nil
 	})
-	return strings.TrimSpace(out), err
+	if err != nil {
+		return "", err
+	}
+	return "\n          " + strings.ReplaceAll(strings.TrimSpace(page), "\n", "\n          "), remove()
 }
 
 // kube runs our own kubectl with text as its input, and returns what it printed.
