@@ -37,8 +37,8 @@ build() { # minor
 	mkdir -p "$out"
 	(cd distro && for cmd in kube kube-proxy; do
 		CGO_ENABLED=0 nice -n 5 go build -modfile="${mod#distro/}" -trimpath -buildvcs=false -tags $tags \
-			-ldflags "-s -w$x" -o "$root/$out/$cmd.new" "./$cmd"
-		mv "$root/$out/$cmd.new" "$root/$out/$cmd" # running ones keep the old file
+			-ldflags "-s -w$x" -o "$root/$out/$cmd.$$" "./$cmd"
+		mv "$root/$out/$cmd.$$" "$root/$out/$cmd" # running ones keep the old file
 	done)
 	echo "$stamped" >"$out/version" # last: it is the stamp
 }

@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	cliflag "k8s.io/component-base/cli/flag"
+	basecompatibility "k8s.io/component-base/compatibility"
+	logsapi "k8s.io/component-base/logs/api/v1"
 	"k8s.io/klog/v2"
 	apiserveroptions "k8s.io/kubernetes/cmd/kube-apiserver/app/options"
 	kcmapp "k8s.io/kubernetes/cmd/kube-controller-manager/app"
@@ -33,7 +35,7 @@ var webhookBackoff = wait.Backoff{Duration: 50 * time.Millisecond, Factor: 2, Ji
 // deleted service account is noticed. The default is 10 s and has no flag.
 const tokenCache = time.Second
 
-// newOptions parses all flags, then applies the feature gates and the log settings that they share.
+// newOptions parses all flags.
 func newOptions(cfg Config) (*options, error) {
 	kcm, err := kcmoptions.NewKubeControllerManagerOptions()
 	if err != nil {
@@ -70,7 +72,21 @@ func newOptions(cfg Config) (*options, error) {
 	o.apiserver.Authentication.TokenSuccessCacheTTL = tokenCache
 	o.apiserver.Authentication.WebHook.RetryBackoff = &webhookBackoff
 	o.apiserver.Authorization.WebhookRetryBackoff = &webhookBackoff
-	return o, applyGlobals(o.apiserver.GenericServerRunOptions.ComponentGlobalsRegistry, o)
+	return o, nil
+}
+
+// apply makes the feature gates and log settings of the flags those of the process, which all components share: once,
+// after all flags are parsed and before any component reads a gate.
+func (o *options) apply() error {
+	registry := o.apiserver.GenericServerRunOptions.ComponentGlobalsRegistry
+	if err := registry.Set(); err != nil {
+		return fmt.Errorf("applying feature gates: %w", err)
+	}
+	gate := registry.FeatureGateFor(basecompatibility.DefaultKubeComponent)
+	if err := logsapi.ValidateAndApply(o.apiserver.Logs, gate); err != nil {
+		return fmt.Errorf("applying logging flags: %w", err)
+	}
+	return nil
 }
 
 func (o *options) runControllerManager(ctx context.Context) error {

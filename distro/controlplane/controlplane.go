@@ -30,8 +30,6 @@ import (
 
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/rest"
-	basecompatibility "k8s.io/component-base/compatibility"
-	logsapi "k8s.io/component-base/logs/api/v1"
 	utilversion "k8s.io/component-base/version"
 	"k8s.io/klog/v2"
 )
@@ -72,6 +70,9 @@ func run(ctx context.Context, cfg Config, host listener) error {
 
 	opts, err := newOptions(cfg)
 	if err != nil {
+		return err
+	}
+	if err := opts.apply(); err != nil {
 		return err
 	}
 	defer klog.Flush()
@@ -170,17 +171,4 @@ func orUnexplained(err error) error {
 		return errors.New("without giving a reason")
 	}
 	return err
-}
-
-// applyGlobals applies the process's one set of feature gates. All three components put their flags into it, so it is
-// applied once, after all flags are parsed and before any component reads a gate.
-func applyGlobals(registry basecompatibility.ComponentGlobalsRegistry, opts *options) error {
-	if err := registry.Set(); err != nil {
-		return fmt.Errorf("applying feature gates: %w", err)
-	}
-	gate := registry.FeatureGateFor(basecompatibility.DefaultKubeComponent)
-	if err := logsapi.ValidateAndApply(opts.apiserver.Logs, gate); err != nil {
-		return fmt.Errorf("applying logging flags: %w", err)
-	}
-	return nil
 }
