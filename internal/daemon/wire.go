@@ -92,7 +92,7 @@ func (d *Daemon) ensureRoot(ctx context.Context) error {
 func (d *Daemon) controllers(doors vpc.Doors, authorizer *identity.Authorizer) []controller {
 	vpcs := vpc.New(d.store, d.host, doors, d.log)
 	instances := instance.New(instance.Config{
-		Dir: d.cfg.Dir.Instances(), CgroupParent: "ekster-" + d.settings.Prefix, NodePayload: d.cfg.Payload.Node(), Kube: d.cfg.Payload.Kubernetes,
+		Dir: d.cfg.Dir.Instances(), CgroupParent: "ekster-" + d.settings.Prefix, NodePayload: d.cfg.Payload.Node(), Disks: machine.DiskSupport() == nil, Kube: d.cfg.Payload.Kubernetes,
 		Mirror: mirrorURL, Pause: pauseImage, DNS: network.ResolverAddress.String(), Trusted: d.ca.PEM,
 		BootID: fmt.Sprintf("%s/%d", bootID(), d.settings.Epoch), Now: time.Now,
 	}, d.store, machines{}, d.host, d.log)

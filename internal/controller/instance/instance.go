@@ -47,6 +47,7 @@ type Config struct {
 	Dir          string // a directory an instance below it
 	CgroupParent string
 	NodePayload  string
+	Disks        bool                                     // whether this host can give machines root volumes (machine.DiskSupport)
 	Kube         func(minor string) (dir string, ok bool) // the payload of a Kubernetes version
 	Mirror       string                                   // URL of the registry, as machines reach it
 	Pause        string                                   // sandbox image
@@ -179,6 +180,9 @@ func (c *Controller) configFor(in resource.Instance) (machine.Config, error) {
 		VCPU: t.VCPU, MemoryMiB: t.MemoryMiB, MaxPods: instancetype.MaxPods(t), CgroupParent: c.cfg.CgroupParent,
 		NodePayload: c.cfg.NodePayload, Mirror: c.cfg.Mirror, Pause: c.cfg.Pause, DNS: c.cfg.DNS, Trusted: c.cfg.Trusted,
 		Domains: []string{domain(in.Region)}, Generation: in.Status.Generation,
+	}
+	if c.cfg.Disks {
+		cfg.DiskGiB = int(in.Spec.DiskGiB)
 	}
 	if image, ok := ami.ByID(in.Region, in.Spec.Image); ok {
 		if cfg.Kube, ok = c.cfg.Kube(image.Minor); !ok {
