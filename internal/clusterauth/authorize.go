@@ -11,16 +11,15 @@ import (
 // authorize allows what an access policy of the user's access entry allows, and has no
 // opinion about everything else: RBAC decides that.
 func (a *Authenticators) authorize(cluster string, spec authorization.SubjectAccessReviewSpec) authorization.SubjectAccessReviewStatus {
-	ids := spec.Extra[extraPrincipalID]
-	arns := spec.Extra[extraCanonicalARN]
-	if len(ids) != 1 || len(arns) != 1 {
+	id, arn, accessKey := spec.Extra[extraPrincipalID], spec.Extra[extraCanonicalARN], spec.Extra[extraAccessKeyID]
+	if len(id) != 1 || len(arn) != 1 || len(accessKey) != 1 {
 		return authorization.SubjectAccessReviewStatus{} // not one of ours
 	}
 	var policies []resource.AssociatedPolicy
 	err := a.cfg.Store.View(func(tx *store.Tx) error {
 		cl, ok := tx.Clusters.Get(cluster)
 		if ok && cl.Spec.AuthenticationMode != modeConfigMap {
-			policies = associated(tx, cluster, arns[0], ids[0])
+			policies = associated(tx, cluster, arn[0], id[0], accessKey[0])
 		}
 		return nil
 	})
@@ -37,18 +36,18 @@ func (a *Authenticators) authorize(cluster string, spec authorization.SubjectAcc
 	return authorization.SubjectAccessReviewStatus{}
 }
 
-// associated returns the policies of a principal's access entry.
-func associated(tx *store.Tx, cluster, canonical, id string) []resource.AssociatedPolicy {
-	if e, ok := entry(tx, cluster, canonical, id); ok {
-		return e.Policies
+// associated returns the policies of the user's access entry.
+func associated(tx *store.Tx, cluster, canonical, id, accessKey string) []resource.AssociatedPolicy {
+	e, ok := entry(tx, cluster, canonical, id)
+	if !ok {
+		// A role with a path: nothing of the user tells the path, but its session.
+		s, _ := tx.Sessions.Get(accessKey)
+		e, ok = entry(tx, cluster, s.Role, id)
 	}
-	// A role with a path: its session's ARN does not tell it.
-	for _, e := range tx.AccessEntries.All() {
-		if e.Cluster == cluster && e.PrincipalID == id && withoutPath(e.Principal) == canonical {
-			return e.Policies
-		}
+	if !ok {
+		return nil
 	}
-	return nil
+	return e.Policies
 }
 
 func attributesOf(spec authorization.SubjectAccessReviewSpec) accesspolicy.Attributes {

@@ -26,21 +26,22 @@ const (
 	extraARN          = "arn"
 	extraCanonicalARN = "canonicalArn"
 	extraPrincipalID  = "principalId"
+	extraAccessKeyID  = "accessKeyId"
 )
 
 // errNotMapped is answered for a principal that nothing lets into the cluster.
 var errNotMapped = errors.New("IAM principal is not mapped to a Kubernetes user")
 
-// An identity is the principal that signed a token, as mappings see it.
-type identity struct {
+// A caller is the principal that signed a token, as mappings see it.
+type caller struct {
 	awsapi.Principal
 	principal string // ARN as access entries have it: a role's own, with its path
 	canonical string // ARN as aws-auth has it: a role's own, without its path
 	id        string // unique id of the user or role
 }
 
-func newIdentity(p awsapi.Principal) identity {
-	i := identity{Principal: p, principal: p.ARN, canonical: p.ARN, id: p.ID}
+func newCaller(p awsapi.Principal) caller {
+	i := caller{Principal: p, principal: p.ARN, canonical: p.ARN, id: p.ID}
 	if p.RoleARN != "" {
 		i.principal, i.canonical = p.RoleARN, withoutPath(p.RoleARN)
 		i.id, _, _ = strings.Cut(p.ID, ":")
@@ -74,7 +75,7 @@ func (a *Authenticators) authenticate(ctx context.Context, cluster, token string
 	return authentication.TokenReviewStatus{Authenticated: true, User: info}
 }
 
-func (a *Authenticators) identify(ctx context.Context, cluster, token string) (who identity, info authentication.UserInfo, err error) {
+func (a *Authenticators) identify(ctx context.Context, cluster, token string) (who caller, info authentication.UserInfo, err error) {
 	name, err := a.clusterName(cluster)
 	if err != nil {
 		return who, info, err
@@ -89,7 +90,7 @@ func (a *Authenticators) identify(ctx context.Context, cluster, token string) (w
 	if err != nil {
 		return who, info, fmt.Errorf("sts getCallerIdentity failed: %w", err)
 	}
-	who = newIdentity(p)
+	who = newCaller(p)
 	awsAuth, _ := a.cfg.AWSAuth(cluster) // before the store is locked
 	err = a.cfg.Store.View(func(tx *store.Tx) error {
 		cl, ok := tx.Clusters.Get(cluster)
@@ -119,7 +120,7 @@ func (a *Authenticators) clusterName(arn string) (name string, err error) {
 }
 
 // find maps a principal to a user, as the cluster's mode of authentication says.
-func (a *Authenticators) find(tx *store.Tx, cl resource.Cluster, who identity, awsAuth map[string]string) (user, error) {
+func (a *Authenticators) find(tx *store.Tx, cl resource.Cluster, who caller, awsAuth map[string]string) (user, error) {
 	mode := cl.Spec.AuthenticationMode
 	if implicitMaster(cl, who) {
 		return user{name: "kubernetes-admin", groups: []string{"system:masters"}}, nil
@@ -144,7 +145,7 @@ func (a *Authenticators) find(tx *store.Tx, cl resource.Cluster, who identity, a
 
 // implicitMaster says whether a principal is the cluster's creator and has no access entry
 // that says so: in mode CONFIG_MAP there are none, and a root user cannot have one.
-func implicitMaster(cl resource.Cluster, who identity) bool {
+func implicitMaster(cl resource.Cluster, who caller) bool {
 	if !cl.Spec.CreatorAdmin || cl.Creator != who.principal {
 		return false
 	}
@@ -197,7 +198,7 @@ func defaultUsername(e resource.AccessEntry) string {
 }
 
 // render fills in the templates and tells the API server what there is to know about a user.
-func render(tx *store.Tx, cl resource.Cluster, who identity, u user) (authentication.UserInfo, error) {
+func render(tx *store.Tx, cl resource.Cluster, who caller, u user) (authentication.UserInfo, error) {
 	fill, err := filler(tx, cl, who, u)
 	if err != nil {
 		return authentication.UserInfo{}, err
@@ -209,8 +210,8 @@ func render(tx *store.Tx, cl resource.Cluster, who identity, u user) (authentica
 			extraARN:          {who.ARN},
 			extraCanonicalARN: {who.canonical},
 			extraPrincipalID:  {who.id},
+			extraAccessKeyID:  {who.AccessKeyID},
 			"sessionName":     {who.SessionName},
-			"accessKeyId":     {who.AccessKeyID},
 			"sigs.k8s.io/aws-iam-authenticator/principalId": {who.id},
 		},
 	}

@@ -15,7 +15,7 @@ const privateDNSName = "{{EC2PrivateDNSName}}"
 var instanceID = regexp.MustCompile(`^i-([0-9a-f]{8}|[0-9a-f]{17})$`)
 
 // filler returns what fills in the templates of a user's name and groups.
-func filler(tx *store.Tx, cl resource.Cluster, who identity, u user) (func(string) string, error) {
+func filler(tx *store.Tx, cl resource.Cluster, who caller, u user) (func(string) string, error) {
 	pairs := []string{
 		"{{AccountID}}", who.Account,
 		"{{SessionName}}", strings.ReplaceAll(who.SessionName, "@", "-"), // as in an e-mail address; no name has it
@@ -36,7 +36,7 @@ func filler(tx *store.Tx, cl resource.Cluster, who identity, u user) (func(strin
 // instanceName returns the private DNS name of the instance whose session this is. Sessions
 // of instances are named for them; but anybody who may assume the role chooses a name, so the
 // instance has to exist, in the cluster's region, with this very role.
-func instanceName(tx *store.Tx, cl resource.Cluster, who identity) (string, error) {
+func instanceName(tx *store.Tx, cl resource.Cluster, who caller) (string, error) {
 	if !instanceID.MatchString(who.SessionName) {
 		return "", errors.New("SessionName did not contain an instance id")
 	}
