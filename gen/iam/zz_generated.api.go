@@ -10,51 +10,107 @@ import (
 
 // API is what serves the operations.
 type API interface {
+	AddClientIDToOpenIDConnectProvider(ctx context.Context, call awsapi.Call, in *AddClientIDToOpenIDConnectProviderInput) (*AddClientIDToOpenIDConnectProviderOutput, error)
 	AddRoleToInstanceProfile(ctx context.Context, call awsapi.Call, in *AddRoleToInstanceProfileInput) (*AddRoleToInstanceProfileOutput, error)
+	AddUserToGroup(ctx context.Context, call awsapi.Call, in *AddUserToGroupInput) (*AddUserToGroupOutput, error)
+	AttachGroupPolicy(ctx context.Context, call awsapi.Call, in *AttachGroupPolicyInput) (*AttachGroupPolicyOutput, error)
 	AttachRolePolicy(ctx context.Context, call awsapi.Call, in *AttachRolePolicyInput) (*AttachRolePolicyOutput, error)
 	AttachUserPolicy(ctx context.Context, call awsapi.Call, in *AttachUserPolicyInput) (*AttachUserPolicyOutput, error)
 	CreateAccessKey(ctx context.Context, call awsapi.Call, in *CreateAccessKeyInput) (*CreateAccessKeyOutput, error)
+	CreateAccountAlias(ctx context.Context, call awsapi.Call, in *CreateAccountAliasInput) (*CreateAccountAliasOutput, error)
+	CreateGroup(ctx context.Context, call awsapi.Call, in *CreateGroupInput) (*CreateGroupOutput, error)
 	CreateInstanceProfile(ctx context.Context, call awsapi.Call, in *CreateInstanceProfileInput) (*CreateInstanceProfileOutput, error)
+	CreateOpenIDConnectProvider(ctx context.Context, call awsapi.Call, in *CreateOpenIDConnectProviderInput) (*CreateOpenIDConnectProviderOutput, error)
 	CreatePolicy(ctx context.Context, call awsapi.Call, in *CreatePolicyInput) (*CreatePolicyOutput, error)
+	CreatePolicyVersion(ctx context.Context, call awsapi.Call, in *CreatePolicyVersionInput) (*CreatePolicyVersionOutput, error)
 	CreateRole(ctx context.Context, call awsapi.Call, in *CreateRoleInput) (*CreateRoleOutput, error)
 	CreateServiceLinkedRole(ctx context.Context, call awsapi.Call, in *CreateServiceLinkedRoleInput) (*CreateServiceLinkedRoleOutput, error)
 	CreateUser(ctx context.Context, call awsapi.Call, in *CreateUserInput) (*CreateUserOutput, error)
 	DeleteAccessKey(ctx context.Context, call awsapi.Call, in *DeleteAccessKeyInput) (*DeleteAccessKeyOutput, error)
+	DeleteAccountAlias(ctx context.Context, call awsapi.Call, in *DeleteAccountAliasInput) (*DeleteAccountAliasOutput, error)
+	DeleteGroup(ctx context.Context, call awsapi.Call, in *DeleteGroupInput) (*DeleteGroupOutput, error)
+	DeleteGroupPolicy(ctx context.Context, call awsapi.Call, in *DeleteGroupPolicyInput) (*DeleteGroupPolicyOutput, error)
 	DeleteInstanceProfile(ctx context.Context, call awsapi.Call, in *DeleteInstanceProfileInput) (*DeleteInstanceProfileOutput, error)
+	DeleteOpenIDConnectProvider(ctx context.Context, call awsapi.Call, in *DeleteOpenIDConnectProviderInput) (*DeleteOpenIDConnectProviderOutput, error)
 	DeletePolicy(ctx context.Context, call awsapi.Call, in *DeletePolicyInput) (*DeletePolicyOutput, error)
+	DeletePolicyVersion(ctx context.Context, call awsapi.Call, in *DeletePolicyVersionInput) (*DeletePolicyVersionOutput, error)
 	DeleteRole(ctx context.Context, call awsapi.Call, in *DeleteRoleInput) (*DeleteRoleOutput, error)
+	DeleteRolePermissionsBoundary(ctx context.Context, call awsapi.Call, in *DeleteRolePermissionsBoundaryInput) (*DeleteRolePermissionsBoundaryOutput, error)
 	DeleteRolePolicy(ctx context.Context, call awsapi.Call, in *DeleteRolePolicyInput) (*DeleteRolePolicyOutput, error)
+	DeleteServiceLinkedRole(ctx context.Context, call awsapi.Call, in *DeleteServiceLinkedRoleInput) (*DeleteServiceLinkedRoleOutput, error)
 	DeleteUser(ctx context.Context, call awsapi.Call, in *DeleteUserInput) (*DeleteUserOutput, error)
+	DeleteUserPermissionsBoundary(ctx context.Context, call awsapi.Call, in *DeleteUserPermissionsBoundaryInput) (*DeleteUserPermissionsBoundaryOutput, error)
 	DeleteUserPolicy(ctx context.Context, call awsapi.Call, in *DeleteUserPolicyInput) (*DeleteUserPolicyOutput, error)
+	DetachGroupPolicy(ctx context.Context, call awsapi.Call, in *DetachGroupPolicyInput) (*DetachGroupPolicyOutput, error)
 	DetachRolePolicy(ctx context.Context, call awsapi.Call, in *DetachRolePolicyInput) (*DetachRolePolicyOutput, error)
 	DetachUserPolicy(ctx context.Context, call awsapi.Call, in *DetachUserPolicyInput) (*DetachUserPolicyOutput, error)
 	GetAccessKeyLastUsed(ctx context.Context, call awsapi.Call, in *GetAccessKeyLastUsedInput) (*GetAccessKeyLastUsedOutput, error)
+	GetAccountAuthorizationDetails(ctx context.Context, call awsapi.Call, in *GetAccountAuthorizationDetailsInput) (*GetAccountAuthorizationDetailsOutput, error)
 	GetAccountSummary(ctx context.Context, call awsapi.Call, in *GetAccountSummaryInput) (*GetAccountSummaryOutput, error)
+	GetContextKeysForCustomPolicy(ctx context.Context, call awsapi.Call, in *GetContextKeysForCustomPolicyInput) (*GetContextKeysForCustomPolicyOutput, error)
+	GetContextKeysForPrincipalPolicy(ctx context.Context, call awsapi.Call, in *GetContextKeysForPrincipalPolicyInput) (*GetContextKeysForPrincipalPolicyOutput, error)
+	GetGroup(ctx context.Context, call awsapi.Call, in *GetGroupInput) (*GetGroupOutput, error)
+	GetGroupPolicy(ctx context.Context, call awsapi.Call, in *GetGroupPolicyInput) (*GetGroupPolicyOutput, error)
 	GetInstanceProfile(ctx context.Context, call awsapi.Call, in *GetInstanceProfileInput) (*GetInstanceProfileOutput, error)
+	GetOpenIDConnectProvider(ctx context.Context, call awsapi.Call, in *GetOpenIDConnectProviderInput) (*GetOpenIDConnectProviderOutput, error)
 	GetPolicy(ctx context.Context, call awsapi.Call, in *GetPolicyInput) (*GetPolicyOutput, error)
 	GetPolicyVersion(ctx context.Context, call awsapi.Call, in *GetPolicyVersionInput) (*GetPolicyVersionOutput, error)
 	GetRole(ctx context.Context, call awsapi.Call, in *GetRoleInput) (*GetRoleOutput, error)
 	GetRolePolicy(ctx context.Context, call awsapi.Call, in *GetRolePolicyInput) (*GetRolePolicyOutput, error)
+	GetServiceLinkedRoleDeletionStatus(ctx context.Context, call awsapi.Call, in *GetServiceLinkedRoleDeletionStatusInput) (*GetServiceLinkedRoleDeletionStatusOutput, error)
 	GetUser(ctx context.Context, call awsapi.Call, in *GetUserInput) (*GetUserOutput, error)
 	GetUserPolicy(ctx context.Context, call awsapi.Call, in *GetUserPolicyInput) (*GetUserPolicyOutput, error)
 	ListAccessKeys(ctx context.Context, call awsapi.Call, in *ListAccessKeysInput) (*ListAccessKeysOutput, error)
+	ListAccountAliases(ctx context.Context, call awsapi.Call, in *ListAccountAliasesInput) (*ListAccountAliasesOutput, error)
+	ListAttachedGroupPolicies(ctx context.Context, call awsapi.Call, in *ListAttachedGroupPoliciesInput) (*ListAttachedGroupPoliciesOutput, error)
 	ListAttachedRolePolicies(ctx context.Context, call awsapi.Call, in *ListAttachedRolePoliciesInput) (*ListAttachedRolePoliciesOutput, error)
 	ListAttachedUserPolicies(ctx context.Context, call awsapi.Call, in *ListAttachedUserPoliciesInput) (*ListAttachedUserPoliciesOutput, error)
+	ListEntitiesForPolicy(ctx context.Context, call awsapi.Call, in *ListEntitiesForPolicyInput) (*ListEntitiesForPolicyOutput, error)
+	ListGroupPolicies(ctx context.Context, call awsapi.Call, in *ListGroupPoliciesInput) (*ListGroupPoliciesOutput, error)
+	ListGroups(ctx context.Context, call awsapi.Call, in *ListGroupsInput) (*ListGroupsOutput, error)
+	ListGroupsForUser(ctx context.Context, call awsapi.Call, in *ListGroupsForUserInput) (*ListGroupsForUserOutput, error)
+	ListInstanceProfileTags(ctx context.Context, call awsapi.Call, in *ListInstanceProfileTagsInput) (*ListInstanceProfileTagsOutput, error)
 	ListInstanceProfiles(ctx context.Context, call awsapi.Call, in *ListInstanceProfilesInput) (*ListInstanceProfilesOutput, error)
 	ListInstanceProfilesForRole(ctx context.Context, call awsapi.Call, in *ListInstanceProfilesForRoleInput) (*ListInstanceProfilesForRoleOutput, error)
+	ListOpenIDConnectProviderTags(ctx context.Context, call awsapi.Call, in *ListOpenIDConnectProviderTagsInput) (*ListOpenIDConnectProviderTagsOutput, error)
+	ListOpenIDConnectProviders(ctx context.Context, call awsapi.Call, in *ListOpenIDConnectProvidersInput) (*ListOpenIDConnectProvidersOutput, error)
 	ListPolicies(ctx context.Context, call awsapi.Call, in *ListPoliciesInput) (*ListPoliciesOutput, error)
+	ListPolicyTags(ctx context.Context, call awsapi.Call, in *ListPolicyTagsInput) (*ListPolicyTagsOutput, error)
+	ListPolicyVersions(ctx context.Context, call awsapi.Call, in *ListPolicyVersionsInput) (*ListPolicyVersionsOutput, error)
 	ListRolePolicies(ctx context.Context, call awsapi.Call, in *ListRolePoliciesInput) (*ListRolePoliciesOutput, error)
 	ListRoleTags(ctx context.Context, call awsapi.Call, in *ListRoleTagsInput) (*ListRoleTagsOutput, error)
 	ListRoles(ctx context.Context, call awsapi.Call, in *ListRolesInput) (*ListRolesOutput, error)
 	ListUserPolicies(ctx context.Context, call awsapi.Call, in *ListUserPoliciesInput) (*ListUserPoliciesOutput, error)
+	ListUserTags(ctx context.Context, call awsapi.Call, in *ListUserTagsInput) (*ListUserTagsOutput, error)
 	ListUsers(ctx context.Context, call awsapi.Call, in *ListUsersInput) (*ListUsersOutput, error)
+	PutGroupPolicy(ctx context.Context, call awsapi.Call, in *PutGroupPolicyInput) (*PutGroupPolicyOutput, error)
+	PutRolePermissionsBoundary(ctx context.Context, call awsapi.Call, in *PutRolePermissionsBoundaryInput) (*PutRolePermissionsBoundaryOutput, error)
 	PutRolePolicy(ctx context.Context, call awsapi.Call, in *PutRolePolicyInput) (*PutRolePolicyOutput, error)
+	PutUserPermissionsBoundary(ctx context.Context, call awsapi.Call, in *PutUserPermissionsBoundaryInput) (*PutUserPermissionsBoundaryOutput, error)
 	PutUserPolicy(ctx context.Context, call awsapi.Call, in *PutUserPolicyInput) (*PutUserPolicyOutput, error)
+	RemoveClientIDFromOpenIDConnectProvider(ctx context.Context, call awsapi.Call, in *RemoveClientIDFromOpenIDConnectProviderInput) (*RemoveClientIDFromOpenIDConnectProviderOutput, error)
 	RemoveRoleFromInstanceProfile(ctx context.Context, call awsapi.Call, in *RemoveRoleFromInstanceProfileInput) (*RemoveRoleFromInstanceProfileOutput, error)
+	RemoveUserFromGroup(ctx context.Context, call awsapi.Call, in *RemoveUserFromGroupInput) (*RemoveUserFromGroupOutput, error)
+	SetDefaultPolicyVersion(ctx context.Context, call awsapi.Call, in *SetDefaultPolicyVersionInput) (*SetDefaultPolicyVersionOutput, error)
+	SimulateCustomPolicy(ctx context.Context, call awsapi.Call, in *SimulateCustomPolicyInput) (*SimulateCustomPolicyOutput, error)
+	SimulatePrincipalPolicy(ctx context.Context, call awsapi.Call, in *SimulatePrincipalPolicyInput) (*SimulatePrincipalPolicyOutput, error)
+	TagInstanceProfile(ctx context.Context, call awsapi.Call, in *TagInstanceProfileInput) (*TagInstanceProfileOutput, error)
+	TagOpenIDConnectProvider(ctx context.Context, call awsapi.Call, in *TagOpenIDConnectProviderInput) (*TagOpenIDConnectProviderOutput, error)
+	TagPolicy(ctx context.Context, call awsapi.Call, in *TagPolicyInput) (*TagPolicyOutput, error)
 	TagRole(ctx context.Context, call awsapi.Call, in *TagRoleInput) (*TagRoleOutput, error)
+	TagUser(ctx context.Context, call awsapi.Call, in *TagUserInput) (*TagUserOutput, error)
+	UntagInstanceProfile(ctx context.Context, call awsapi.Call, in *UntagInstanceProfileInput) (*UntagInstanceProfileOutput, error)
+	UntagOpenIDConnectProvider(ctx context.Context, call awsapi.Call, in *UntagOpenIDConnectProviderInput) (*UntagOpenIDConnectProviderOutput, error)
+	UntagPolicy(ctx context.Context, call awsapi.Call, in *UntagPolicyInput) (*UntagPolicyOutput, error)
 	UntagRole(ctx context.Context, call awsapi.Call, in *UntagRoleInput) (*UntagRoleOutput, error)
+	UntagUser(ctx context.Context, call awsapi.Call, in *UntagUserInput) (*UntagUserOutput, error)
 	UpdateAccessKey(ctx context.Context, call awsapi.Call, in *UpdateAccessKeyInput) (*UpdateAccessKeyOutput, error)
 	UpdateAssumeRolePolicy(ctx context.Context, call awsapi.Call, in *UpdateAssumeRolePolicyInput) (*UpdateAssumeRolePolicyOutput, error)
+	UpdateGroup(ctx context.Context, call awsapi.Call, in *UpdateGroupInput) (*UpdateGroupOutput, error)
+	UpdateOpenIDConnectProviderThumbprint(ctx context.Context, call awsapi.Call, in *UpdateOpenIDConnectProviderThumbprintInput) (*UpdateOpenIDConnectProviderThumbprintOutput, error)
+	UpdateRole(ctx context.Context, call awsapi.Call, in *UpdateRoleInput) (*UpdateRoleOutput, error)
+	UpdateRoleDescription(ctx context.Context, call awsapi.Call, in *UpdateRoleDescriptionInput) (*UpdateRoleDescriptionOutput, error)
+	UpdateUser(ctx context.Context, call awsapi.Call, in *UpdateUserInput) (*UpdateUserOutput, error)
 }
 
 // Unimplemented answers every operation with an error that names it. Embed it
@@ -63,9 +119,24 @@ type Unimplemented struct{}
 
 var _ API = Unimplemented{}
 
+// AddClientIDToOpenIDConnectProvider is not supported yet.
+func (Unimplemented) AddClientIDToOpenIDConnectProvider(context.Context, awsapi.Call, *AddClientIDToOpenIDConnectProviderInput) (*AddClientIDToOpenIDConnectProviderOutput, error) {
+	return nil, awsapi.NotServed("IAM", "AddClientIDToOpenIDConnectProvider")
+}
+
 // AddRoleToInstanceProfile is not supported yet.
 func (Unimplemented) AddRoleToInstanceProfile(context.Context, awsapi.Call, *AddRoleToInstanceProfileInput) (*AddRoleToInstanceProfileOutput, error) {
 	return nil, awsapi.NotServed("IAM", "AddRoleToInstanceProfile")
+}
+
+// AddUserToGroup is not supported yet.
+func (Unimplemented) AddUserToGroup(context.Context, awsapi.Call, *AddUserToGroupInput) (*AddUserToGroupOutput, error) {
+	return nil, awsapi.NotServed("IAM", "AddUserToGroup")
+}
+
+// AttachGroupPolicy is not supported yet.
+func (Unimplemented) AttachGroupPolicy(context.Context, awsapi.Call, *AttachGroupPolicyInput) (*AttachGroupPolicyOutput, error) {
+	return nil, awsapi.NotServed("IAM", "AttachGroupPolicy")
 }
 
 // AttachRolePolicy is not supported yet.
@@ -83,14 +154,34 @@ func (Unimplemented) CreateAccessKey(context.Context, awsapi.Call, *CreateAccess
 	return nil, awsapi.NotServed("IAM", "CreateAccessKey")
 }
 
+// CreateAccountAlias is not supported yet.
+func (Unimplemented) CreateAccountAlias(context.Context, awsapi.Call, *CreateAccountAliasInput) (*CreateAccountAliasOutput, error) {
+	return nil, awsapi.NotServed("IAM", "CreateAccountAlias")
+}
+
+// CreateGroup is not supported yet.
+func (Unimplemented) CreateGroup(context.Context, awsapi.Call, *CreateGroupInput) (*CreateGroupOutput, error) {
+	return nil, awsapi.NotServed("IAM", "CreateGroup")
+}
+
 // CreateInstanceProfile is not supported yet.
 func (Unimplemented) CreateInstanceProfile(context.Context, awsapi.Call, *CreateInstanceProfileInput) (*CreateInstanceProfileOutput, error) {
 	return nil, awsapi.NotServed("IAM", "CreateInstanceProfile")
 }
 
+// CreateOpenIDConnectProvider is not supported yet.
+func (Unimplemented) CreateOpenIDConnectProvider(context.Context, awsapi.Call, *CreateOpenIDConnectProviderInput) (*CreateOpenIDConnectProviderOutput, error) {
+	return nil, awsapi.NotServed("IAM", "CreateOpenIDConnectProvider")
+}
+
 // CreatePolicy is not supported yet.
 func (Unimplemented) CreatePolicy(context.Context, awsapi.Call, *CreatePolicyInput) (*CreatePolicyOutput, error) {
 	return nil, awsapi.NotServed("IAM", "CreatePolicy")
+}
+
+// CreatePolicyVersion is not supported yet.
+func (Unimplemented) CreatePolicyVersion(context.Context, awsapi.Call, *CreatePolicyVersionInput) (*CreatePolicyVersionOutput, error) {
+	return nil, awsapi.NotServed("IAM", "CreatePolicyVersion")
 }
 
 // CreateRole is not supported yet.
@@ -113,9 +204,29 @@ func (Unimplemented) DeleteAccessKey(context.Context, awsapi.Call, *DeleteAccess
 	return nil, awsapi.NotServed("IAM", "DeleteAccessKey")
 }
 
+// DeleteAccountAlias is not supported yet.
+func (Unimplemented) DeleteAccountAlias(context.Context, awsapi.Call, *DeleteAccountAliasInput) (*DeleteAccountAliasOutput, error) {
+	return nil, awsapi.NotServed("IAM", "DeleteAccountAlias")
+}
+
+// DeleteGroup is not supported yet.
+func (Unimplemented) DeleteGroup(context.Context, awsapi.Call, *DeleteGroupInput) (*DeleteGroupOutput, error) {
+	return nil, awsapi.NotServed("IAM", "DeleteGroup")
+}
+
+// DeleteGroupPolicy is not supported yet.
+func (Unimplemented) DeleteGroupPolicy(context.Context, awsapi.Call, *DeleteGroupPolicyInput) (*DeleteGroupPolicyOutput, error) {
+	return nil, awsapi.NotServed("IAM", "DeleteGroupPolicy")
+}
+
 // DeleteInstanceProfile is not supported yet.
 func (Unimplemented) DeleteInstanceProfile(context.Context, awsapi.Call, *DeleteInstanceProfileInput) (*DeleteInstanceProfileOutput, error) {
 	return nil, awsapi.NotServed("IAM", "DeleteInstanceProfile")
+}
+
+// DeleteOpenIDConnectProvider is not supported yet.
+func (Unimplemented) DeleteOpenIDConnectProvider(context.Context, awsapi.Call, *DeleteOpenIDConnectProviderInput) (*DeleteOpenIDConnectProviderOutput, error) {
+	return nil, awsapi.NotServed("IAM", "DeleteOpenIDConnectProvider")
 }
 
 // DeletePolicy is not supported yet.
@@ -123,9 +234,19 @@ func (Unimplemented) DeletePolicy(context.Context, awsapi.Call, *DeletePolicyInp
 	return nil, awsapi.NotServed("IAM", "DeletePolicy")
 }
 
+// DeletePolicyVersion is not supported yet.
+func (Unimplemented) DeletePolicyVersion(context.Context, awsapi.Call, *DeletePolicyVersionInput) (*DeletePolicyVersionOutput, error) {
+	return nil, awsapi.NotServed("IAM", "DeletePolicyVersion")
+}
+
 // DeleteRole is not supported yet.
 func (Unimplemented) DeleteRole(context.Context, awsapi.Call, *DeleteRoleInput) (*DeleteRoleOutput, error) {
 	return nil, awsapi.NotServed("IAM", "DeleteRole")
+}
+
+// DeleteRolePermissionsBoundary is not supported yet.
+func (Unimplemented) DeleteRolePermissionsBoundary(context.Context, awsapi.Call, *DeleteRolePermissionsBoundaryInput) (*DeleteRolePermissionsBoundaryOutput, error) {
+	return nil, awsapi.NotServed("IAM", "DeleteRolePermissionsBoundary")
 }
 
 // DeleteRolePolicy is not supported yet.
@@ -133,14 +254,29 @@ func (Unimplemented) DeleteRolePolicy(context.Context, awsapi.Call, *DeleteRoleP
 	return nil, awsapi.NotServed("IAM", "DeleteRolePolicy")
 }
 
+// DeleteServiceLinkedRole is not supported yet.
+func (Unimplemented) DeleteServiceLinkedRole(context.Context, awsapi.Call, *DeleteServiceLinkedRoleInput) (*DeleteServiceLinkedRoleOutput, error) {
+	return nil, awsapi.NotServed("IAM", "DeleteServiceLinkedRole")
+}
+
 // DeleteUser is not supported yet.
 func (Unimplemented) DeleteUser(context.Context, awsapi.Call, *DeleteUserInput) (*DeleteUserOutput, error) {
 	return nil, awsapi.NotServed("IAM", "DeleteUser")
 }
 
+// DeleteUserPermissionsBoundary is not supported yet.
+func (Unimplemented) DeleteUserPermissionsBoundary(context.Context, awsapi.Call, *DeleteUserPermissionsBoundaryInput) (*DeleteUserPermissionsBoundaryOutput, error) {
+	return nil, awsapi.NotServed("IAM", "DeleteUserPermissionsBoundary")
+}
+
 // DeleteUserPolicy is not supported yet.
 func (Unimplemented) DeleteUserPolicy(context.Context, awsapi.Call, *DeleteUserPolicyInput) (*DeleteUserPolicyOutput, error) {
 	return nil, awsapi.NotServed("IAM", "DeleteUserPolicy")
+}
+
+// DetachGroupPolicy is not supported yet.
+func (Unimplemented) DetachGroupPolicy(context.Context, awsapi.Call, *DetachGroupPolicyInput) (*DetachGroupPolicyOutput, error) {
+	return nil, awsapi.NotServed("IAM", "DetachGroupPolicy")
 }
 
 // DetachRolePolicy is not supported yet.
@@ -158,14 +294,44 @@ func (Unimplemented) GetAccessKeyLastUsed(context.Context, awsapi.Call, *GetAcce
 	return nil, awsapi.NotServed("IAM", "GetAccessKeyLastUsed")
 }
 
+// GetAccountAuthorizationDetails is not supported yet.
+func (Unimplemented) GetAccountAuthorizationDetails(context.Context, awsapi.Call, *GetAccountAuthorizationDetailsInput) (*GetAccountAuthorizationDetailsOutput, error) {
+	return nil, awsapi.NotServed("IAM", "GetAccountAuthorizationDetails")
+}
+
 // GetAccountSummary is not supported yet.
 func (Unimplemented) GetAccountSummary(context.Context, awsapi.Call, *GetAccountSummaryInput) (*GetAccountSummaryOutput, error) {
 	return nil, awsapi.NotServed("IAM", "GetAccountSummary")
 }
 
+// GetContextKeysForCustomPolicy is not supported yet.
+func (Unimplemented) GetContextKeysForCustomPolicy(context.Context, awsapi.Call, *GetContextKeysForCustomPolicyInput) (*GetContextKeysForCustomPolicyOutput, error) {
+	return nil, awsapi.NotServed("IAM", "GetContextKeysForCustomPolicy")
+}
+
+// GetContextKeysForPrincipalPolicy is not supported yet.
+func (Unimplemented) GetContextKeysForPrincipalPolicy(context.Context, awsapi.Call, *GetContextKeysForPrincipalPolicyInput) (*GetContextKeysForPrincipalPolicyOutput, error) {
+	return nil, awsapi.NotServed("IAM", "GetContextKeysForPrincipalPolicy")
+}
+
+// GetGroup is not supported yet.
+func (Unimplemented) GetGroup(context.Context, awsapi.Call, *GetGroupInput) (*GetGroupOutput, error) {
+	return nil, awsapi.NotServed("IAM", "GetGroup")
+}
+
+// GetGroupPolicy is not supported yet.
+func (Unimplemented) GetGroupPolicy(context.Context, awsapi.Call, *GetGroupPolicyInput) (*GetGroupPolicyOutput, error) {
+	return nil, awsapi.NotServed("IAM", "GetGroupPolicy")
+}
+
 // GetInstanceProfile is not supported yet.
 func (Unimplemented) GetInstanceProfile(context.Context, awsapi.Call, *GetInstanceProfileInput) (*GetInstanceProfileOutput, error) {
 	return nil, awsapi.NotServed("IAM", "GetInstanceProfile")
+}
+
+// GetOpenIDConnectProvider is not supported yet.
+func (Unimplemented) GetOpenIDConnectProvider(context.Context, awsapi.Call, *GetOpenIDConnectProviderInput) (*GetOpenIDConnectProviderOutput, error) {
+	return nil, awsapi.NotServed("IAM", "GetOpenIDConnectProvider")
 }
 
 // GetPolicy is not supported yet.
@@ -188,6 +354,11 @@ func (Unimplemented) GetRolePolicy(context.Context, awsapi.Call, *GetRolePolicyI
 	return nil, awsapi.NotServed("IAM", "GetRolePolicy")
 }
 
+// GetServiceLinkedRoleDeletionStatus is not supported yet.
+func (Unimplemented) GetServiceLinkedRoleDeletionStatus(context.Context, awsapi.Call, *GetServiceLinkedRoleDeletionStatusInput) (*GetServiceLinkedRoleDeletionStatusOutput, error) {
+	return nil, awsapi.NotServed("IAM", "GetServiceLinkedRoleDeletionStatus")
+}
+
 // GetUser is not supported yet.
 func (Unimplemented) GetUser(context.Context, awsapi.Call, *GetUserInput) (*GetUserOutput, error) {
 	return nil, awsapi.NotServed("IAM", "GetUser")
@@ -203,6 +374,16 @@ func (Unimplemented) ListAccessKeys(context.Context, awsapi.Call, *ListAccessKey
 	return nil, awsapi.NotServed("IAM", "ListAccessKeys")
 }
 
+// ListAccountAliases is not supported yet.
+func (Unimplemented) ListAccountAliases(context.Context, awsapi.Call, *ListAccountAliasesInput) (*ListAccountAliasesOutput, error) {
+	return nil, awsapi.NotServed("IAM", "ListAccountAliases")
+}
+
+// ListAttachedGroupPolicies is not supported yet.
+func (Unimplemented) ListAttachedGroupPolicies(context.Context, awsapi.Call, *ListAttachedGroupPoliciesInput) (*ListAttachedGroupPoliciesOutput, error) {
+	return nil, awsapi.NotServed("IAM", "ListAttachedGroupPolicies")
+}
+
 // ListAttachedRolePolicies is not supported yet.
 func (Unimplemented) ListAttachedRolePolicies(context.Context, awsapi.Call, *ListAttachedRolePoliciesInput) (*ListAttachedRolePoliciesOutput, error) {
 	return nil, awsapi.NotServed("IAM", "ListAttachedRolePolicies")
@@ -211,6 +392,31 @@ func (Unimplemented) ListAttachedRolePolicies(context.Context, awsapi.Call, *Lis
 // ListAttachedUserPolicies is not supported yet.
 func (Unimplemented) ListAttachedUserPolicies(context.Context, awsapi.Call, *ListAttachedUserPoliciesInput) (*ListAttachedUserPoliciesOutput, error) {
 	return nil, awsapi.NotServed("IAM", "ListAttachedUserPolicies")
+}
+
+// ListEntitiesForPolicy is not supported yet.
+func (Unimplemented) ListEntitiesForPolicy(context.Context, awsapi.Call, *ListEntitiesForPolicyInput) (*ListEntitiesForPolicyOutput, error) {
+	return nil, awsapi.NotServed("IAM", "ListEntitiesForPolicy")
+}
+
+// ListGroupPolicies is not supported yet.
+func (Unimplemented) ListGroupPolicies(context.Context, awsapi.Call, *ListGroupPoliciesInput) (*ListGroupPoliciesOutput, error) {
+	return nil, awsapi.NotServed("IAM", "ListGroupPolicies")
+}
+
+// ListGroups is not supported yet.
+func (Unimplemented) ListGroups(context.Context, awsapi.Call, *ListGroupsInput) (*ListGroupsOutput, error) {
+	return nil, awsapi.NotServed("IAM", "ListGroups")
+}
+
+// ListGroupsForUser is not supported yet.
+func (Unimplemented) ListGroupsForUser(context.Context, awsapi.Call, *ListGroupsForUserInput) (*ListGroupsForUserOutput, error) {
+	return nil, awsapi.NotServed("IAM", "ListGroupsForUser")
+}
+
+// ListInstanceProfileTags is not supported yet.
+func (Unimplemented) ListInstanceProfileTags(context.Context, awsapi.Call, *ListInstanceProfileTagsInput) (*ListInstanceProfileTagsOutput, error) {
+	return nil, awsapi.NotServed("IAM", "ListInstanceProfileTags")
 }
 
 // ListInstanceProfiles is not supported yet.
@@ -223,9 +429,29 @@ func (Unimplemented) ListInstanceProfilesForRole(context.Context, awsapi.Call, *
 	return nil, awsapi.NotServed("IAM", "ListInstanceProfilesForRole")
 }
 
+// ListOpenIDConnectProviderTags is not supported yet.
+func (Unimplemented) ListOpenIDConnectProviderTags(context.Context, awsapi.Call, *ListOpenIDConnectProviderTagsInput) (*ListOpenIDConnectProviderTagsOutput, error) {
+	return nil, awsapi.NotServed("IAM", "ListOpenIDConnectProviderTags")
+}
+
+// ListOpenIDConnectProviders is not supported yet.
+func (Unimplemented) ListOpenIDConnectProviders(context.Context, awsapi.Call, *ListOpenIDConnectProvidersInput) (*ListOpenIDConnectProvidersOutput, error) {
+	return nil, awsapi.NotServed("IAM", "ListOpenIDConnectProviders")
+}
+
 // ListPolicies is not supported yet.
 func (Unimplemented) ListPolicies(context.Context, awsapi.Call, *ListPoliciesInput) (*ListPoliciesOutput, error) {
 	return nil, awsapi.NotServed("IAM", "ListPolicies")
+}
+
+// ListPolicyTags is not supported yet.
+func (Unimplemented) ListPolicyTags(context.Context, awsapi.Call, *ListPolicyTagsInput) (*ListPolicyTagsOutput, error) {
+	return nil, awsapi.NotServed("IAM", "ListPolicyTags")
+}
+
+// ListPolicyVersions is not supported yet.
+func (Unimplemented) ListPolicyVersions(context.Context, awsapi.Call, *ListPolicyVersionsInput) (*ListPolicyVersionsOutput, error) {
+	return nil, awsapi.NotServed("IAM", "ListPolicyVersions")
 }
 
 // ListRolePolicies is not supported yet.
@@ -248,9 +474,24 @@ func (Unimplemented) ListUserPolicies(context.Context, awsapi.Call, *ListUserPol
 	return nil, awsapi.NotServed("IAM", "ListUserPolicies")
 }
 
+// ListUserTags is not supported yet.
+func (Unimplemented) ListUserTags(context.Context, awsapi.Call, *ListUserTagsInput) (*ListUserTagsOutput, error) {
+	return nil, awsapi.NotServed("IAM", "ListUserTags")
+}
+
 // ListUsers is not supported yet.
 func (Unimplemented) ListUsers(context.Context, awsapi.Call, *ListUsersInput) (*ListUsersOutput, error) {
 	return nil, awsapi.NotServed("IAM", "ListUsers")
+}
+
+// PutGroupPolicy is not supported yet.
+func (Unimplemented) PutGroupPolicy(context.Context, awsapi.Call, *PutGroupPolicyInput) (*PutGroupPolicyOutput, error) {
+	return nil, awsapi.NotServed("IAM", "PutGroupPolicy")
+}
+
+// PutRolePermissionsBoundary is not supported yet.
+func (Unimplemented) PutRolePermissionsBoundary(context.Context, awsapi.Call, *PutRolePermissionsBoundaryInput) (*PutRolePermissionsBoundaryOutput, error) {
+	return nil, awsapi.NotServed("IAM", "PutRolePermissionsBoundary")
 }
 
 // PutRolePolicy is not supported yet.
@@ -258,9 +499,19 @@ func (Unimplemented) PutRolePolicy(context.Context, awsapi.Call, *PutRolePolicyI
 	return nil, awsapi.NotServed("IAM", "PutRolePolicy")
 }
 
+// PutUserPermissionsBoundary is not supported yet.
+func (Unimplemented) PutUserPermissionsBoundary(context.Context, awsapi.Call, *PutUserPermissionsBoundaryInput) (*PutUserPermissionsBoundaryOutput, error) {
+	return nil, awsapi.NotServed("IAM", "PutUserPermissionsBoundary")
+}
+
 // PutUserPolicy is not supported yet.
 func (Unimplemented) PutUserPolicy(context.Context, awsapi.Call, *PutUserPolicyInput) (*PutUserPolicyOutput, error) {
 	return nil, awsapi.NotServed("IAM", "PutUserPolicy")
+}
+
+// RemoveClientIDFromOpenIDConnectProvider is not supported yet.
+func (Unimplemented) RemoveClientIDFromOpenIDConnectProvider(context.Context, awsapi.Call, *RemoveClientIDFromOpenIDConnectProviderInput) (*RemoveClientIDFromOpenIDConnectProviderOutput, error) {
+	return nil, awsapi.NotServed("IAM", "RemoveClientIDFromOpenIDConnectProvider")
 }
 
 // RemoveRoleFromInstanceProfile is not supported yet.
@@ -268,14 +519,74 @@ func (Unimplemented) RemoveRoleFromInstanceProfile(context.Context, awsapi.Call,
 	return nil, awsapi.NotServed("IAM", "RemoveRoleFromInstanceProfile")
 }
 
+// RemoveUserFromGroup is not supported yet.
+func (Unimplemented) RemoveUserFromGroup(context.Context, awsapi.Call, *RemoveUserFromGroupInput) (*RemoveUserFromGroupOutput, error) {
+	return nil, awsapi.NotServed("IAM", "RemoveUserFromGroup")
+}
+
+// SetDefaultPolicyVersion is not supported yet.
+func (Unimplemented) SetDefaultPolicyVersion(context.Context, awsapi.Call, *SetDefaultPolicyVersionInput) (*SetDefaultPolicyVersionOutput, error) {
+	return nil, awsapi.NotServed("IAM", "SetDefaultPolicyVersion")
+}
+
+// SimulateCustomPolicy is not supported yet.
+func (Unimplemented) SimulateCustomPolicy(context.Context, awsapi.Call, *SimulateCustomPolicyInput) (*SimulateCustomPolicyOutput, error) {
+	return nil, awsapi.NotServed("IAM", "SimulateCustomPolicy")
+}
+
+// SimulatePrincipalPolicy is not supported yet.
+func (Unimplemented) SimulatePrincipalPolicy(context.Context, awsapi.Call, *SimulatePrincipalPolicyInput) (*SimulatePrincipalPolicyOutput, error) {
+	return nil, awsapi.NotServed("IAM", "SimulatePrincipalPolicy")
+}
+
+// TagInstanceProfile is not supported yet.
+func (Unimplemented) TagInstanceProfile(context.Context, awsapi.Call, *TagInstanceProfileInput) (*TagInstanceProfileOutput, error) {
+	return nil, awsapi.NotServed("IAM", "TagInstanceProfile")
+}
+
+// TagOpenIDConnectProvider is not supported yet.
+func (Unimplemented) TagOpenIDConnectProvider(context.Context, awsapi.Call, *TagOpenIDConnectProviderInput) (*TagOpenIDConnectProviderOutput, error) {
+	return nil, awsapi.NotServed("IAM", "TagOpenIDConnectProvider")
+}
+
+// TagPolicy is not supported yet.
+func (Unimplemented) TagPolicy(context.Context, awsapi.Call, *TagPolicyInput) (*TagPolicyOutput, error) {
+	return nil, awsapi.NotServed("IAM", "TagPolicy")
+}
+
 // TagRole is not supported yet.
 func (Unimplemented) TagRole(context.Context, awsapi.Call, *TagRoleInput) (*TagRoleOutput, error) {
 	return nil, awsapi.NotServed("IAM", "TagRole")
 }
 
+// TagUser is not supported yet.
+func (Unimplemented) TagUser(context.Context, awsapi.Call, *TagUserInput) (*TagUserOutput, error) {
+	return nil, awsapi.NotServed("IAM", "TagUser")
+}
+
+// UntagInstanceProfile is not supported yet.
+func (Unimplemented) UntagInstanceProfile(context.Context, awsapi.Call, *UntagInstanceProfileInput) (*UntagInstanceProfileOutput, error) {
+	return nil, awsapi.NotServed("IAM", "UntagInstanceProfile")
+}
+
+// UntagOpenIDConnectProvider is not supported yet.
+func (Unimplemented) UntagOpenIDConnectProvider(context.Context, awsapi.Call, *UntagOpenIDConnectProviderInput) (*UntagOpenIDConnectProviderOutput, error) {
+	return nil, awsapi.NotServed("IAM", "UntagOpenIDConnectProvider")
+}
+
+// UntagPolicy is not supported yet.
+func (Unimplemented) UntagPolicy(context.Context, awsapi.Call, *UntagPolicyInput) (*UntagPolicyOutput, error) {
+	return nil, awsapi.NotServed("IAM", "UntagPolicy")
+}
+
 // UntagRole is not supported yet.
 func (Unimplemented) UntagRole(context.Context, awsapi.Call, *UntagRoleInput) (*UntagRoleOutput, error) {
 	return nil, awsapi.NotServed("IAM", "UntagRole")
+}
+
+// UntagUser is not supported yet.
+func (Unimplemented) UntagUser(context.Context, awsapi.Call, *UntagUserInput) (*UntagUserOutput, error) {
+	return nil, awsapi.NotServed("IAM", "UntagUser")
 }
 
 // UpdateAccessKey is not supported yet.
@@ -286,6 +597,31 @@ func (Unimplemented) UpdateAccessKey(context.Context, awsapi.Call, *UpdateAccess
 // UpdateAssumeRolePolicy is not supported yet.
 func (Unimplemented) UpdateAssumeRolePolicy(context.Context, awsapi.Call, *UpdateAssumeRolePolicyInput) (*UpdateAssumeRolePolicyOutput, error) {
 	return nil, awsapi.NotServed("IAM", "UpdateAssumeRolePolicy")
+}
+
+// UpdateGroup is not supported yet.
+func (Unimplemented) UpdateGroup(context.Context, awsapi.Call, *UpdateGroupInput) (*UpdateGroupOutput, error) {
+	return nil, awsapi.NotServed("IAM", "UpdateGroup")
+}
+
+// UpdateOpenIDConnectProviderThumbprint is not supported yet.
+func (Unimplemented) UpdateOpenIDConnectProviderThumbprint(context.Context, awsapi.Call, *UpdateOpenIDConnectProviderThumbprintInput) (*UpdateOpenIDConnectProviderThumbprintOutput, error) {
+	return nil, awsapi.NotServed("IAM", "UpdateOpenIDConnectProviderThumbprint")
+}
+
+// UpdateRole is not supported yet.
+func (Unimplemented) UpdateRole(context.Context, awsapi.Call, *UpdateRoleInput) (*UpdateRoleOutput, error) {
+	return nil, awsapi.NotServed("IAM", "UpdateRole")
+}
+
+// UpdateRoleDescription is not supported yet.
+func (Unimplemented) UpdateRoleDescription(context.Context, awsapi.Call, *UpdateRoleDescriptionInput) (*UpdateRoleDescriptionOutput, error) {
+	return nil, awsapi.NotServed("IAM", "UpdateRoleDescription")
+}
+
+// UpdateUser is not supported yet.
+func (Unimplemented) UpdateUser(context.Context, awsapi.Call, *UpdateUserInput) (*UpdateUserOutput, error) {
+	return nil, awsapi.NotServed("IAM", "UpdateUser")
 }
 
 // Service binds an implementation to the operation table.
@@ -301,23 +637,23 @@ func Service(api API) *awsapi.Service {
 		Shapes:      shapes,
 		Operations: []awsapi.Operation{
 			{Name: "AcceptDelegationRequest"},
-			{Name: "AddClientIDToOpenIDConnectProvider"},
+			{Name: "AddClientIDToOpenIDConnectProvider", Input: shapeAddClientIDToOpenIDConnectProviderInput, Output: shapeAddClientIDToOpenIDConnectProviderOutput, Handle: awsapi.Bind(api.AddClientIDToOpenIDConnectProvider)},
 			{Name: "AddRoleToInstanceProfile", Input: shapeAddRoleToInstanceProfileInput, Output: shapeAddRoleToInstanceProfileOutput, Handle: awsapi.Bind(api.AddRoleToInstanceProfile)},
-			{Name: "AddUserToGroup"},
+			{Name: "AddUserToGroup", Input: shapeAddUserToGroupInput, Output: shapeAddUserToGroupOutput, Handle: awsapi.Bind(api.AddUserToGroup)},
 			{Name: "AssociateDelegationRequest"},
-			{Name: "AttachGroupPolicy"},
+			{Name: "AttachGroupPolicy", Input: shapeAttachGroupPolicyInput, Output: shapeAttachGroupPolicyOutput, Handle: awsapi.Bind(api.AttachGroupPolicy)},
 			{Name: "AttachRolePolicy", Input: shapeAttachRolePolicyInput, Output: shapeAttachRolePolicyOutput, Handle: awsapi.Bind(api.AttachRolePolicy)},
 			{Name: "AttachUserPolicy", Input: shapeAttachUserPolicyInput, Output: shapeAttachUserPolicyOutput, Handle: awsapi.Bind(api.AttachUserPolicy)},
 			{Name: "ChangePassword"},
 			{Name: "CreateAccessKey", Input: shapeCreateAccessKeyInput, Output: shapeCreateAccessKeyOutput, ResultWrapper: "CreateAccessKeyResult", Handle: awsapi.Bind(api.CreateAccessKey)},
-			{Name: "CreateAccountAlias"},
+			{Name: "CreateAccountAlias", Input: shapeCreateAccountAliasInput, Output: shapeCreateAccountAliasOutput, Handle: awsapi.Bind(api.CreateAccountAlias)},
 			{Name: "CreateDelegationRequest"},
-			{Name: "CreateGroup"},
+			{Name: "CreateGroup", Input: shapeCreateGroupInput, Output: shapeCreateGroupOutput, ResultWrapper: "CreateGroupResult", Handle: awsapi.Bind(api.CreateGroup)},
 			{Name: "CreateInstanceProfile", Input: shapeCreateInstanceProfileInput, Output: shapeCreateInstanceProfileOutput, ResultWrapper: "CreateInstanceProfileResult", Handle: awsapi.Bind(api.CreateInstanceProfile)},
 			{Name: "CreateLoginProfile"},
-			{Name: "CreateOpenIDConnectProvider"},
+			{Name: "CreateOpenIDConnectProvider", Input: shapeCreateOpenIDConnectProviderInput, Output: shapeCreateOpenIDConnectProviderOutput, ResultWrapper: "CreateOpenIDConnectProviderResult", Handle: awsapi.Bind(api.CreateOpenIDConnectProvider)},
 			{Name: "CreatePolicy", Input: shapeCreatePolicyInput, Output: shapeCreatePolicyOutput, ResultWrapper: "CreatePolicyResult", Handle: awsapi.Bind(api.CreatePolicy)},
-			{Name: "CreatePolicyVersion"},
+			{Name: "CreatePolicyVersion", Input: shapeCreatePolicyVersionInput, Output: shapeCreatePolicyVersionOutput, ResultWrapper: "CreatePolicyVersionResult", Handle: awsapi.Bind(api.CreatePolicyVersion)},
 			{Name: "CreateRole", Input: shapeCreateRoleInput, Output: shapeCreateRoleOutput, ResultWrapper: "CreateRoleResult", Handle: awsapi.Bind(api.CreateRole)},
 			{Name: "CreateSAMLProvider"},
 			{Name: "CreateServiceLinkedRole", Input: shapeCreateServiceLinkedRoleInput, Output: shapeCreateServiceLinkedRoleOutput, ResultWrapper: "CreateServiceLinkedRoleResult", Handle: awsapi.Bind(api.CreateServiceLinkedRole)},
@@ -326,29 +662,29 @@ func Service(api API) *awsapi.Service {
 			{Name: "CreateVirtualMFADevice"},
 			{Name: "DeactivateMFADevice"},
 			{Name: "DeleteAccessKey", Input: shapeDeleteAccessKeyInput, Output: shapeDeleteAccessKeyOutput, Handle: awsapi.Bind(api.DeleteAccessKey)},
-			{Name: "DeleteAccountAlias"},
+			{Name: "DeleteAccountAlias", Input: shapeDeleteAccountAliasInput, Output: shapeDeleteAccountAliasOutput, Handle: awsapi.Bind(api.DeleteAccountAlias)},
 			{Name: "DeleteAccountPasswordPolicy"},
-			{Name: "DeleteGroup"},
-			{Name: "DeleteGroupPolicy"},
+			{Name: "DeleteGroup", Input: shapeDeleteGroupInput, Output: shapeDeleteGroupOutput, Handle: awsapi.Bind(api.DeleteGroup)},
+			{Name: "DeleteGroupPolicy", Input: shapeDeleteGroupPolicyInput, Output: shapeDeleteGroupPolicyOutput, Handle: awsapi.Bind(api.DeleteGroupPolicy)},
 			{Name: "DeleteInstanceProfile", Input: shapeDeleteInstanceProfileInput, Output: shapeDeleteInstanceProfileOutput, Handle: awsapi.Bind(api.DeleteInstanceProfile)},
 			{Name: "DeleteLoginProfile"},
-			{Name: "DeleteOpenIDConnectProvider"},
+			{Name: "DeleteOpenIDConnectProvider", Input: shapeDeleteOpenIDConnectProviderInput, Output: shapeDeleteOpenIDConnectProviderOutput, Handle: awsapi.Bind(api.DeleteOpenIDConnectProvider)},
 			{Name: "DeletePolicy", Input: shapeDeletePolicyInput, Output: shapeDeletePolicyOutput, Handle: awsapi.Bind(api.DeletePolicy)},
-			{Name: "DeletePolicyVersion"},
+			{Name: "DeletePolicyVersion", Input: shapeDeletePolicyVersionInput, Output: shapeDeletePolicyVersionOutput, Handle: awsapi.Bind(api.DeletePolicyVersion)},
 			{Name: "DeleteRole", Input: shapeDeleteRoleInput, Output: shapeDeleteRoleOutput, Handle: awsapi.Bind(api.DeleteRole)},
-			{Name: "DeleteRolePermissionsBoundary"},
+			{Name: "DeleteRolePermissionsBoundary", Input: shapeDeleteRolePermissionsBoundaryInput, Output: shapeDeleteRolePermissionsBoundaryOutput, Handle: awsapi.Bind(api.DeleteRolePermissionsBoundary)},
 			{Name: "DeleteRolePolicy", Input: shapeDeleteRolePolicyInput, Output: shapeDeleteRolePolicyOutput, Handle: awsapi.Bind(api.DeleteRolePolicy)},
 			{Name: "DeleteSAMLProvider"},
 			{Name: "DeleteSSHPublicKey"},
 			{Name: "DeleteServerCertificate"},
-			{Name: "DeleteServiceLinkedRole"},
+			{Name: "DeleteServiceLinkedRole", Input: shapeDeleteServiceLinkedRoleInput, Output: shapeDeleteServiceLinkedRoleOutput, ResultWrapper: "DeleteServiceLinkedRoleResult", Handle: awsapi.Bind(api.DeleteServiceLinkedRole)},
 			{Name: "DeleteServiceSpecificCredential"},
 			{Name: "DeleteSigningCertificate"},
 			{Name: "DeleteUser", Input: shapeDeleteUserInput, Output: shapeDeleteUserOutput, Handle: awsapi.Bind(api.DeleteUser)},
-			{Name: "DeleteUserPermissionsBoundary"},
+			{Name: "DeleteUserPermissionsBoundary", Input: shapeDeleteUserPermissionsBoundaryInput, Output: shapeDeleteUserPermissionsBoundaryOutput, Handle: awsapi.Bind(api.DeleteUserPermissionsBoundary)},
 			{Name: "DeleteUserPolicy", Input: shapeDeleteUserPolicyInput, Output: shapeDeleteUserPolicyOutput, Handle: awsapi.Bind(api.DeleteUserPolicy)},
 			{Name: "DeleteVirtualMFADevice"},
-			{Name: "DetachGroupPolicy"},
+			{Name: "DetachGroupPolicy", Input: shapeDetachGroupPolicyInput, Output: shapeDetachGroupPolicyOutput, Handle: awsapi.Bind(api.DetachGroupPolicy)},
 			{Name: "DetachRolePolicy", Input: shapeDetachRolePolicyInput, Output: shapeDetachRolePolicyOutput, Handle: awsapi.Bind(api.DetachRolePolicy)},
 			{Name: "DetachUserPolicy", Input: shapeDetachUserPolicyInput, Output: shapeDetachUserPolicyOutput, Handle: awsapi.Bind(api.DetachUserPolicy)},
 			{Name: "DisableOrganizationsRootCredentialsManagement"},
@@ -362,20 +698,20 @@ func Service(api API) *awsapi.Service {
 			{Name: "GenerateOrganizationsAccessReport"},
 			{Name: "GenerateServiceLastAccessedDetails"},
 			{Name: "GetAccessKeyLastUsed", Input: shapeGetAccessKeyLastUsedInput, Output: shapeGetAccessKeyLastUsedOutput, ResultWrapper: "GetAccessKeyLastUsedResult", Handle: awsapi.Bind(api.GetAccessKeyLastUsed)},
-			{Name: "GetAccountAuthorizationDetails"},
+			{Name: "GetAccountAuthorizationDetails", Input: shapeGetAccountAuthorizationDetailsInput, Output: shapeGetAccountAuthorizationDetailsOutput, ResultWrapper: "GetAccountAuthorizationDetailsResult", Handle: awsapi.Bind(api.GetAccountAuthorizationDetails)},
 			{Name: "GetAccountPasswordPolicy"},
 			{Name: "GetAccountSummary", Input: shapeGetAccountSummaryInput, Output: shapeGetAccountSummaryOutput, ResultWrapper: "GetAccountSummaryResult", Handle: awsapi.Bind(api.GetAccountSummary)},
-			{Name: "GetContextKeysForCustomPolicy"},
-			{Name: "GetContextKeysForPrincipalPolicy"},
+			{Name: "GetContextKeysForCustomPolicy", Input: shapeGetContextKeysForCustomPolicyInput, Output: shapeGetContextKeysForCustomPolicyOutput, ResultWrapper: "GetContextKeysForCustomPolicyResult", Handle: awsapi.Bind(api.GetContextKeysForCustomPolicy)},
+			{Name: "GetContextKeysForPrincipalPolicy", Input: shapeGetContextKeysForPrincipalPolicyInput, Output: shapeGetContextKeysForPrincipalPolicyOutput, ResultWrapper: "GetContextKeysForPrincipalPolicyResult", Handle: awsapi.Bind(api.GetContextKeysForPrincipalPolicy)},
 			{Name: "GetCredentialReport"},
 			{Name: "GetDelegationRequest"},
-			{Name: "GetGroup"},
-			{Name: "GetGroupPolicy"},
+			{Name: "GetGroup", Input: shapeGetGroupInput, Output: shapeGetGroupOutput, ResultWrapper: "GetGroupResult", Handle: awsapi.Bind(api.GetGroup)},
+			{Name: "GetGroupPolicy", Input: shapeGetGroupPolicyInput, Output: shapeGetGroupPolicyOutput, ResultWrapper: "GetGroupPolicyResult", Handle: awsapi.Bind(api.GetGroupPolicy)},
 			{Name: "GetHumanReadableSummary"},
 			{Name: "GetInstanceProfile", Input: shapeGetInstanceProfileInput, Output: shapeGetInstanceProfileOutput, ResultWrapper: "GetInstanceProfileResult", Handle: awsapi.Bind(api.GetInstanceProfile)},
 			{Name: "GetLoginProfile"},
 			{Name: "GetMFADevice"},
-			{Name: "GetOpenIDConnectProvider"},
+			{Name: "GetOpenIDConnectProvider", Input: shapeGetOpenIDConnectProviderInput, Output: shapeGetOpenIDConnectProviderOutput, ResultWrapper: "GetOpenIDConnectProviderResult", Handle: awsapi.Bind(api.GetOpenIDConnectProvider)},
 			{Name: "GetOrganizationsAccessReport"},
 			{Name: "GetOutboundWebIdentityFederationInfo"},
 			{Name: "GetPolicy", Input: shapeGetPolicyInput, Output: shapeGetPolicyOutput, ResultWrapper: "GetPolicyResult", Handle: awsapi.Bind(api.GetPolicy)},
@@ -387,31 +723,31 @@ func Service(api API) *awsapi.Service {
 			{Name: "GetServerCertificate"},
 			{Name: "GetServiceLastAccessedDetails"},
 			{Name: "GetServiceLastAccessedDetailsWithEntities"},
-			{Name: "GetServiceLinkedRoleDeletionStatus"},
+			{Name: "GetServiceLinkedRoleDeletionStatus", Input: shapeGetServiceLinkedRoleDeletionStatusInput, Output: shapeGetServiceLinkedRoleDeletionStatusOutput, ResultWrapper: "GetServiceLinkedRoleDeletionStatusResult", Handle: awsapi.Bind(api.GetServiceLinkedRoleDeletionStatus)},
 			{Name: "GetUser", Input: shapeGetUserInput, Output: shapeGetUserOutput, ResultWrapper: "GetUserResult", Handle: awsapi.Bind(api.GetUser)},
 			{Name: "GetUserPolicy", Input: shapeGetUserPolicyInput, Output: shapeGetUserPolicyOutput, ResultWrapper: "GetUserPolicyResult", Handle: awsapi.Bind(api.GetUserPolicy)},
 			{Name: "ListAccessKeys", Input: shapeListAccessKeysInput, Output: shapeListAccessKeysOutput, ResultWrapper: "ListAccessKeysResult", Handle: awsapi.Bind(api.ListAccessKeys)},
-			{Name: "ListAccountAliases"},
-			{Name: "ListAttachedGroupPolicies"},
+			{Name: "ListAccountAliases", Input: shapeListAccountAliasesInput, Output: shapeListAccountAliasesOutput, ResultWrapper: "ListAccountAliasesResult", Handle: awsapi.Bind(api.ListAccountAliases)},
+			{Name: "ListAttachedGroupPolicies", Input: shapeListAttachedGroupPoliciesInput, Output: shapeListAttachedGroupPoliciesOutput, ResultWrapper: "ListAttachedGroupPoliciesResult", Handle: awsapi.Bind(api.ListAttachedGroupPolicies)},
 			{Name: "ListAttachedRolePolicies", Input: shapeListAttachedRolePoliciesInput, Output: shapeListAttachedRolePoliciesOutput, ResultWrapper: "ListAttachedRolePoliciesResult", Handle: awsapi.Bind(api.ListAttachedRolePolicies)},
 			{Name: "ListAttachedUserPolicies", Input: shapeListAttachedUserPoliciesInput, Output: shapeListAttachedUserPoliciesOutput, ResultWrapper: "ListAttachedUserPoliciesResult", Handle: awsapi.Bind(api.ListAttachedUserPolicies)},
 			{Name: "ListDelegationRequests"},
-			{Name: "ListEntitiesForPolicy"},
-			{Name: "ListGroupPolicies"},
-			{Name: "ListGroups"},
-			{Name: "ListGroupsForUser"},
-			{Name: "ListInstanceProfileTags"},
+			{Name: "ListEntitiesForPolicy", Input: shapeListEntitiesForPolicyInput, Output: shapeListEntitiesForPolicyOutput, ResultWrapper: "ListEntitiesForPolicyResult", Handle: awsapi.Bind(api.ListEntitiesForPolicy)},
+			{Name: "ListGroupPolicies", Input: shapeListGroupPoliciesInput, Output: shapeListGroupPoliciesOutput, ResultWrapper: "ListGroupPoliciesResult", Handle: awsapi.Bind(api.ListGroupPolicies)},
+			{Name: "ListGroups", Input: shapeListGroupsInput, Output: shapeListGroupsOutput, ResultWrapper: "ListGroupsResult", Handle: awsapi.Bind(api.ListGroups)},
+			{Name: "ListGroupsForUser", Input: shapeListGroupsForUserInput, Output: shapeListGroupsForUserOutput, ResultWrapper: "ListGroupsForUserResult", Handle: awsapi.Bind(api.ListGroupsForUser)},
+			{Name: "ListInstanceProfileTags", Input: shapeListInstanceProfileTagsInput, Output: shapeListInstanceProfileTagsOutput, ResultWrapper: "ListInstanceProfileTagsResult", Handle: awsapi.Bind(api.ListInstanceProfileTags)},
 			{Name: "ListInstanceProfiles", Input: shapeListInstanceProfilesInput, Output: shapeListInstanceProfilesOutput, ResultWrapper: "ListInstanceProfilesResult", Handle: awsapi.Bind(api.ListInstanceProfiles)},
 			{Name: "ListInstanceProfilesForRole", Input: shapeListInstanceProfilesForRoleInput, Output: shapeListInstanceProfilesForRoleOutput, ResultWrapper: "ListInstanceProfilesForRoleResult", Handle: awsapi.Bind(api.ListInstanceProfilesForRole)},
 			{Name: "ListMFADeviceTags"},
 			{Name: "ListMFADevices"},
-			{Name: "ListOpenIDConnectProviderTags"},
-			{Name: "ListOpenIDConnectProviders"},
+			{Name: "ListOpenIDConnectProviderTags", Input: shapeListOpenIDConnectProviderTagsInput, Output: shapeListOpenIDConnectProviderTagsOutput, ResultWrapper: "ListOpenIDConnectProviderTagsResult", Handle: awsapi.Bind(api.ListOpenIDConnectProviderTags)},
+			{Name: "ListOpenIDConnectProviders", Input: shapeListOpenIDConnectProvidersInput, Output: shapeListOpenIDConnectProvidersOutput, ResultWrapper: "ListOpenIDConnectProvidersResult", Handle: awsapi.Bind(api.ListOpenIDConnectProviders)},
 			{Name: "ListOrganizationsFeatures"},
 			{Name: "ListPolicies", Input: shapeListPoliciesInput, Output: shapeListPoliciesOutput, ResultWrapper: "ListPoliciesResult", Handle: awsapi.Bind(api.ListPolicies)},
 			{Name: "ListPoliciesGrantingServiceAccess"},
-			{Name: "ListPolicyTags"},
-			{Name: "ListPolicyVersions"},
+			{Name: "ListPolicyTags", Input: shapeListPolicyTagsInput, Output: shapeListPolicyTagsOutput, ResultWrapper: "ListPolicyTagsResult", Handle: awsapi.Bind(api.ListPolicyTags)},
+			{Name: "ListPolicyVersions", Input: shapeListPolicyVersionsInput, Output: shapeListPolicyVersionsOutput, ResultWrapper: "ListPolicyVersionsResult", Handle: awsapi.Bind(api.ListPolicyVersions)},
 			{Name: "ListRolePolicies", Input: shapeListRolePoliciesInput, Output: shapeListRolePoliciesOutput, ResultWrapper: "ListRolePoliciesResult", Handle: awsapi.Bind(api.ListRolePolicies)},
 			{Name: "ListRoleTags", Input: shapeListRoleTagsInput, Output: shapeListRoleTagsOutput, ResultWrapper: "ListRoleTagsResult", Handle: awsapi.Bind(api.ListRoleTags)},
 			{Name: "ListRoles", Input: shapeListRolesInput, Output: shapeListRolesOutput, ResultWrapper: "ListRolesResult", Handle: awsapi.Bind(api.ListRoles)},
@@ -423,56 +759,56 @@ func Service(api API) *awsapi.Service {
 			{Name: "ListServiceSpecificCredentials"},
 			{Name: "ListSigningCertificates"},
 			{Name: "ListUserPolicies", Input: shapeListUserPoliciesInput, Output: shapeListUserPoliciesOutput, ResultWrapper: "ListUserPoliciesResult", Handle: awsapi.Bind(api.ListUserPolicies)},
-			{Name: "ListUserTags"},
+			{Name: "ListUserTags", Input: shapeListUserTagsInput, Output: shapeListUserTagsOutput, ResultWrapper: "ListUserTagsResult", Handle: awsapi.Bind(api.ListUserTags)},
 			{Name: "ListUsers", Input: shapeListUsersInput, Output: shapeListUsersOutput, ResultWrapper: "ListUsersResult", Handle: awsapi.Bind(api.ListUsers)},
 			{Name: "ListVirtualMFADevices"},
-			{Name: "PutGroupPolicy"},
-			{Name: "PutRolePermissionsBoundary"},
+			{Name: "PutGroupPolicy", Input: shapePutGroupPolicyInput, Output: shapePutGroupPolicyOutput, Handle: awsapi.Bind(api.PutGroupPolicy)},
+			{Name: "PutRolePermissionsBoundary", Input: shapePutRolePermissionsBoundaryInput, Output: shapePutRolePermissionsBoundaryOutput, Handle: awsapi.Bind(api.PutRolePermissionsBoundary)},
 			{Name: "PutRolePolicy", Input: shapePutRolePolicyInput, Output: shapePutRolePolicyOutput, Handle: awsapi.Bind(api.PutRolePolicy)},
-			{Name: "PutUserPermissionsBoundary"},
+			{Name: "PutUserPermissionsBoundary", Input: shapePutUserPermissionsBoundaryInput, Output: shapePutUserPermissionsBoundaryOutput, Handle: awsapi.Bind(api.PutUserPermissionsBoundary)},
 			{Name: "PutUserPolicy", Input: shapePutUserPolicyInput, Output: shapePutUserPolicyOutput, Handle: awsapi.Bind(api.PutUserPolicy)},
 			{Name: "RejectDelegationRequest"},
-			{Name: "RemoveClientIDFromOpenIDConnectProvider"},
+			{Name: "RemoveClientIDFromOpenIDConnectProvider", Input: shapeRemoveClientIDFromOpenIDConnectProviderInput, Output: shapeRemoveClientIDFromOpenIDConnectProviderOutput, Handle: awsapi.Bind(api.RemoveClientIDFromOpenIDConnectProvider)},
 			{Name: "RemoveRoleFromInstanceProfile", Input: shapeRemoveRoleFromInstanceProfileInput, Output: shapeRemoveRoleFromInstanceProfileOutput, Handle: awsapi.Bind(api.RemoveRoleFromInstanceProfile)},
-			{Name: "RemoveUserFromGroup"},
+			{Name: "RemoveUserFromGroup", Input: shapeRemoveUserFromGroupInput, Output: shapeRemoveUserFromGroupOutput, Handle: awsapi.Bind(api.RemoveUserFromGroup)},
 			{Name: "ResetServiceSpecificCredential"},
 			{Name: "ResyncMFADevice"},
 			{Name: "SendDelegationToken"},
-			{Name: "SetDefaultPolicyVersion"},
+			{Name: "SetDefaultPolicyVersion", Input: shapeSetDefaultPolicyVersionInput, Output: shapeSetDefaultPolicyVersionOutput, Handle: awsapi.Bind(api.SetDefaultPolicyVersion)},
 			{Name: "SetSecurityTokenServicePreferences"},
-			{Name: "SimulateCustomPolicy"},
-			{Name: "SimulatePrincipalPolicy"},
-			{Name: "TagInstanceProfile"},
+			{Name: "SimulateCustomPolicy", Input: shapeSimulateCustomPolicyInput, Output: shapeSimulateCustomPolicyOutput, ResultWrapper: "SimulateCustomPolicyResult", Handle: awsapi.Bind(api.SimulateCustomPolicy)},
+			{Name: "SimulatePrincipalPolicy", Input: shapeSimulatePrincipalPolicyInput, Output: shapeSimulatePrincipalPolicyOutput, ResultWrapper: "SimulatePrincipalPolicyResult", Handle: awsapi.Bind(api.SimulatePrincipalPolicy)},
+			{Name: "TagInstanceProfile", Input: shapeTagInstanceProfileInput, Output: shapeTagInstanceProfileOutput, Handle: awsapi.Bind(api.TagInstanceProfile)},
 			{Name: "TagMFADevice"},
-			{Name: "TagOpenIDConnectProvider"},
-			{Name: "TagPolicy"},
+			{Name: "TagOpenIDConnectProvider", Input: shapeTagOpenIDConnectProviderInput, Output: shapeTagOpenIDConnectProviderOutput, Handle: awsapi.Bind(api.TagOpenIDConnectProvider)},
+			{Name: "TagPolicy", Input: shapeTagPolicyInput, Output: shapeTagPolicyOutput, Handle: awsapi.Bind(api.TagPolicy)},
 			{Name: "TagRole", Input: shapeTagRoleInput, Output: shapeTagRoleOutput, Handle: awsapi.Bind(api.TagRole)},
 			{Name: "TagSAMLProvider"},
 			{Name: "TagServerCertificate"},
-			{Name: "TagUser"},
-			{Name: "UntagInstanceProfile"},
+			{Name: "TagUser", Input: shapeTagUserInput, Output: shapeTagUserOutput, Handle: awsapi.Bind(api.TagUser)},
+			{Name: "UntagInstanceProfile", Input: shapeUntagInstanceProfileInput, Output: shapeUntagInstanceProfileOutput, Handle: awsapi.Bind(api.UntagInstanceProfile)},
 			{Name: "UntagMFADevice"},
-			{Name: "UntagOpenIDConnectProvider"},
-			{Name: "UntagPolicy"},
+			{Name: "UntagOpenIDConnectProvider", Input: shapeUntagOpenIDConnectProviderInput, Output: shapeUntagOpenIDConnectProviderOutput, Handle: awsapi.Bind(api.UntagOpenIDConnectProvider)},
+			{Name: "UntagPolicy", Input: shapeUntagPolicyInput, Output: shapeUntagPolicyOutput, Handle: awsapi.Bind(api.UntagPolicy)},
 			{Name: "UntagRole", Input: shapeUntagRoleInput, Output: shapeUntagRoleOutput, Handle: awsapi.Bind(api.UntagRole)},
 			{Name: "UntagSAMLProvider"},
 			{Name: "UntagServerCertificate"},
-			{Name: "UntagUser"},
+			{Name: "UntagUser", Input: shapeUntagUserInput, Output: shapeUntagUserOutput, Handle: awsapi.Bind(api.UntagUser)},
 			{Name: "UpdateAccessKey", Input: shapeUpdateAccessKeyInput, Output: shapeUpdateAccessKeyOutput, Handle: awsapi.Bind(api.UpdateAccessKey)},
 			{Name: "UpdateAccountPasswordPolicy"},
 			{Name: "UpdateAssumeRolePolicy", Input: shapeUpdateAssumeRolePolicyInput, Output: shapeUpdateAssumeRolePolicyOutput, Handle: awsapi.Bind(api.UpdateAssumeRolePolicy)},
 			{Name: "UpdateDelegationRequest"},
-			{Name: "UpdateGroup"},
+			{Name: "UpdateGroup", Input: shapeUpdateGroupInput, Output: shapeUpdateGroupOutput, Handle: awsapi.Bind(api.UpdateGroup)},
 			{Name: "UpdateLoginProfile"},
-			{Name: "UpdateOpenIDConnectProviderThumbprint"},
-			{Name: "UpdateRole"},
-			{Name: "UpdateRoleDescription"},
+			{Name: "UpdateOpenIDConnectProviderThumbprint", Input: shapeUpdateOpenIDConnectProviderThumbprintInput, Output: shapeUpdateOpenIDConnectProviderThumbprintOutput, Handle: awsapi.Bind(api.UpdateOpenIDConnectProviderThumbprint)},
+			{Name: "UpdateRole", Input: shapeUpdateRoleInput, Output: shapeUpdateRoleOutput, ResultWrapper: "UpdateRoleResult", Handle: awsapi.Bind(api.UpdateRole)},
+			{Name: "UpdateRoleDescription", Input: shapeUpdateRoleDescriptionInput, Output: shapeUpdateRoleDescriptionOutput, ResultWrapper: "UpdateRoleDescriptionResult", Handle: awsapi.Bind(api.UpdateRoleDescription)},
 			{Name: "UpdateSAMLProvider"},
 			{Name: "UpdateSSHPublicKey"},
 			{Name: "UpdateServerCertificate"},
 			{Name: "UpdateServiceSpecificCredential"},
 			{Name: "UpdateSigningCertificate"},
-			{Name: "UpdateUser"},
+			{Name: "UpdateUser", Input: shapeUpdateUserInput, Output: shapeUpdateUserOutput, Handle: awsapi.Bind(api.UpdateUser)},
 			{Name: "UploadSSHPublicKey"},
 			{Name: "UploadServerCertificate"},
 			{Name: "UploadSigningCertificate"},

@@ -52,6 +52,26 @@ func (e *EntityAlreadyExistsException) HTTPStatus() int { return 409 }
 // ErrorMessage is the text for the caller.
 func (e *EntityAlreadyExistsException) ErrorMessage() string { return deref(e.Message) }
 
+// EntityTemporarilyUnmodifiableException is an error of the service.
+type EntityTemporarilyUnmodifiableException struct {
+	Message *string
+}
+
+func (e *EntityTemporarilyUnmodifiableException) Error() string {
+	return e.ErrorCode() + ": " + e.ErrorMessage()
+}
+
+// ErrorCode is the code that clients see.
+func (e *EntityTemporarilyUnmodifiableException) ErrorCode() string {
+	return "EntityTemporarilyUnmodifiable"
+}
+
+// HTTPStatus is the status of the response.
+func (e *EntityTemporarilyUnmodifiableException) HTTPStatus() int { return 409 }
+
+// ErrorMessage is the text for the caller.
+func (e *EntityTemporarilyUnmodifiableException) ErrorMessage() string { return deref(e.Message) }
+
 // InvalidInputException is an error of the service.
 type InvalidInputException struct {
 	Message *string
@@ -117,6 +137,42 @@ func (e *NoSuchEntityException) HTTPStatus() int { return 404 }
 
 // ErrorMessage is the text for the caller.
 func (e *NoSuchEntityException) ErrorMessage() string { return deref(e.Message) }
+
+// OpenIdIdpCommunicationErrorException is an error of the service.
+type OpenIdIdpCommunicationErrorException struct {
+	Message *string
+}
+
+func (e *OpenIdIdpCommunicationErrorException) Error() string {
+	return e.ErrorCode() + ": " + e.ErrorMessage()
+}
+
+// ErrorCode is the code that clients see.
+func (e *OpenIdIdpCommunicationErrorException) ErrorCode() string {
+	return "OpenIdIdpCommunicationError"
+}
+
+// HTTPStatus is the status of the response.
+func (e *OpenIdIdpCommunicationErrorException) HTTPStatus() int { return 400 }
+
+// ErrorMessage is the text for the caller.
+func (e *OpenIdIdpCommunicationErrorException) ErrorMessage() string { return deref(e.Message) }
+
+// PolicyEvaluationException is an error of the service.
+type PolicyEvaluationException struct {
+	Message *string
+}
+
+func (e *PolicyEvaluationException) Error() string { return e.ErrorCode() + ": " + e.ErrorMessage() }
+
+// ErrorCode is the code that clients see.
+func (e *PolicyEvaluationException) ErrorCode() string { return "PolicyEvaluation" }
+
+// HTTPStatus is the status of the response.
+func (e *PolicyEvaluationException) HTTPStatus() int { return 500 }
+
+// ErrorMessage is the text for the caller.
+func (e *PolicyEvaluationException) ErrorMessage() string { return deref(e.Message) }
 
 // PolicyNotAttachableException is an error of the service.
 type PolicyNotAttachableException struct {

@@ -10,9 +10,20 @@ const (
 	shapeAccessKeyLastUsed
 	shapeAccessKeyMetadata
 	shapeAccessKeyMetadataListType
+	shapeAccountAliasListType
+	shapeAccountAliasType
+	shapeActionNameListType
+	shapeActionNameType
+	shapeAddClientIDToOpenIDConnectProviderInput
+	shapeAddClientIDToOpenIDConnectProviderOutput
 	shapeAddRoleToInstanceProfileInput
 	shapeAddRoleToInstanceProfileOutput
+	shapeAddUserToGroupInput
+	shapeAddUserToGroupOutput
+	shapeArnListType
 	shapeArnType
+	shapeAttachGroupPolicyInput
+	shapeAttachGroupPolicyOutput
 	shapeAttachRolePolicyInput
 	shapeAttachRolePolicyOutput
 	shapeAttachUserPolicyInput
@@ -20,13 +31,31 @@ const (
 	shapeAttachedPermissionsBoundary
 	shapeAttachedPoliciesListType
 	shapeAttachedPolicy
+	shapeAttachmentName
+	shapeAttachmentType
+	shapeClientIDListType
+	shapeClientIDType
 	shapeConcurrentModificationException
+	shapeContextEntry
+	shapeContextEntryListType
+	shapeContextKeyNameType
+	shapeContextKeyNamesResultListType
+	shapeContextKeyTypeEnum
+	shapeContextKeyValueListType
 	shapeCreateAccessKeyInput
 	shapeCreateAccessKeyOutput
+	shapeCreateAccountAliasInput
+	shapeCreateAccountAliasOutput
+	shapeCreateGroupInput
+	shapeCreateGroupOutput
 	shapeCreateInstanceProfileInput
 	shapeCreateInstanceProfileOutput
+	shapeCreateOpenIDConnectProviderInput
+	shapeCreateOpenIDConnectProviderOutput
 	shapeCreatePolicyInput
 	shapeCreatePolicyOutput
+	shapeCreatePolicyVersionInput
+	shapeCreatePolicyVersionOutput
 	shapeCreateRoleInput
 	shapeCreateRoleOutput
 	shapeCreateServiceLinkedRoleInput
@@ -36,31 +65,71 @@ const (
 	shapeCustomSuffixType
 	shapeDeleteAccessKeyInput
 	shapeDeleteAccessKeyOutput
+	shapeDeleteAccountAliasInput
+	shapeDeleteAccountAliasOutput
 	shapeDeleteConflictException
+	shapeDeleteGroupInput
+	shapeDeleteGroupOutput
+	shapeDeleteGroupPolicyInput
+	shapeDeleteGroupPolicyOutput
 	shapeDeleteInstanceProfileInput
 	shapeDeleteInstanceProfileOutput
+	shapeDeleteOpenIDConnectProviderInput
+	shapeDeleteOpenIDConnectProviderOutput
 	shapeDeletePolicyInput
 	shapeDeletePolicyOutput
+	shapeDeletePolicyVersionInput
+	shapeDeletePolicyVersionOutput
 	shapeDeleteRoleInput
 	shapeDeleteRoleOutput
+	shapeDeleteRolePermissionsBoundaryInput
+	shapeDeleteRolePermissionsBoundaryOutput
 	shapeDeleteRolePolicyInput
 	shapeDeleteRolePolicyOutput
+	shapeDeleteServiceLinkedRoleInput
+	shapeDeleteServiceLinkedRoleOutput
 	shapeDeleteUserInput
 	shapeDeleteUserOutput
+	shapeDeleteUserPermissionsBoundaryInput
+	shapeDeleteUserPermissionsBoundaryOutput
 	shapeDeleteUserPolicyInput
 	shapeDeleteUserPolicyOutput
+	shapeDeletionTaskFailureReasonType
+	shapeDeletionTaskIdType
+	shapeDeletionTaskStatusType
+	shapeDetachGroupPolicyInput
+	shapeDetachGroupPolicyOutput
 	shapeDetachRolePolicyInput
 	shapeDetachRolePolicyOutput
 	shapeDetachUserPolicyInput
 	shapeDetachUserPolicyOutput
 	shapeEntityAlreadyExistsException
+	shapeEntityListType
+	shapeEntityTemporarilyUnmodifiableException
+	shapeEntityType
+	shapeEvalDecisionDetailsType
+	shapeEvalDecisionSourceType
+	shapeEvaluationResult
+	shapeEvaluationResultsListType
 	shapeExistingUserNameType
 	shapeGetAccessKeyLastUsedInput
 	shapeGetAccessKeyLastUsedOutput
+	shapeGetAccountAuthorizationDetailsInput
+	shapeGetAccountAuthorizationDetailsOutput
 	shapeGetAccountSummaryInput
 	shapeGetAccountSummaryOutput
+	shapeGetContextKeysForCustomPolicyInput
+	shapeGetContextKeysForCustomPolicyOutput
+	shapeGetContextKeysForPrincipalPolicyInput
+	shapeGetContextKeysForPrincipalPolicyOutput
+	shapeGetGroupInput
+	shapeGetGroupOutput
+	shapeGetGroupPolicyInput
+	shapeGetGroupPolicyOutput
 	shapeGetInstanceProfileInput
 	shapeGetInstanceProfileOutput
+	shapeGetOpenIDConnectProviderInput
+	shapeGetOpenIDConnectProviderOutput
 	shapeGetPolicyInput
 	shapeGetPolicyOutput
 	shapeGetPolicyVersionInput
@@ -69,12 +138,20 @@ const (
 	shapeGetRoleOutput
 	shapeGetRolePolicyInput
 	shapeGetRolePolicyOutput
+	shapeGetServiceLinkedRoleDeletionStatusInput
+	shapeGetServiceLinkedRoleDeletionStatusOutput
 	shapeGetUserInput
 	shapeGetUserOutput
 	shapeGetUserPolicyInput
 	shapeGetUserPolicyOutput
+	shapeGroup
+	shapeGroupDetail
+	shapeGroupDetailListType
+	shapeGroupListType
+	shapeGroupNameListType
 	shapeGroupNameType
 	shapeIdType
+	shapeInlinePolicyIdentifierType
 	shapeInstanceProfile
 	shapeInstanceProfileListType
 	shapeInstanceProfileNameType
@@ -82,16 +159,38 @@ const (
 	shapeLimitExceededException
 	shapeListAccessKeysInput
 	shapeListAccessKeysOutput
+	shapeListAccountAliasesInput
+	shapeListAccountAliasesOutput
+	shapeListAttachedGroupPoliciesInput
+	shapeListAttachedGroupPoliciesOutput
 	shapeListAttachedRolePoliciesInput
 	shapeListAttachedRolePoliciesOutput
 	shapeListAttachedUserPoliciesInput
 	shapeListAttachedUserPoliciesOutput
+	shapeListEntitiesForPolicyInput
+	shapeListEntitiesForPolicyOutput
+	shapeListGroupPoliciesInput
+	shapeListGroupPoliciesOutput
+	shapeListGroupsForUserInput
+	shapeListGroupsForUserOutput
+	shapeListGroupsInput
+	shapeListGroupsOutput
+	shapeListInstanceProfileTagsInput
+	shapeListInstanceProfileTagsOutput
 	shapeListInstanceProfilesForRoleInput
 	shapeListInstanceProfilesForRoleOutput
 	shapeListInstanceProfilesInput
 	shapeListInstanceProfilesOutput
+	shapeListOpenIDConnectProviderTagsInput
+	shapeListOpenIDConnectProviderTagsOutput
+	shapeListOpenIDConnectProvidersInput
+	shapeListOpenIDConnectProvidersOutput
 	shapeListPoliciesInput
 	shapeListPoliciesOutput
+	shapeListPolicyTagsInput
+	shapeListPolicyTagsOutput
+	shapeListPolicyVersionsInput
+	shapeListPolicyVersionsOutput
 	shapeListRolePoliciesInput
 	shapeListRolePoliciesOutput
 	shapeListRoleTagsInput
@@ -100,58 +199,146 @@ const (
 	shapeListRolesOutput
 	shapeListUserPoliciesInput
 	shapeListUserPoliciesOutput
+	shapeListUserTagsInput
+	shapeListUserTagsOutput
 	shapeListUsersInput
 	shapeListUsersOutput
 	shapeMalformedPolicyDocumentException
+	shapeManagedPolicyDetail
+	shapeManagedPolicyDetailListType
 	shapeMarkerType
 	shapeMaxItemsType
 	shapeNoSuchEntityException
+	shapeOpenIDConnectProviderListEntry
+	shapeOpenIDConnectProviderListType
+	shapeOpenIDConnectProviderUrlType
+	shapeOpenIdIdpCommunicationErrorException
+	shapeOrderedOrganizationPolicyType
+	shapeOrganizationPolicyListType
+	shapeOrganizationsDecisionDetail
 	shapePathPrefixType
 	shapePathType
 	shapePermissionsBoundaryAttachmentType
+	shapePermissionsBoundaryDecisionDetail
 	shapePolicy
 	shapePolicyDescriptionType
+	shapePolicyDetail
+	shapePolicyDetailListType
 	shapePolicyDocumentType
+	shapePolicyDocumentVersionListType
+	shapePolicyEvaluationDecisionType
+	shapePolicyEvaluationException
+	shapePolicyExclusionsListType
+	shapePolicyGroup
+	shapePolicyGroupListType
+	shapePolicyIdentifier
+	shapePolicyIdentifierPolicyType
 	shapePolicyListType
 	shapePolicyNameListType
 	shapePolicyNameType
 	shapePolicyNotAttachableException
 	shapePolicyPathType
+	shapePolicyRole
+	shapePolicyRoleListType
 	shapePolicyScopeType
+	shapePolicySourceType
 	shapePolicyUsageType
+	shapePolicyUser
+	shapePolicyUserListType
 	shapePolicyVersion
 	shapePolicyVersionIdType
+	shapePosition
+	shapePutGroupPolicyInput
+	shapePutGroupPolicyOutput
+	shapePutRolePermissionsBoundaryInput
+	shapePutRolePermissionsBoundaryOutput
 	shapePutRolePolicyInput
 	shapePutRolePolicyOutput
+	shapePutUserPermissionsBoundaryInput
+	shapePutUserPermissionsBoundaryOutput
 	shapePutUserPolicyInput
 	shapePutUserPolicyOutput
+	shapeReasonType
+	shapeRegionNameType
+	shapeRemoveClientIDFromOpenIDConnectProviderInput
+	shapeRemoveClientIDFromOpenIDConnectProviderOutput
 	shapeRemoveRoleFromInstanceProfileInput
 	shapeRemoveRoleFromInstanceProfileOutput
+	shapeRemoveUserFromGroupInput
+	shapeRemoveUserFromGroupOutput
+	shapeResourceHandlingOptionType
+	shapeResourceNameListType
+	shapeResourceNameType
+	shapeResourceSpecificResult
+	shapeResourceSpecificResultListType
 	shapeRole
 	shapeRoleDescriptionType
+	shapeRoleDetail
+	shapeRoleDetailListType
 	shapeRoleLastUsed
 	shapeRoleListType
 	shapeRoleMaxSessionDurationType
 	shapeRoleNameType
+	shapeRoleUsageListType
+	shapeRoleUsageType
 	shapeServiceFailureException
+	shapeSetDefaultPolicyVersionInput
+	shapeSetDefaultPolicyVersionOutput
+	shapeSimulateCustomPolicyInput
+	shapeSimulateCustomPolicyOutput
+	shapeSimulatePrincipalPolicyInput
+	shapeSimulatePrincipalPolicyOutput
+	shapeSimulationPolicyListType
+	shapeStatement
+	shapeStatementListType
 	shapeStatusType
 	shapeSummaryKeyType
 	shapeSummaryMapType
 	shapeTag
+	shapeTagInstanceProfileInput
+	shapeTagInstanceProfileOutput
 	shapeTagKeyListType
 	shapeTagKeyType
 	shapeTagListType
+	shapeTagOpenIDConnectProviderInput
+	shapeTagOpenIDConnectProviderOutput
+	shapeTagPolicyInput
+	shapeTagPolicyOutput
 	shapeTagRoleInput
 	shapeTagRoleOutput
+	shapeTagUserInput
+	shapeTagUserOutput
 	shapeTagValueType
+	shapeThumbprintListType
+	shapeThumbprintType
 	shapeUnmodifiableEntityException
+	shapeUntagInstanceProfileInput
+	shapeUntagInstanceProfileOutput
+	shapeUntagOpenIDConnectProviderInput
+	shapeUntagOpenIDConnectProviderOutput
+	shapeUntagPolicyInput
+	shapeUntagPolicyOutput
 	shapeUntagRoleInput
 	shapeUntagRoleOutput
+	shapeUntagUserInput
+	shapeUntagUserOutput
 	shapeUpdateAccessKeyInput
 	shapeUpdateAccessKeyOutput
 	shapeUpdateAssumeRolePolicyInput
 	shapeUpdateAssumeRolePolicyOutput
+	shapeUpdateGroupInput
+	shapeUpdateGroupOutput
+	shapeUpdateOpenIDConnectProviderThumbprintInput
+	shapeUpdateOpenIDConnectProviderThumbprintOutput
+	shapeUpdateRoleDescriptionInput
+	shapeUpdateRoleDescriptionOutput
+	shapeUpdateRoleInput
+	shapeUpdateRoleOutput
+	shapeUpdateUserInput
+	shapeUpdateUserOutput
 	shapeUser
+	shapeUserDetail
+	shapeUserDetailListType
 	shapeUserListType
 	shapeUserNameType
 	shape_blob
@@ -186,12 +373,32 @@ var shapes = []schema.Shape{
 		{Name: "CreateDate", Shape: shape_timestamp},
 	}},
 	shapeAccessKeyMetadataListType: {Kind: schema.List, Name: "accessKeyMetadataListType", Elem: schema.Member{Shape: shapeAccessKeyMetadata}},
+	shapeAccountAliasListType:      {Kind: schema.List, Name: "accountAliasListType", Elem: schema.Member{Shape: shapeAccountAliasType}},
+	shapeAccountAliasType:          {Kind: schema.String, HasMin: true, Min: 3, HasMax: true, Max: 63, Pattern: "^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$"},
+	shapeActionNameListType:        {Kind: schema.List, Name: "ActionNameListType", Elem: schema.Member{Shape: shapeActionNameType}},
+	shapeActionNameType:            {Kind: schema.String, HasMin: true, Min: 3, HasMax: true, Max: 128},
+	shapeAddClientIDToOpenIDConnectProviderInput: {Kind: schema.Structure, Name: "AddClientIDToOpenIDConnectProviderRequest", Members: []schema.Member{
+		{Name: "OpenIDConnectProviderArn", Shape: shapeArnType, Required: true},
+		{Name: "ClientID", Shape: shapeClientIDType, Required: true},
+	}},
+	shapeAddClientIDToOpenIDConnectProviderOutput: {Kind: schema.Structure, Name: "AddClientIDToOpenIDConnectProviderOutput"},
 	shapeAddRoleToInstanceProfileInput: {Kind: schema.Structure, Name: "AddRoleToInstanceProfileRequest", Members: []schema.Member{
 		{Name: "InstanceProfileName", Shape: shapeInstanceProfileNameType, Required: true},
 		{Name: "RoleName", Shape: shapeRoleNameType, Required: true},
 	}},
 	shapeAddRoleToInstanceProfileOutput: {Kind: schema.Structure, Name: "AddRoleToInstanceProfileOutput"},
-	shapeArnType:                        {Kind: schema.String, HasMin: true, Min: 20, HasMax: true, Max: 2048},
+	shapeAddUserToGroupInput: {Kind: schema.Structure, Name: "AddUserToGroupRequest", Members: []schema.Member{
+		{Name: "GroupName", Shape: shapeGroupNameType, Required: true},
+		{Name: "UserName", Shape: shapeExistingUserNameType, Required: true},
+	}},
+	shapeAddUserToGroupOutput: {Kind: schema.Structure, Name: "AddUserToGroupOutput"},
+	shapeArnListType:          {Kind: schema.List, Name: "ArnListType", Elem: schema.Member{Shape: shapeArnType}},
+	shapeArnType:              {Kind: schema.String, HasMin: true, Min: 20, HasMax: true, Max: 2048},
+	shapeAttachGroupPolicyInput: {Kind: schema.Structure, Name: "AttachGroupPolicyRequest", Members: []schema.Member{
+		{Name: "GroupName", Shape: shapeGroupNameType, Required: true},
+		{Name: "PolicyArn", Shape: shapeArnType, Required: true},
+	}},
+	shapeAttachGroupPolicyOutput: {Kind: schema.Structure, Name: "AttachGroupPolicyOutput"},
 	shapeAttachRolePolicyInput: {Kind: schema.Structure, Name: "AttachRolePolicyRequest", Members: []schema.Member{
 		{Name: "RoleName", Shape: shapeRoleNameType, Required: true},
 		{Name: "PolicyArn", Shape: shapeArnType, Required: true},
@@ -211,14 +418,39 @@ var shapes = []schema.Shape{
 		{Name: "PolicyName", Shape: shapePolicyNameType},
 		{Name: "PolicyArn", Shape: shapeArnType},
 	}},
+	shapeAttachmentName:   {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 128, Pattern: "[\\w+=,.@-]+"},
+	shapeAttachmentType:   {Kind: schema.String, Enum: []string{"user", "group", "role"}},
+	shapeClientIDListType: {Kind: schema.List, Name: "clientIDListType", Elem: schema.Member{Shape: shapeClientIDType}},
+	shapeClientIDType:     {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 255},
 	shapeConcurrentModificationException: {Kind: schema.Structure, Name: "ConcurrentModificationException", Exception: true, Members: []schema.Member{
 		{Name: "message", Shape: shape_string},
 	}},
+	shapeContextEntry: {Kind: schema.Structure, Name: "ContextEntry", Members: []schema.Member{
+		{Name: "ContextKeyName", Shape: shapeContextKeyNameType},
+		{Name: "ContextKeyValues", Shape: shapeContextKeyValueListType},
+		{Name: "ContextKeyType", Shape: shapeContextKeyTypeEnum},
+	}},
+	shapeContextEntryListType:          {Kind: schema.List, Name: "ContextEntryListType", Elem: schema.Member{Shape: shapeContextEntry}},
+	shapeContextKeyNameType:            {Kind: schema.String, HasMin: true, Min: 5, HasMax: true, Max: 256},
+	shapeContextKeyNamesResultListType: {Kind: schema.List, Name: "ContextKeyNamesResultListType", Elem: schema.Member{Shape: shapeContextKeyNameType}},
+	shapeContextKeyTypeEnum:            {Kind: schema.String, Enum: []string{"string", "stringList", "numeric", "numericList", "boolean", "booleanList", "ip", "ipList", "binary", "binaryList", "date", "dateList"}},
+	shapeContextKeyValueListType:       {Kind: schema.List, Name: "ContextKeyValueListType", Elem: schema.Member{Shape: shape_string}},
 	shapeCreateAccessKeyInput: {Kind: schema.Structure, Name: "CreateAccessKeyRequest", Members: []schema.Member{
 		{Name: "UserName", Shape: shapeExistingUserNameType},
 	}},
 	shapeCreateAccessKeyOutput: {Kind: schema.Structure, Name: "CreateAccessKeyResponse", Members: []schema.Member{
 		{Name: "AccessKey", Shape: shapeAccessKey, Required: true},
+	}},
+	shapeCreateAccountAliasInput: {Kind: schema.Structure, Name: "CreateAccountAliasRequest", Members: []schema.Member{
+		{Name: "AccountAlias", Shape: shapeAccountAliasType, Required: true},
+	}},
+	shapeCreateAccountAliasOutput: {Kind: schema.Structure, Name: "CreateAccountAliasOutput"},
+	shapeCreateGroupInput: {Kind: schema.Structure, Name: "CreateGroupRequest", Members: []schema.Member{
+		{Name: "Path", Shape: shapePathType},
+		{Name: "GroupName", Shape: shapeGroupNameType, Required: true},
+	}},
+	shapeCreateGroupOutput: {Kind: schema.Structure, Name: "CreateGroupResponse", Members: []schema.Member{
+		{Name: "Group", Shape: shapeGroup, Required: true},
 	}},
 	shapeCreateInstanceProfileInput: {Kind: schema.Structure, Name: "CreateInstanceProfileRequest", Members: []schema.Member{
 		{Name: "InstanceProfileName", Shape: shapeInstanceProfileNameType, Required: true},
@@ -227,6 +459,16 @@ var shapes = []schema.Shape{
 	}},
 	shapeCreateInstanceProfileOutput: {Kind: schema.Structure, Name: "CreateInstanceProfileResponse", Members: []schema.Member{
 		{Name: "InstanceProfile", Shape: shapeInstanceProfile, Required: true},
+	}},
+	shapeCreateOpenIDConnectProviderInput: {Kind: schema.Structure, Name: "CreateOpenIDConnectProviderRequest", Members: []schema.Member{
+		{Name: "Url", Shape: shapeOpenIDConnectProviderUrlType, Required: true},
+		{Name: "ClientIDList", Shape: shapeClientIDListType},
+		{Name: "ThumbprintList", Shape: shapeThumbprintListType},
+		{Name: "Tags", Shape: shapeTagListType},
+	}},
+	shapeCreateOpenIDConnectProviderOutput: {Kind: schema.Structure, Name: "CreateOpenIDConnectProviderResponse", Members: []schema.Member{
+		{Name: "OpenIDConnectProviderArn", Shape: shapeArnType},
+		{Name: "Tags", Shape: shapeTagListType},
 	}},
 	shapeCreatePolicyInput: {Kind: schema.Structure, Name: "CreatePolicyRequest", Members: []schema.Member{
 		{Name: "PolicyName", Shape: shapePolicyNameType, Required: true},
@@ -237,6 +479,14 @@ var shapes = []schema.Shape{
 	}},
 	shapeCreatePolicyOutput: {Kind: schema.Structure, Name: "CreatePolicyResponse", Members: []schema.Member{
 		{Name: "Policy", Shape: shapePolicy},
+	}},
+	shapeCreatePolicyVersionInput: {Kind: schema.Structure, Name: "CreatePolicyVersionRequest", Members: []schema.Member{
+		{Name: "PolicyArn", Shape: shapeArnType, Required: true},
+		{Name: "PolicyDocument", Shape: shapePolicyDocumentType, Required: true},
+		{Name: "SetAsDefault", Shape: shape_boolean},
+	}},
+	shapeCreatePolicyVersionOutput: {Kind: schema.Structure, Name: "CreatePolicyVersionResponse", Members: []schema.Member{
+		{Name: "PolicyVersion", Shape: shapePolicyVersion},
 	}},
 	shapeCreateRoleInput: {Kind: schema.Structure, Name: "CreateRoleRequest", Members: []schema.Member{
 		{Name: "Path", Shape: shapePathType},
@@ -273,35 +523,82 @@ var shapes = []schema.Shape{
 		{Name: "AccessKeyId", Shape: shapeAccessKeyIdType, Required: true},
 	}},
 	shapeDeleteAccessKeyOutput: {Kind: schema.Structure, Name: "DeleteAccessKeyOutput"},
+	shapeDeleteAccountAliasInput: {Kind: schema.Structure, Name: "DeleteAccountAliasRequest", Members: []schema.Member{
+		{Name: "AccountAlias", Shape: shapeAccountAliasType, Required: true},
+	}},
+	shapeDeleteAccountAliasOutput: {Kind: schema.Structure, Name: "DeleteAccountAliasOutput"},
 	shapeDeleteConflictException: {Kind: schema.Structure, Name: "DeleteConflictException", Exception: true, Members: []schema.Member{
 		{Name: "message", Shape: shape_string},
 	}},
+	shapeDeleteGroupInput: {Kind: schema.Structure, Name: "DeleteGroupRequest", Members: []schema.Member{
+		{Name: "GroupName", Shape: shapeGroupNameType, Required: true},
+	}},
+	shapeDeleteGroupOutput: {Kind: schema.Structure, Name: "DeleteGroupOutput"},
+	shapeDeleteGroupPolicyInput: {Kind: schema.Structure, Name: "DeleteGroupPolicyRequest", Members: []schema.Member{
+		{Name: "GroupName", Shape: shapeGroupNameType, Required: true},
+		{Name: "PolicyName", Shape: shapePolicyNameType, Required: true},
+	}},
+	shapeDeleteGroupPolicyOutput: {Kind: schema.Structure, Name: "DeleteGroupPolicyOutput"},
 	shapeDeleteInstanceProfileInput: {Kind: schema.Structure, Name: "DeleteInstanceProfileRequest", Members: []schema.Member{
 		{Name: "InstanceProfileName", Shape: shapeInstanceProfileNameType, Required: true},
 	}},
 	shapeDeleteInstanceProfileOutput: {Kind: schema.Structure, Name: "DeleteInstanceProfileOutput"},
+	shapeDeleteOpenIDConnectProviderInput: {Kind: schema.Structure, Name: "DeleteOpenIDConnectProviderRequest", Members: []schema.Member{
+		{Name: "OpenIDConnectProviderArn", Shape: shapeArnType, Required: true},
+	}},
+	shapeDeleteOpenIDConnectProviderOutput: {Kind: schema.Structure, Name: "DeleteOpenIDConnectProviderOutput"},
 	shapeDeletePolicyInput: {Kind: schema.Structure, Name: "DeletePolicyRequest", Members: []schema.Member{
 		{Name: "PolicyArn", Shape: shapeArnType, Required: true},
 	}},
 	shapeDeletePolicyOutput: {Kind: schema.Structure, Name: "DeletePolicyOutput"},
+	shapeDeletePolicyVersionInput: {Kind: schema.Structure, Name: "DeletePolicyVersionRequest", Members: []schema.Member{
+		{Name: "PolicyArn", Shape: shapeArnType, Required: true},
+		{Name: "VersionId", Shape: shapePolicyVersionIdType, Required: true},
+	}},
+	shapeDeletePolicyVersionOutput: {Kind: schema.Structure, Name: "DeletePolicyVersionOutput"},
 	shapeDeleteRoleInput: {Kind: schema.Structure, Name: "DeleteRoleRequest", Members: []schema.Member{
 		{Name: "RoleName", Shape: shapeRoleNameType, Required: true},
 	}},
 	shapeDeleteRoleOutput: {Kind: schema.Structure, Name: "DeleteRoleOutput"},
+	shapeDeleteRolePermissionsBoundaryInput: {Kind: schema.Structure, Name: "DeleteRolePermissionsBoundaryRequest", Members: []schema.Member{
+		{Name: "RoleName", Shape: shapeRoleNameType, Required: true},
+	}},
+	shapeDeleteRolePermissionsBoundaryOutput: {Kind: schema.Structure, Name: "DeleteRolePermissionsBoundaryOutput"},
 	shapeDeleteRolePolicyInput: {Kind: schema.Structure, Name: "DeleteRolePolicyRequest", Members: []schema.Member{
 		{Name: "RoleName", Shape: shapeRoleNameType, Required: true},
 		{Name: "PolicyName", Shape: shapePolicyNameType, Required: true},
 	}},
 	shapeDeleteRolePolicyOutput: {Kind: schema.Structure, Name: "DeleteRolePolicyOutput"},
+	shapeDeleteServiceLinkedRoleInput: {Kind: schema.Structure, Name: "DeleteServiceLinkedRoleRequest", Members: []schema.Member{
+		{Name: "RoleName", Shape: shapeRoleNameType, Required: true},
+	}},
+	shapeDeleteServiceLinkedRoleOutput: {Kind: schema.Structure, Name: "DeleteServiceLinkedRoleResponse", Members: []schema.Member{
+		{Name: "DeletionTaskId", Shape: shapeDeletionTaskIdType, Required: true},
+	}},
 	shapeDeleteUserInput: {Kind: schema.Structure, Name: "DeleteUserRequest", Members: []schema.Member{
 		{Name: "UserName", Shape: shapeExistingUserNameType, Required: true},
 	}},
 	shapeDeleteUserOutput: {Kind: schema.Structure, Name: "DeleteUserOutput"},
+	shapeDeleteUserPermissionsBoundaryInput: {Kind: schema.Structure, Name: "DeleteUserPermissionsBoundaryRequest", Members: []schema.Member{
+		{Name: "UserName", Shape: shapeUserNameType, Required: true},
+	}},
+	shapeDeleteUserPermissionsBoundaryOutput: {Kind: schema.Structure, Name: "DeleteUserPermissionsBoundaryOutput"},
 	shapeDeleteUserPolicyInput: {Kind: schema.Structure, Name: "DeleteUserPolicyRequest", Members: []schema.Member{
 		{Name: "UserName", Shape: shapeExistingUserNameType, Required: true},
 		{Name: "PolicyName", Shape: shapePolicyNameType, Required: true},
 	}},
 	shapeDeleteUserPolicyOutput: {Kind: schema.Structure, Name: "DeleteUserPolicyOutput"},
+	shapeDeletionTaskFailureReasonType: {Kind: schema.Structure, Name: "DeletionTaskFailureReasonType", Members: []schema.Member{
+		{Name: "Reason", Shape: shapeReasonType},
+		{Name: "RoleUsageList", Shape: shapeRoleUsageListType},
+	}},
+	shapeDeletionTaskIdType:     {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 1000},
+	shapeDeletionTaskStatusType: {Kind: schema.String, Enum: []string{"SUCCEEDED", "IN_PROGRESS", "FAILED", "NOT_STARTED"}},
+	shapeDetachGroupPolicyInput: {Kind: schema.Structure, Name: "DetachGroupPolicyRequest", Members: []schema.Member{
+		{Name: "GroupName", Shape: shapeGroupNameType, Required: true},
+		{Name: "PolicyArn", Shape: shapeArnType, Required: true},
+	}},
+	shapeDetachGroupPolicyOutput: {Kind: schema.Structure, Name: "DetachGroupPolicyOutput"},
 	shapeDetachRolePolicyInput: {Kind: schema.Structure, Name: "DetachRolePolicyRequest", Members: []schema.Member{
 		{Name: "RoleName", Shape: shapeRoleNameType, Required: true},
 		{Name: "PolicyArn", Shape: shapeArnType, Required: true},
@@ -315,7 +612,26 @@ var shapes = []schema.Shape{
 	shapeEntityAlreadyExistsException: {Kind: schema.Structure, Name: "EntityAlreadyExistsException", Exception: true, Members: []schema.Member{
 		{Name: "message", Shape: shape_string},
 	}},
-	shapeExistingUserNameType: {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 128, Pattern: "[\\w+=,.@-]+"},
+	shapeEntityListType: {Kind: schema.List, Name: "entityListType", Elem: schema.Member{Shape: shapeEntityType}},
+	shapeEntityTemporarilyUnmodifiableException: {Kind: schema.Structure, Name: "EntityTemporarilyUnmodifiableException", Exception: true, Members: []schema.Member{
+		{Name: "message", Shape: shape_string},
+	}},
+	shapeEntityType:              {Kind: schema.String, Enum: []string{"User", "Role", "Group", "LocalManagedPolicy", "AWSManagedPolicy"}},
+	shapeEvalDecisionDetailsType: {Kind: schema.Map, Name: "EvalDecisionDetailsType", Key: schema.Member{Shape: shapeEvalDecisionSourceType}, Elem: schema.Member{Shape: shapePolicyEvaluationDecisionType}},
+	shapeEvalDecisionSourceType:  {Kind: schema.String, HasMin: true, Min: 3, HasMax: true, Max: 256},
+	shapeEvaluationResult: {Kind: schema.Structure, Name: "EvaluationResult", Members: []schema.Member{
+		{Name: "EvalActionName", Shape: shapeActionNameType, Required: true},
+		{Name: "EvalResourceName", Shape: shapeResourceNameType},
+		{Name: "EvalDecision", Shape: shapePolicyEvaluationDecisionType, Required: true},
+		{Name: "MatchedStatements", Shape: shapeStatementListType},
+		{Name: "MissingContextValues", Shape: shapeContextKeyNamesResultListType},
+		{Name: "OrganizationsDecisionDetail", Shape: shapeOrganizationsDecisionDetail},
+		{Name: "PermissionsBoundaryDecisionDetail", Shape: shapePermissionsBoundaryDecisionDetail},
+		{Name: "EvalDecisionDetails", Shape: shapeEvalDecisionDetailsType},
+		{Name: "ResourceSpecificResults", Shape: shapeResourceSpecificResultListType},
+	}},
+	shapeEvaluationResultsListType: {Kind: schema.List, Name: "EvaluationResultsListType", Elem: schema.Member{Shape: shapeEvaluationResult}},
+	shapeExistingUserNameType:      {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 128, Pattern: "[\\w+=,.@-]+"},
 	shapeGetAccessKeyLastUsedInput: {Kind: schema.Structure, Name: "GetAccessKeyLastUsedRequest", Members: []schema.Member{
 		{Name: "AccessKeyId", Shape: shapeAccessKeyIdType, Required: true},
 	}},
@@ -323,15 +639,71 @@ var shapes = []schema.Shape{
 		{Name: "UserName", Shape: shapeExistingUserNameType},
 		{Name: "AccessKeyLastUsed", Shape: shapeAccessKeyLastUsed},
 	}},
+	shapeGetAccountAuthorizationDetailsInput: {Kind: schema.Structure, Name: "GetAccountAuthorizationDetailsRequest", Members: []schema.Member{
+		{Name: "Filter", Shape: shapeEntityListType},
+		{Name: "MaxItems", Shape: shapeMaxItemsType},
+		{Name: "Marker", Shape: shapeMarkerType},
+	}},
+	shapeGetAccountAuthorizationDetailsOutput: {Kind: schema.Structure, Name: "GetAccountAuthorizationDetailsResponse", Members: []schema.Member{
+		{Name: "UserDetailList", Shape: shapeUserDetailListType},
+		{Name: "GroupDetailList", Shape: shapeGroupDetailListType},
+		{Name: "RoleDetailList", Shape: shapeRoleDetailListType},
+		{Name: "Policies", Shape: shapeManagedPolicyDetailListType},
+		{Name: "IsTruncated", Shape: shape_boolean},
+		{Name: "Marker", Shape: shape_string},
+	}},
 	shapeGetAccountSummaryInput: {Kind: schema.Structure, Name: "GetAccountSummaryInput"},
 	shapeGetAccountSummaryOutput: {Kind: schema.Structure, Name: "GetAccountSummaryResponse", Members: []schema.Member{
 		{Name: "SummaryMap", Shape: shapeSummaryMapType},
+	}},
+	shapeGetContextKeysForCustomPolicyInput: {Kind: schema.Structure, Name: "GetContextKeysForCustomPolicyRequest", Members: []schema.Member{
+		{Name: "PolicyInputList", Shape: shapeSimulationPolicyListType, Required: true},
+	}},
+	shapeGetContextKeysForCustomPolicyOutput: {Kind: schema.Structure, Name: "GetContextKeysForPolicyResponse", Members: []schema.Member{
+		{Name: "ContextKeyNames", Shape: shapeContextKeyNamesResultListType},
+	}},
+	shapeGetContextKeysForPrincipalPolicyInput: {Kind: schema.Structure, Name: "GetContextKeysForPrincipalPolicyRequest", Members: []schema.Member{
+		{Name: "PolicySourceArn", Shape: shapeArnType, Required: true},
+		{Name: "PolicyInputList", Shape: shapeSimulationPolicyListType},
+	}},
+	shapeGetContextKeysForPrincipalPolicyOutput: {Kind: schema.Structure, Name: "GetContextKeysForPolicyResponse", Members: []schema.Member{
+		{Name: "ContextKeyNames", Shape: shapeContextKeyNamesResultListType},
+	}},
+	shapeGetGroupInput: {Kind: schema.Structure, Name: "GetGroupRequest", Members: []schema.Member{
+		{Name: "GroupName", Shape: shapeGroupNameType, Required: true},
+		{Name: "Marker", Shape: shapeMarkerType},
+		{Name: "MaxItems", Shape: shapeMaxItemsType},
+	}},
+	shapeGetGroupOutput: {Kind: schema.Structure, Name: "GetGroupResponse", Members: []schema.Member{
+		{Name: "Group", Shape: shapeGroup, Required: true},
+		{Name: "Users", Shape: shapeUserListType, Required: true},
+		{Name: "IsTruncated", Shape: shape_boolean},
+		{Name: "Marker", Shape: shape_string},
+	}},
+	shapeGetGroupPolicyInput: {Kind: schema.Structure, Name: "GetGroupPolicyRequest", Members: []schema.Member{
+		{Name: "GroupName", Shape: shapeGroupNameType, Required: true},
+		{Name: "PolicyName", Shape: shapePolicyNameType, Required: true},
+	}},
+	shapeGetGroupPolicyOutput: {Kind: schema.Structure, Name: "GetGroupPolicyResponse", Members: []schema.Member{
+		{Name: "GroupName", Shape: shapeGroupNameType, Required: true},
+		{Name: "PolicyName", Shape: shapePolicyNameType, Required: true},
+		{Name: "PolicyDocument", Shape: shapePolicyDocumentType, Required: true},
 	}},
 	shapeGetInstanceProfileInput: {Kind: schema.Structure, Name: "GetInstanceProfileRequest", Members: []schema.Member{
 		{Name: "InstanceProfileName", Shape: shapeInstanceProfileNameType, Required: true},
 	}},
 	shapeGetInstanceProfileOutput: {Kind: schema.Structure, Name: "GetInstanceProfileResponse", Members: []schema.Member{
 		{Name: "InstanceProfile", Shape: shapeInstanceProfile, Required: true},
+	}},
+	shapeGetOpenIDConnectProviderInput: {Kind: schema.Structure, Name: "GetOpenIDConnectProviderRequest", Members: []schema.Member{
+		{Name: "OpenIDConnectProviderArn", Shape: shapeArnType, Required: true},
+	}},
+	shapeGetOpenIDConnectProviderOutput: {Kind: schema.Structure, Name: "GetOpenIDConnectProviderResponse", Members: []schema.Member{
+		{Name: "Url", Shape: shapeOpenIDConnectProviderUrlType},
+		{Name: "ClientIDList", Shape: shapeClientIDListType},
+		{Name: "ThumbprintList", Shape: shapeThumbprintListType},
+		{Name: "CreateDate", Shape: shape_timestamp},
+		{Name: "Tags", Shape: shapeTagListType},
 	}},
 	shapeGetPolicyInput: {Kind: schema.Structure, Name: "GetPolicyRequest", Members: []schema.Member{
 		{Name: "PolicyArn", Shape: shapeArnType, Required: true},
@@ -361,6 +733,13 @@ var shapes = []schema.Shape{
 		{Name: "PolicyName", Shape: shapePolicyNameType, Required: true},
 		{Name: "PolicyDocument", Shape: shapePolicyDocumentType, Required: true},
 	}},
+	shapeGetServiceLinkedRoleDeletionStatusInput: {Kind: schema.Structure, Name: "GetServiceLinkedRoleDeletionStatusRequest", Members: []schema.Member{
+		{Name: "DeletionTaskId", Shape: shapeDeletionTaskIdType, Required: true},
+	}},
+	shapeGetServiceLinkedRoleDeletionStatusOutput: {Kind: schema.Structure, Name: "GetServiceLinkedRoleDeletionStatusResponse", Members: []schema.Member{
+		{Name: "Status", Shape: shapeDeletionTaskStatusType, Required: true},
+		{Name: "Reason", Shape: shapeDeletionTaskFailureReasonType},
+	}},
 	shapeGetUserInput: {Kind: schema.Structure, Name: "GetUserRequest", Members: []schema.Member{
 		{Name: "UserName", Shape: shapeExistingUserNameType},
 	}},
@@ -376,8 +755,32 @@ var shapes = []schema.Shape{
 		{Name: "PolicyName", Shape: shapePolicyNameType, Required: true},
 		{Name: "PolicyDocument", Shape: shapePolicyDocumentType, Required: true},
 	}},
-	shapeGroupNameType: {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 128, Pattern: "[\\w+=,.@-]+"},
-	shapeIdType:        {Kind: schema.String, HasMin: true, Min: 16, HasMax: true, Max: 128, Pattern: "[\\w]+"},
+	shapeGroup: {Kind: schema.Structure, Name: "Group", Members: []schema.Member{
+		{Name: "Path", Shape: shapePathType, Required: true},
+		{Name: "GroupName", Shape: shapeGroupNameType, Required: true},
+		{Name: "GroupId", Shape: shapeIdType, Required: true},
+		{Name: "Arn", Shape: shapeArnType, Required: true},
+		{Name: "CreateDate", Shape: shape_timestamp, Required: true},
+	}},
+	shapeGroupDetail: {Kind: schema.Structure, Name: "GroupDetail", Members: []schema.Member{
+		{Name: "Path", Shape: shapePathType},
+		{Name: "GroupName", Shape: shapeGroupNameType},
+		{Name: "GroupId", Shape: shapeIdType},
+		{Name: "Arn", Shape: shapeArnType},
+		{Name: "CreateDate", Shape: shape_timestamp},
+		{Name: "GroupPolicyList", Shape: shapePolicyDetailListType},
+		{Name: "AttachedManagedPolicies", Shape: shapeAttachedPoliciesListType},
+	}},
+	shapeGroupDetailListType: {Kind: schema.List, Name: "groupDetailListType", Elem: schema.Member{Shape: shapeGroupDetail}},
+	shapeGroupListType:       {Kind: schema.List, Name: "groupListType", Elem: schema.Member{Shape: shapeGroup}},
+	shapeGroupNameListType:   {Kind: schema.List, Name: "groupNameListType", Elem: schema.Member{Shape: shapeGroupNameType}},
+	shapeGroupNameType:       {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 128, Pattern: "[\\w+=,.@-]+"},
+	shapeIdType:              {Kind: schema.String, HasMin: true, Min: 16, HasMax: true, Max: 128, Pattern: "[\\w]+"},
+	shapeInlinePolicyIdentifierType: {Kind: schema.Structure, Name: "InlinePolicyIdentifierType", Members: []schema.Member{
+		{Name: "PolicyName", Shape: shapePolicyNameType, Required: true},
+		{Name: "AttachmentType", Shape: shapeAttachmentType, Required: true},
+		{Name: "AttachmentName", Shape: shapeAttachmentName, Required: true},
+	}},
 	shapeInstanceProfile: {Kind: schema.Structure, Name: "InstanceProfile", Members: []schema.Member{
 		{Name: "Path", Shape: shapePathType, Required: true},
 		{Name: "InstanceProfileName", Shape: shapeInstanceProfileNameType, Required: true},
@@ -405,6 +808,26 @@ var shapes = []schema.Shape{
 		{Name: "IsTruncated", Shape: shape_boolean},
 		{Name: "Marker", Shape: shape_string},
 	}},
+	shapeListAccountAliasesInput: {Kind: schema.Structure, Name: "ListAccountAliasesRequest", Members: []schema.Member{
+		{Name: "Marker", Shape: shapeMarkerType},
+		{Name: "MaxItems", Shape: shapeMaxItemsType},
+	}},
+	shapeListAccountAliasesOutput: {Kind: schema.Structure, Name: "ListAccountAliasesResponse", Members: []schema.Member{
+		{Name: "AccountAliases", Shape: shapeAccountAliasListType, Required: true},
+		{Name: "IsTruncated", Shape: shape_boolean},
+		{Name: "Marker", Shape: shape_string},
+	}},
+	shapeListAttachedGroupPoliciesInput: {Kind: schema.Structure, Name: "ListAttachedGroupPoliciesRequest", Members: []schema.Member{
+		{Name: "GroupName", Shape: shapeGroupNameType, Required: true},
+		{Name: "PathPrefix", Shape: shapePolicyPathType},
+		{Name: "Marker", Shape: shapeMarkerType},
+		{Name: "MaxItems", Shape: shapeMaxItemsType},
+	}},
+	shapeListAttachedGroupPoliciesOutput: {Kind: schema.Structure, Name: "ListAttachedGroupPoliciesResponse", Members: []schema.Member{
+		{Name: "AttachedPolicies", Shape: shapeAttachedPoliciesListType},
+		{Name: "IsTruncated", Shape: shape_boolean},
+		{Name: "Marker", Shape: shape_string},
+	}},
 	shapeListAttachedRolePoliciesInput: {Kind: schema.Structure, Name: "ListAttachedRolePoliciesRequest", Members: []schema.Member{
 		{Name: "RoleName", Shape: shapeRoleNameType, Required: true},
 		{Name: "PathPrefix", Shape: shapePolicyPathType},
@@ -424,6 +847,61 @@ var shapes = []schema.Shape{
 	}},
 	shapeListAttachedUserPoliciesOutput: {Kind: schema.Structure, Name: "ListAttachedUserPoliciesResponse", Members: []schema.Member{
 		{Name: "AttachedPolicies", Shape: shapeAttachedPoliciesListType},
+		{Name: "IsTruncated", Shape: shape_boolean},
+		{Name: "Marker", Shape: shape_string},
+	}},
+	shapeListEntitiesForPolicyInput: {Kind: schema.Structure, Name: "ListEntitiesForPolicyRequest", Members: []schema.Member{
+		{Name: "PolicyArn", Shape: shapeArnType, Required: true},
+		{Name: "EntityFilter", Shape: shapeEntityType},
+		{Name: "PathPrefix", Shape: shapePathType},
+		{Name: "PolicyUsageFilter", Shape: shapePolicyUsageType},
+		{Name: "Marker", Shape: shapeMarkerType},
+		{Name: "MaxItems", Shape: shapeMaxItemsType},
+	}},
+	shapeListEntitiesForPolicyOutput: {Kind: schema.Structure, Name: "ListEntitiesForPolicyResponse", Members: []schema.Member{
+		{Name: "PolicyGroups", Shape: shapePolicyGroupListType},
+		{Name: "PolicyUsers", Shape: shapePolicyUserListType},
+		{Name: "PolicyRoles", Shape: shapePolicyRoleListType},
+		{Name: "IsTruncated", Shape: shape_boolean},
+		{Name: "Marker", Shape: shape_string},
+	}},
+	shapeListGroupPoliciesInput: {Kind: schema.Structure, Name: "ListGroupPoliciesRequest", Members: []schema.Member{
+		{Name: "GroupName", Shape: shapeGroupNameType, Required: true},
+		{Name: "Marker", Shape: shapeMarkerType},
+		{Name: "MaxItems", Shape: shapeMaxItemsType},
+	}},
+	shapeListGroupPoliciesOutput: {Kind: schema.Structure, Name: "ListGroupPoliciesResponse", Members: []schema.Member{
+		{Name: "PolicyNames", Shape: shapePolicyNameListType, Required: true},
+		{Name: "IsTruncated", Shape: shape_boolean},
+		{Name: "Marker", Shape: shape_string},
+	}},
+	shapeListGroupsForUserInput: {Kind: schema.Structure, Name: "ListGroupsForUserRequest", Members: []schema.Member{
+		{Name: "UserName", Shape: shapeExistingUserNameType, Required: true},
+		{Name: "Marker", Shape: shapeMarkerType},
+		{Name: "MaxItems", Shape: shapeMaxItemsType},
+	}},
+	shapeListGroupsForUserOutput: {Kind: schema.Structure, Name: "ListGroupsForUserResponse", Members: []schema.Member{
+		{Name: "Groups", Shape: shapeGroupListType, Required: true},
+		{Name: "IsTruncated", Shape: shape_boolean},
+		{Name: "Marker", Shape: shape_string},
+	}},
+	shapeListGroupsInput: {Kind: schema.Structure, Name: "ListGroupsRequest", Members: []schema.Member{
+		{Name: "PathPrefix", Shape: shapePathPrefixType},
+		{Name: "Marker", Shape: shapeMarkerType},
+		{Name: "MaxItems", Shape: shapeMaxItemsType},
+	}},
+	shapeListGroupsOutput: {Kind: schema.Structure, Name: "ListGroupsResponse", Members: []schema.Member{
+		{Name: "Groups", Shape: shapeGroupListType, Required: true},
+		{Name: "IsTruncated", Shape: shape_boolean},
+		{Name: "Marker", Shape: shape_string},
+	}},
+	shapeListInstanceProfileTagsInput: {Kind: schema.Structure, Name: "ListInstanceProfileTagsRequest", Members: []schema.Member{
+		{Name: "InstanceProfileName", Shape: shapeInstanceProfileNameType, Required: true},
+		{Name: "Marker", Shape: shapeMarkerType},
+		{Name: "MaxItems", Shape: shapeMaxItemsType},
+	}},
+	shapeListInstanceProfileTagsOutput: {Kind: schema.Structure, Name: "ListInstanceProfileTagsResponse", Members: []schema.Member{
+		{Name: "Tags", Shape: shapeTagListType, Required: true},
 		{Name: "IsTruncated", Shape: shape_boolean},
 		{Name: "Marker", Shape: shape_string},
 	}},
@@ -447,6 +925,20 @@ var shapes = []schema.Shape{
 		{Name: "IsTruncated", Shape: shape_boolean},
 		{Name: "Marker", Shape: shape_string},
 	}},
+	shapeListOpenIDConnectProviderTagsInput: {Kind: schema.Structure, Name: "ListOpenIDConnectProviderTagsRequest", Members: []schema.Member{
+		{Name: "OpenIDConnectProviderArn", Shape: shapeArnType, Required: true},
+		{Name: "Marker", Shape: shapeMarkerType},
+		{Name: "MaxItems", Shape: shapeMaxItemsType},
+	}},
+	shapeListOpenIDConnectProviderTagsOutput: {Kind: schema.Structure, Name: "ListOpenIDConnectProviderTagsResponse", Members: []schema.Member{
+		{Name: "Tags", Shape: shapeTagListType, Required: true},
+		{Name: "IsTruncated", Shape: shape_boolean},
+		{Name: "Marker", Shape: shape_string},
+	}},
+	shapeListOpenIDConnectProvidersInput: {Kind: schema.Structure, Name: "ListOpenIDConnectProvidersRequest"},
+	shapeListOpenIDConnectProvidersOutput: {Kind: schema.Structure, Name: "ListOpenIDConnectProvidersResponse", Members: []schema.Member{
+		{Name: "OpenIDConnectProviderList", Shape: shapeOpenIDConnectProviderListType},
+	}},
 	shapeListPoliciesInput: {Kind: schema.Structure, Name: "ListPoliciesRequest", Members: []schema.Member{
 		{Name: "Scope", Shape: shapePolicyScopeType},
 		{Name: "OnlyAttached", Shape: shape_boolean},
@@ -457,6 +949,26 @@ var shapes = []schema.Shape{
 	}},
 	shapeListPoliciesOutput: {Kind: schema.Structure, Name: "ListPoliciesResponse", Members: []schema.Member{
 		{Name: "Policies", Shape: shapePolicyListType},
+		{Name: "IsTruncated", Shape: shape_boolean},
+		{Name: "Marker", Shape: shape_string},
+	}},
+	shapeListPolicyTagsInput: {Kind: schema.Structure, Name: "ListPolicyTagsRequest", Members: []schema.Member{
+		{Name: "PolicyArn", Shape: shapeArnType, Required: true},
+		{Name: "Marker", Shape: shapeMarkerType},
+		{Name: "MaxItems", Shape: shapeMaxItemsType},
+	}},
+	shapeListPolicyTagsOutput: {Kind: schema.Structure, Name: "ListPolicyTagsResponse", Members: []schema.Member{
+		{Name: "Tags", Shape: shapeTagListType, Required: true},
+		{Name: "IsTruncated", Shape: shape_boolean},
+		{Name: "Marker", Shape: shape_string},
+	}},
+	shapeListPolicyVersionsInput: {Kind: schema.Structure, Name: "ListPolicyVersionsRequest", Members: []schema.Member{
+		{Name: "PolicyArn", Shape: shapeArnType, Required: true},
+		{Name: "Marker", Shape: shapeMarkerType},
+		{Name: "MaxItems", Shape: shapeMaxItemsType},
+	}},
+	shapeListPolicyVersionsOutput: {Kind: schema.Structure, Name: "ListPolicyVersionsResponse", Members: []schema.Member{
+		{Name: "Versions", Shape: shapePolicyDocumentVersionListType},
 		{Name: "IsTruncated", Shape: shape_boolean},
 		{Name: "Marker", Shape: shape_string},
 	}},
@@ -500,6 +1012,16 @@ var shapes = []schema.Shape{
 		{Name: "IsTruncated", Shape: shape_boolean},
 		{Name: "Marker", Shape: shape_string},
 	}},
+	shapeListUserTagsInput: {Kind: schema.Structure, Name: "ListUserTagsRequest", Members: []schema.Member{
+		{Name: "UserName", Shape: shapeExistingUserNameType, Required: true},
+		{Name: "Marker", Shape: shapeMarkerType},
+		{Name: "MaxItems", Shape: shapeMaxItemsType},
+	}},
+	shapeListUserTagsOutput: {Kind: schema.Structure, Name: "ListUserTagsResponse", Members: []schema.Member{
+		{Name: "Tags", Shape: shapeTagListType, Required: true},
+		{Name: "IsTruncated", Shape: shape_boolean},
+		{Name: "Marker", Shape: shape_string},
+	}},
 	shapeListUsersInput: {Kind: schema.Structure, Name: "ListUsersRequest", Members: []schema.Member{
 		{Name: "PathPrefix", Shape: shapePathPrefixType},
 		{Name: "Marker", Shape: shapeMarkerType},
@@ -513,14 +1035,47 @@ var shapes = []schema.Shape{
 	shapeMalformedPolicyDocumentException: {Kind: schema.Structure, Name: "MalformedPolicyDocumentException", Exception: true, Members: []schema.Member{
 		{Name: "message", Shape: shape_string},
 	}},
-	shapeMarkerType:   {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 320, Pattern: "[\\u0020-\\u00FF]+"},
-	shapeMaxItemsType: {Kind: schema.Integer, HasMin: true, Min: 1, HasMax: true, Max: 1000},
+	shapeManagedPolicyDetail: {Kind: schema.Structure, Name: "ManagedPolicyDetail", Members: []schema.Member{
+		{Name: "PolicyName", Shape: shapePolicyNameType},
+		{Name: "PolicyId", Shape: shapeIdType},
+		{Name: "Arn", Shape: shapeArnType},
+		{Name: "Path", Shape: shapePolicyPathType},
+		{Name: "DefaultVersionId", Shape: shapePolicyVersionIdType},
+		{Name: "AttachmentCount", Shape: shape_integer},
+		{Name: "PermissionsBoundaryUsageCount", Shape: shape_integer},
+		{Name: "IsAttachable", Shape: shape_boolean},
+		{Name: "Description", Shape: shapePolicyDescriptionType},
+		{Name: "CreateDate", Shape: shape_timestamp},
+		{Name: "UpdateDate", Shape: shape_timestamp},
+		{Name: "PolicyVersionList", Shape: shapePolicyDocumentVersionListType},
+	}},
+	shapeManagedPolicyDetailListType: {Kind: schema.List, Name: "ManagedPolicyDetailListType", Elem: schema.Member{Shape: shapeManagedPolicyDetail}},
+	shapeMarkerType:                  {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 320, Pattern: "[\\u0020-\\u00FF]+"},
+	shapeMaxItemsType:                {Kind: schema.Integer, HasMin: true, Min: 1, HasMax: true, Max: 1000},
 	shapeNoSuchEntityException: {Kind: schema.Structure, Name: "NoSuchEntityException", Exception: true, Members: []schema.Member{
 		{Name: "message", Shape: shape_string},
+	}},
+	shapeOpenIDConnectProviderListEntry: {Kind: schema.Structure, Name: "OpenIDConnectProviderListEntry", Members: []schema.Member{
+		{Name: "Arn", Shape: shapeArnType},
+	}},
+	shapeOpenIDConnectProviderListType: {Kind: schema.List, Name: "OpenIDConnectProviderListType", Elem: schema.Member{Shape: shapeOpenIDConnectProviderListEntry}},
+	shapeOpenIDConnectProviderUrlType:  {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 255},
+	shapeOpenIdIdpCommunicationErrorException: {Kind: schema.Structure, Name: "OpenIdIdpCommunicationErrorException", Exception: true, Members: []schema.Member{
+		{Name: "message", Shape: shape_string},
+	}},
+	shapeOrderedOrganizationPolicyType: {Kind: schema.Structure, Name: "OrderedOrganizationPolicyType", Members: []schema.Member{
+		{Name: "ServiceControlPolicyInputList", Shape: shapeSimulationPolicyListType},
+	}},
+	shapeOrganizationPolicyListType: {Kind: schema.List, Name: "OrganizationPolicyListType", HasMax: true, Max: 7, Elem: schema.Member{Shape: shapeOrderedOrganizationPolicyType}},
+	shapeOrganizationsDecisionDetail: {Kind: schema.Structure, Name: "OrganizationsDecisionDetail", Members: []schema.Member{
+		{Name: "AllowedByOrganizations", Shape: shape_boolean},
 	}},
 	shapePathPrefixType:                    {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 512, Pattern: "\\u002F[\\u0021-\\u007F]*"},
 	shapePathType:                          {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 512, Pattern: "(\\u002F)|(\\u002F[\\u0021-\\u007E]+\\u002F)"},
 	shapePermissionsBoundaryAttachmentType: {Kind: schema.String, Enum: []string{"PermissionsBoundaryPolicy"}},
+	shapePermissionsBoundaryDecisionDetail: {Kind: schema.Structure, Name: "PermissionsBoundaryDecisionDetail", Members: []schema.Member{
+		{Name: "AllowedByPermissionsBoundary", Shape: shape_boolean},
+	}},
 	shapePolicy: {Kind: schema.Structure, Name: "Policy", Members: []schema.Member{
 		{Name: "PolicyName", Shape: shapePolicyNameType},
 		{Name: "PolicyId", Shape: shapeIdType},
@@ -536,16 +1091,49 @@ var shapes = []schema.Shape{
 		{Name: "Tags", Shape: shapeTagListType},
 	}},
 	shapePolicyDescriptionType: {Kind: schema.String, HasMax: true, Max: 1000},
-	shapePolicyDocumentType:    {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 131072, Pattern: "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+"},
-	shapePolicyListType:        {Kind: schema.List, Name: "policyListType", Elem: schema.Member{Shape: shapePolicy}},
-	shapePolicyNameListType:    {Kind: schema.List, Name: "policyNameListType", Elem: schema.Member{Shape: shapePolicyNameType}},
-	shapePolicyNameType:        {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 128, Pattern: "[\\w+=,.@-]+"},
+	shapePolicyDetail: {Kind: schema.Structure, Name: "PolicyDetail", Members: []schema.Member{
+		{Name: "PolicyName", Shape: shapePolicyNameType},
+		{Name: "PolicyDocument", Shape: shapePolicyDocumentType},
+	}},
+	shapePolicyDetailListType:          {Kind: schema.List, Name: "policyDetailListType", Elem: schema.Member{Shape: shapePolicyDetail}},
+	shapePolicyDocumentType:            {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 131072, Pattern: "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+"},
+	shapePolicyDocumentVersionListType: {Kind: schema.List, Name: "policyDocumentVersionListType", Elem: schema.Member{Shape: shapePolicyVersion}},
+	shapePolicyEvaluationDecisionType:  {Kind: schema.String, Enum: []string{"allowed", "explicitDeny", "implicitDeny"}},
+	shapePolicyEvaluationException: {Kind: schema.Structure, Name: "PolicyEvaluationException", Exception: true, Members: []schema.Member{
+		{Name: "message", Shape: shape_string},
+	}},
+	shapePolicyExclusionsListType: {Kind: schema.List, Name: "PolicyExclusionsListType", HasMax: true, Max: 256, Elem: schema.Member{Shape: shapePolicyIdentifier}},
+	shapePolicyGroup: {Kind: schema.Structure, Name: "PolicyGroup", Members: []schema.Member{
+		{Name: "GroupName", Shape: shapeGroupNameType},
+		{Name: "GroupId", Shape: shapeIdType},
+	}},
+	shapePolicyGroupListType: {Kind: schema.List, Name: "PolicyGroupListType", Elem: schema.Member{Shape: shapePolicyGroup}},
+	shapePolicyIdentifier: {Kind: schema.Structure, Name: "PolicyIdentifier", Members: []schema.Member{
+		{Name: "PolicyType", Shape: shapePolicyIdentifierPolicyType},
+		{Name: "PolicyArn", Shape: shapeArnType},
+		{Name: "InlinePolicyIdentifier", Shape: shapeInlinePolicyIdentifierType},
+	}},
+	shapePolicyIdentifierPolicyType: {Kind: schema.String, Enum: []string{"inline", "aws-managed", "user-managed", "permission-boundary", "scp", "rcp"}},
+	shapePolicyListType:             {Kind: schema.List, Name: "policyListType", Elem: schema.Member{Shape: shapePolicy}},
+	shapePolicyNameListType:         {Kind: schema.List, Name: "policyNameListType", Elem: schema.Member{Shape: shapePolicyNameType}},
+	shapePolicyNameType:             {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 128, Pattern: "[\\w+=,.@-]+"},
 	shapePolicyNotAttachableException: {Kind: schema.Structure, Name: "PolicyNotAttachableException", Exception: true, Members: []schema.Member{
 		{Name: "message", Shape: shape_string},
 	}},
-	shapePolicyPathType:  {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 512, Pattern: "((/[A-Za-z0-9\\.,\\+@=_-]+)*)/"},
-	shapePolicyScopeType: {Kind: schema.String, Enum: []string{"All", "AWS", "Local"}},
-	shapePolicyUsageType: {Kind: schema.String, Enum: []string{"PermissionsPolicy", "PermissionsBoundary"}},
+	shapePolicyPathType: {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 512, Pattern: "((/[A-Za-z0-9\\.,\\+@=_-]+)*)/"},
+	shapePolicyRole: {Kind: schema.Structure, Name: "PolicyRole", Members: []schema.Member{
+		{Name: "RoleName", Shape: shapeRoleNameType},
+		{Name: "RoleId", Shape: shapeIdType},
+	}},
+	shapePolicyRoleListType: {Kind: schema.List, Name: "PolicyRoleListType", Elem: schema.Member{Shape: shapePolicyRole}},
+	shapePolicyScopeType:    {Kind: schema.String, Enum: []string{"All", "AWS", "Local"}},
+	shapePolicySourceType:   {Kind: schema.String, Enum: []string{"user", "group", "role", "aws-managed", "user-managed", "resource", "none"}},
+	shapePolicyUsageType:    {Kind: schema.String, Enum: []string{"PermissionsPolicy", "PermissionsBoundary"}},
+	shapePolicyUser: {Kind: schema.Structure, Name: "PolicyUser", Members: []schema.Member{
+		{Name: "UserName", Shape: shapeUserNameType},
+		{Name: "UserId", Shape: shapeIdType},
+	}},
+	shapePolicyUserListType: {Kind: schema.List, Name: "PolicyUserListType", Elem: schema.Member{Shape: shapePolicyUser}},
 	shapePolicyVersion: {Kind: schema.Structure, Name: "PolicyVersion", Members: []schema.Member{
 		{Name: "Document", Shape: shapePolicyDocumentType},
 		{Name: "VersionId", Shape: shapePolicyVersionIdType},
@@ -553,23 +1141,67 @@ var shapes = []schema.Shape{
 		{Name: "CreateDate", Shape: shape_timestamp},
 	}},
 	shapePolicyVersionIdType: {Kind: schema.String, Pattern: "v[1-9][0-9]*(\\.[A-Za-z0-9-]*)?"},
+	shapePosition: {Kind: schema.Structure, Name: "Position", Members: []schema.Member{
+		{Name: "Line", Shape: shape_integer},
+		{Name: "Column", Shape: shape_integer},
+	}},
+	shapePutGroupPolicyInput: {Kind: schema.Structure, Name: "PutGroupPolicyRequest", Members: []schema.Member{
+		{Name: "GroupName", Shape: shapeGroupNameType, Required: true},
+		{Name: "PolicyName", Shape: shapePolicyNameType, Required: true},
+		{Name: "PolicyDocument", Shape: shapePolicyDocumentType, Required: true},
+	}},
+	shapePutGroupPolicyOutput: {Kind: schema.Structure, Name: "PutGroupPolicyOutput"},
+	shapePutRolePermissionsBoundaryInput: {Kind: schema.Structure, Name: "PutRolePermissionsBoundaryRequest", Members: []schema.Member{
+		{Name: "RoleName", Shape: shapeRoleNameType, Required: true},
+		{Name: "PermissionsBoundary", Shape: shapeArnType, Required: true},
+	}},
+	shapePutRolePermissionsBoundaryOutput: {Kind: schema.Structure, Name: "PutRolePermissionsBoundaryOutput"},
 	shapePutRolePolicyInput: {Kind: schema.Structure, Name: "PutRolePolicyRequest", Members: []schema.Member{
 		{Name: "RoleName", Shape: shapeRoleNameType, Required: true},
 		{Name: "PolicyName", Shape: shapePolicyNameType, Required: true},
 		{Name: "PolicyDocument", Shape: shapePolicyDocumentType, Required: true},
 	}},
 	shapePutRolePolicyOutput: {Kind: schema.Structure, Name: "PutRolePolicyOutput"},
+	shapePutUserPermissionsBoundaryInput: {Kind: schema.Structure, Name: "PutUserPermissionsBoundaryRequest", Members: []schema.Member{
+		{Name: "UserName", Shape: shapeUserNameType, Required: true},
+		{Name: "PermissionsBoundary", Shape: shapeArnType, Required: true},
+	}},
+	shapePutUserPermissionsBoundaryOutput: {Kind: schema.Structure, Name: "PutUserPermissionsBoundaryOutput"},
 	shapePutUserPolicyInput: {Kind: schema.Structure, Name: "PutUserPolicyRequest", Members: []schema.Member{
 		{Name: "UserName", Shape: shapeExistingUserNameType, Required: true},
 		{Name: "PolicyName", Shape: shapePolicyNameType, Required: true},
 		{Name: "PolicyDocument", Shape: shapePolicyDocumentType, Required: true},
 	}},
 	shapePutUserPolicyOutput: {Kind: schema.Structure, Name: "PutUserPolicyOutput"},
+	shapeReasonType:          {Kind: schema.String, HasMax: true, Max: 1000},
+	shapeRegionNameType:      {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 100},
+	shapeRemoveClientIDFromOpenIDConnectProviderInput: {Kind: schema.Structure, Name: "RemoveClientIDFromOpenIDConnectProviderRequest", Members: []schema.Member{
+		{Name: "OpenIDConnectProviderArn", Shape: shapeArnType, Required: true},
+		{Name: "ClientID", Shape: shapeClientIDType, Required: true},
+	}},
+	shapeRemoveClientIDFromOpenIDConnectProviderOutput: {Kind: schema.Structure, Name: "RemoveClientIDFromOpenIDConnectProviderOutput"},
 	shapeRemoveRoleFromInstanceProfileInput: {Kind: schema.Structure, Name: "RemoveRoleFromInstanceProfileRequest", Members: []schema.Member{
 		{Name: "InstanceProfileName", Shape: shapeInstanceProfileNameType, Required: true},
 		{Name: "RoleName", Shape: shapeRoleNameType, Required: true},
 	}},
 	shapeRemoveRoleFromInstanceProfileOutput: {Kind: schema.Structure, Name: "RemoveRoleFromInstanceProfileOutput"},
+	shapeRemoveUserFromGroupInput: {Kind: schema.Structure, Name: "RemoveUserFromGroupRequest", Members: []schema.Member{
+		{Name: "GroupName", Shape: shapeGroupNameType, Required: true},
+		{Name: "UserName", Shape: shapeExistingUserNameType, Required: true},
+	}},
+	shapeRemoveUserFromGroupOutput:  {Kind: schema.Structure, Name: "RemoveUserFromGroupOutput"},
+	shapeResourceHandlingOptionType: {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 64},
+	shapeResourceNameListType:       {Kind: schema.List, Name: "ResourceNameListType", Elem: schema.Member{Shape: shapeResourceNameType}},
+	shapeResourceNameType:           {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 2048},
+	shapeResourceSpecificResult: {Kind: schema.Structure, Name: "ResourceSpecificResult", Members: []schema.Member{
+		{Name: "EvalResourceName", Shape: shapeResourceNameType, Required: true},
+		{Name: "EvalResourceDecision", Shape: shapePolicyEvaluationDecisionType, Required: true},
+		{Name: "MatchedStatements", Shape: shapeStatementListType},
+		{Name: "MissingContextValues", Shape: shapeContextKeyNamesResultListType},
+		{Name: "EvalDecisionDetails", Shape: shapeEvalDecisionDetailsType},
+		{Name: "PermissionsBoundaryDecisionDetail", Shape: shapePermissionsBoundaryDecisionDetail},
+	}},
+	shapeResourceSpecificResultListType: {Kind: schema.List, Name: "ResourceSpecificResultListType", Elem: schema.Member{Shape: shapeResourceSpecificResult}},
 	shapeRole: {Kind: schema.Structure, Name: "Role", Members: []schema.Member{
 		{Name: "Path", Shape: shapePathType, Required: true},
 		{Name: "RoleName", Shape: shapeRoleNameType, Required: true},
@@ -584,6 +1216,21 @@ var shapes = []schema.Shape{
 		{Name: "RoleLastUsed", Shape: shapeRoleLastUsed},
 	}},
 	shapeRoleDescriptionType: {Kind: schema.String, HasMax: true, Max: 1000, Pattern: "[\\u0009\\u000A\\u000D\\u0020-\\u007E\\u00A1-\\u00FF]*"},
+	shapeRoleDetail: {Kind: schema.Structure, Name: "RoleDetail", Members: []schema.Member{
+		{Name: "Path", Shape: shapePathType},
+		{Name: "RoleName", Shape: shapeRoleNameType},
+		{Name: "RoleId", Shape: shapeIdType},
+		{Name: "Arn", Shape: shapeArnType},
+		{Name: "CreateDate", Shape: shape_timestamp},
+		{Name: "AssumeRolePolicyDocument", Shape: shapePolicyDocumentType},
+		{Name: "InstanceProfileList", Shape: shapeInstanceProfileListType},
+		{Name: "RolePolicyList", Shape: shapePolicyDetailListType},
+		{Name: "AttachedManagedPolicies", Shape: shapeAttachedPoliciesListType},
+		{Name: "PermissionsBoundary", Shape: shapeAttachedPermissionsBoundary},
+		{Name: "Tags", Shape: shapeTagListType},
+		{Name: "RoleLastUsed", Shape: shapeRoleLastUsed},
+	}},
+	shapeRoleDetailListType: {Kind: schema.List, Name: "roleDetailListType", Elem: schema.Member{Shape: shapeRoleDetail}},
 	shapeRoleLastUsed: {Kind: schema.Structure, Name: "RoleLastUsed", Members: []schema.Member{
 		{Name: "LastUsedDate", Shape: shape_timestamp},
 		{Name: "Region", Shape: shape_string},
@@ -591,33 +1238,132 @@ var shapes = []schema.Shape{
 	shapeRoleListType:               {Kind: schema.List, Name: "roleListType", Elem: schema.Member{Shape: shapeRole}},
 	shapeRoleMaxSessionDurationType: {Kind: schema.Integer, HasMin: true, Min: 3600, HasMax: true, Max: 43200},
 	shapeRoleNameType:               {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 64, Pattern: "[\\w+=,.@-]+"},
+	shapeRoleUsageListType:          {Kind: schema.List, Name: "RoleUsageListType", Elem: schema.Member{Shape: shapeRoleUsageType}},
+	shapeRoleUsageType: {Kind: schema.Structure, Name: "RoleUsageType", Members: []schema.Member{
+		{Name: "Region", Shape: shapeRegionNameType},
+		{Name: "Resources", Shape: shapeArnListType},
+	}},
 	shapeServiceFailureException: {Kind: schema.Structure, Name: "ServiceFailureException", Exception: true, Members: []schema.Member{
 		{Name: "message", Shape: shape_string},
 	}},
-	shapeStatusType:     {Kind: schema.String, Enum: []string{"Active", "Inactive", "Expired"}},
-	shapeSummaryKeyType: {Kind: schema.String, Enum: []string{"Users", "UsersQuota", "Groups", "GroupsQuota", "ServerCertificates", "ServerCertificatesQuota", "UserPolicySizeQuota", "GroupPolicySizeQuota", "GroupsPerUserQuota", "SigningCertificatesPerUserQuota", "AccessKeysPerUserQuota", "MFADevices", "MFADevicesInUse", "AccountMFAEnabled", "AccountAccessKeysPresent", "AccountPasswordPresent", "AccountSigningCertificatesPresent", "AttachedPoliciesPerGroupQuota", "AttachedPoliciesPerRoleQuota", "AttachedPoliciesPerUserQuota", "Policies", "PoliciesQuota", "PolicySizeQuota", "PolicyVersionsInUse", "PolicyVersionsInUseQuota", "VersionsPerPolicyQuota", "GlobalEndpointTokenVersion", "AssumeRolePolicySizeQuota", "InstanceProfiles", "InstanceProfilesQuota", "Providers", "RolePolicySizeQuota", "Roles", "RolesQuota"}},
-	shapeSummaryMapType: {Kind: schema.Map, Name: "summaryMapType", Key: schema.Member{Shape: shapeSummaryKeyType}, Elem: schema.Member{Shape: shape_integer}},
+	shapeSetDefaultPolicyVersionInput: {Kind: schema.Structure, Name: "SetDefaultPolicyVersionRequest", Members: []schema.Member{
+		{Name: "PolicyArn", Shape: shapeArnType, Required: true},
+		{Name: "VersionId", Shape: shapePolicyVersionIdType, Required: true},
+	}},
+	shapeSetDefaultPolicyVersionOutput: {Kind: schema.Structure, Name: "SetDefaultPolicyVersionOutput"},
+	shapeSimulateCustomPolicyInput: {Kind: schema.Structure, Name: "SimulateCustomPolicyRequest", Members: []schema.Member{
+		{Name: "PolicyInputList", Shape: shapeSimulationPolicyListType, Required: true},
+		{Name: "PermissionsBoundaryPolicyInputList", Shape: shapeSimulationPolicyListType},
+		{Name: "OrderedOrganizationPolicyInputList", Shape: shapeOrganizationPolicyListType},
+		{Name: "ActionNames", Shape: shapeActionNameListType, Required: true},
+		{Name: "ResourceArns", Shape: shapeResourceNameListType},
+		{Name: "ResourcePolicy", Shape: shapePolicyDocumentType},
+		{Name: "ResourceOwner", Shape: shapeResourceNameType},
+		{Name: "CallerArn", Shape: shapeResourceNameType},
+		{Name: "ContextEntries", Shape: shapeContextEntryListType},
+		{Name: "ResourceHandlingOption", Shape: shapeResourceHandlingOptionType},
+		{Name: "MaxItems", Shape: shapeMaxItemsType},
+		{Name: "Marker", Shape: shapeMarkerType},
+	}},
+	shapeSimulateCustomPolicyOutput: {Kind: schema.Structure, Name: "SimulatePolicyResponse", Members: []schema.Member{
+		{Name: "EvaluationResults", Shape: shapeEvaluationResultsListType},
+		{Name: "IsTruncated", Shape: shape_boolean},
+		{Name: "Marker", Shape: shape_string},
+	}},
+	shapeSimulatePrincipalPolicyInput: {Kind: schema.Structure, Name: "SimulatePrincipalPolicyRequest", Members: []schema.Member{
+		{Name: "PolicySourceArn", Shape: shapeArnType, Required: true},
+		{Name: "PolicyInputList", Shape: shapeSimulationPolicyListType},
+		{Name: "PermissionsBoundaryPolicyInputList", Shape: shapeSimulationPolicyListType},
+		{Name: "PolicyExclusionList", Shape: shapePolicyExclusionsListType},
+		{Name: "ActionNames", Shape: shapeActionNameListType, Required: true},
+		{Name: "ResourceArns", Shape: shapeResourceNameListType},
+		{Name: "ResourcePolicy", Shape: shapePolicyDocumentType},
+		{Name: "ResourceOwner", Shape: shapeResourceNameType},
+		{Name: "CallerArn", Shape: shapeResourceNameType},
+		{Name: "ContextEntries", Shape: shapeContextEntryListType},
+		{Name: "ResourceHandlingOption", Shape: shapeResourceHandlingOptionType},
+		{Name: "MaxItems", Shape: shapeMaxItemsType},
+		{Name: "Marker", Shape: shapeMarkerType},
+	}},
+	shapeSimulatePrincipalPolicyOutput: {Kind: schema.Structure, Name: "SimulatePolicyResponse", Members: []schema.Member{
+		{Name: "EvaluationResults", Shape: shapeEvaluationResultsListType},
+		{Name: "IsTruncated", Shape: shape_boolean},
+		{Name: "Marker", Shape: shape_string},
+	}},
+	shapeSimulationPolicyListType: {Kind: schema.List, Name: "SimulationPolicyListType", Elem: schema.Member{Shape: shapePolicyDocumentType}},
+	shapeStatement: {Kind: schema.Structure, Name: "Statement", Members: []schema.Member{
+		{Name: "SourcePolicyId", Shape: shape_string},
+		{Name: "SourcePolicyType", Shape: shapePolicySourceType},
+		{Name: "StartPosition", Shape: shapePosition},
+		{Name: "EndPosition", Shape: shapePosition},
+	}},
+	shapeStatementListType: {Kind: schema.List, Name: "StatementListType", Elem: schema.Member{Shape: shapeStatement}},
+	shapeStatusType:        {Kind: schema.String, Enum: []string{"Active", "Inactive", "Expired"}},
+	shapeSummaryKeyType:    {Kind: schema.String, Enum: []string{"Users", "UsersQuota", "Groups", "GroupsQuota", "ServerCertificates", "ServerCertificatesQuota", "UserPolicySizeQuota", "GroupPolicySizeQuota", "GroupsPerUserQuota", "SigningCertificatesPerUserQuota", "AccessKeysPerUserQuota", "MFADevices", "MFADevicesInUse", "AccountMFAEnabled", "AccountAccessKeysPresent", "AccountPasswordPresent", "AccountSigningCertificatesPresent", "AttachedPoliciesPerGroupQuota", "AttachedPoliciesPerRoleQuota", "AttachedPoliciesPerUserQuota", "Policies", "PoliciesQuota", "PolicySizeQuota", "PolicyVersionsInUse", "PolicyVersionsInUseQuota", "VersionsPerPolicyQuota", "GlobalEndpointTokenVersion", "AssumeRolePolicySizeQuota", "InstanceProfiles", "InstanceProfilesQuota", "Providers", "RolePolicySizeQuota", "Roles", "RolesQuota"}},
+	shapeSummaryMapType:    {Kind: schema.Map, Name: "summaryMapType", Key: schema.Member{Shape: shapeSummaryKeyType}, Elem: schema.Member{Shape: shape_integer}},
 	shapeTag: {Kind: schema.Structure, Name: "Tag", Members: []schema.Member{
 		{Name: "Key", Shape: shapeTagKeyType, Required: true},
 		{Name: "Value", Shape: shapeTagValueType, Required: true},
 	}},
-	shapeTagKeyListType: {Kind: schema.List, Name: "tagKeyListType", HasMax: true, Max: 50, Elem: schema.Member{Shape: shapeTagKeyType}},
-	shapeTagKeyType:     {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 128, Pattern: "[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+"},
-	shapeTagListType:    {Kind: schema.List, Name: "tagListType", HasMax: true, Max: 50, Elem: schema.Member{Shape: shapeTag}},
+	shapeTagInstanceProfileInput: {Kind: schema.Structure, Name: "TagInstanceProfileRequest", Members: []schema.Member{
+		{Name: "InstanceProfileName", Shape: shapeInstanceProfileNameType, Required: true},
+		{Name: "Tags", Shape: shapeTagListType, Required: true},
+	}},
+	shapeTagInstanceProfileOutput: {Kind: schema.Structure, Name: "TagInstanceProfileOutput"},
+	shapeTagKeyListType:           {Kind: schema.List, Name: "tagKeyListType", HasMax: true, Max: 50, Elem: schema.Member{Shape: shapeTagKeyType}},
+	shapeTagKeyType:               {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 128, Pattern: "[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+"},
+	shapeTagListType:              {Kind: schema.List, Name: "tagListType", HasMax: true, Max: 50, Elem: schema.Member{Shape: shapeTag}},
+	shapeTagOpenIDConnectProviderInput: {Kind: schema.Structure, Name: "TagOpenIDConnectProviderRequest", Members: []schema.Member{
+		{Name: "OpenIDConnectProviderArn", Shape: shapeArnType, Required: true},
+		{Name: "Tags", Shape: shapeTagListType, Required: true},
+	}},
+	shapeTagOpenIDConnectProviderOutput: {Kind: schema.Structure, Name: "TagOpenIDConnectProviderOutput"},
+	shapeTagPolicyInput: {Kind: schema.Structure, Name: "TagPolicyRequest", Members: []schema.Member{
+		{Name: "PolicyArn", Shape: shapeArnType, Required: true},
+		{Name: "Tags", Shape: shapeTagListType, Required: true},
+	}},
+	shapeTagPolicyOutput: {Kind: schema.Structure, Name: "TagPolicyOutput"},
 	shapeTagRoleInput: {Kind: schema.Structure, Name: "TagRoleRequest", Members: []schema.Member{
 		{Name: "RoleName", Shape: shapeRoleNameType, Required: true},
 		{Name: "Tags", Shape: shapeTagListType, Required: true},
 	}},
 	shapeTagRoleOutput: {Kind: schema.Structure, Name: "TagRoleOutput"},
-	shapeTagValueType:  {Kind: schema.String, HasMin: true, Min: 0, HasMax: true, Max: 256, Pattern: "[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*"},
+	shapeTagUserInput: {Kind: schema.Structure, Name: "TagUserRequest", Members: []schema.Member{
+		{Name: "UserName", Shape: shapeExistingUserNameType, Required: true},
+		{Name: "Tags", Shape: shapeTagListType, Required: true},
+	}},
+	shapeTagUserOutput:      {Kind: schema.Structure, Name: "TagUserOutput"},
+	shapeTagValueType:       {Kind: schema.String, HasMin: true, Min: 0, HasMax: true, Max: 256, Pattern: "[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*"},
+	shapeThumbprintListType: {Kind: schema.List, Name: "thumbprintListType", Elem: schema.Member{Shape: shapeThumbprintType}},
+	shapeThumbprintType:     {Kind: schema.String, HasMin: true, Min: 40, HasMax: true, Max: 40},
 	shapeUnmodifiableEntityException: {Kind: schema.Structure, Name: "UnmodifiableEntityException", Exception: true, Members: []schema.Member{
 		{Name: "message", Shape: shape_string},
 	}},
+	shapeUntagInstanceProfileInput: {Kind: schema.Structure, Name: "UntagInstanceProfileRequest", Members: []schema.Member{
+		{Name: "InstanceProfileName", Shape: shapeInstanceProfileNameType, Required: true},
+		{Name: "TagKeys", Shape: shapeTagKeyListType, Required: true},
+	}},
+	shapeUntagInstanceProfileOutput: {Kind: schema.Structure, Name: "UntagInstanceProfileOutput"},
+	shapeUntagOpenIDConnectProviderInput: {Kind: schema.Structure, Name: "UntagOpenIDConnectProviderRequest", Members: []schema.Member{
+		{Name: "OpenIDConnectProviderArn", Shape: shapeArnType, Required: true},
+		{Name: "TagKeys", Shape: shapeTagKeyListType, Required: true},
+	}},
+	shapeUntagOpenIDConnectProviderOutput: {Kind: schema.Structure, Name: "UntagOpenIDConnectProviderOutput"},
+	shapeUntagPolicyInput: {Kind: schema.Structure, Name: "UntagPolicyRequest", Members: []schema.Member{
+		{Name: "PolicyArn", Shape: shapeArnType, Required: true},
+		{Name: "TagKeys", Shape: shapeTagKeyListType, Required: true},
+	}},
+	shapeUntagPolicyOutput: {Kind: schema.Structure, Name: "UntagPolicyOutput"},
 	shapeUntagRoleInput: {Kind: schema.Structure, Name: "UntagRoleRequest", Members: []schema.Member{
 		{Name: "RoleName", Shape: shapeRoleNameType, Required: true},
 		{Name: "TagKeys", Shape: shapeTagKeyListType, Required: true},
 	}},
 	shapeUntagRoleOutput: {Kind: schema.Structure, Name: "UntagRoleOutput"},
+	shapeUntagUserInput: {Kind: schema.Structure, Name: "UntagUserRequest", Members: []schema.Member{
+		{Name: "UserName", Shape: shapeExistingUserNameType, Required: true},
+		{Name: "TagKeys", Shape: shapeTagKeyListType, Required: true},
+	}},
+	shapeUntagUserOutput: {Kind: schema.Structure, Name: "UntagUserOutput"},
 	shapeUpdateAccessKeyInput: {Kind: schema.Structure, Name: "UpdateAccessKeyRequest", Members: []schema.Member{
 		{Name: "UserName", Shape: shapeExistingUserNameType},
 		{Name: "AccessKeyId", Shape: shapeAccessKeyIdType, Required: true},
@@ -629,6 +1375,36 @@ var shapes = []schema.Shape{
 		{Name: "PolicyDocument", Shape: shapePolicyDocumentType, Required: true},
 	}},
 	shapeUpdateAssumeRolePolicyOutput: {Kind: schema.Structure, Name: "UpdateAssumeRolePolicyOutput"},
+	shapeUpdateGroupInput: {Kind: schema.Structure, Name: "UpdateGroupRequest", Members: []schema.Member{
+		{Name: "GroupName", Shape: shapeGroupNameType, Required: true},
+		{Name: "NewPath", Shape: shapePathType},
+		{Name: "NewGroupName", Shape: shapeGroupNameType},
+	}},
+	shapeUpdateGroupOutput: {Kind: schema.Structure, Name: "UpdateGroupOutput"},
+	shapeUpdateOpenIDConnectProviderThumbprintInput: {Kind: schema.Structure, Name: "UpdateOpenIDConnectProviderThumbprintRequest", Members: []schema.Member{
+		{Name: "OpenIDConnectProviderArn", Shape: shapeArnType, Required: true},
+		{Name: "ThumbprintList", Shape: shapeThumbprintListType, Required: true},
+	}},
+	shapeUpdateOpenIDConnectProviderThumbprintOutput: {Kind: schema.Structure, Name: "UpdateOpenIDConnectProviderThumbprintOutput"},
+	shapeUpdateRoleDescriptionInput: {Kind: schema.Structure, Name: "UpdateRoleDescriptionRequest", Members: []schema.Member{
+		{Name: "RoleName", Shape: shapeRoleNameType, Required: true},
+		{Name: "Description", Shape: shapeRoleDescriptionType, Required: true},
+	}},
+	shapeUpdateRoleDescriptionOutput: {Kind: schema.Structure, Name: "UpdateRoleDescriptionResponse", Members: []schema.Member{
+		{Name: "Role", Shape: shapeRole},
+	}},
+	shapeUpdateRoleInput: {Kind: schema.Structure, Name: "UpdateRoleRequest", Members: []schema.Member{
+		{Name: "RoleName", Shape: shapeRoleNameType, Required: true},
+		{Name: "Description", Shape: shapeRoleDescriptionType},
+		{Name: "MaxSessionDuration", Shape: shapeRoleMaxSessionDurationType},
+	}},
+	shapeUpdateRoleOutput: {Kind: schema.Structure, Name: "UpdateRoleResponse"},
+	shapeUpdateUserInput: {Kind: schema.Structure, Name: "UpdateUserRequest", Members: []schema.Member{
+		{Name: "UserName", Shape: shapeExistingUserNameType, Required: true},
+		{Name: "NewPath", Shape: shapePathType},
+		{Name: "NewUserName", Shape: shapeUserNameType},
+	}},
+	shapeUpdateUserOutput: {Kind: schema.Structure, Name: "UpdateUserOutput"},
 	shapeUser: {Kind: schema.Structure, Name: "User", Members: []schema.Member{
 		{Name: "Path", Shape: shapePathType, Required: true},
 		{Name: "UserName", Shape: shapeUserNameType, Required: true},
@@ -639,14 +1415,27 @@ var shapes = []schema.Shape{
 		{Name: "PermissionsBoundary", Shape: shapeAttachedPermissionsBoundary},
 		{Name: "Tags", Shape: shapeTagListType},
 	}},
-	shapeUserListType: {Kind: schema.List, Name: "userListType", Elem: schema.Member{Shape: shapeUser}},
-	shapeUserNameType: {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 64, Pattern: "[\\w+=,.@-]+"},
-	shape_blob:        {Kind: schema.Blob},
-	shape_boolean:     {Kind: schema.Boolean},
-	shape_double:      {Kind: schema.Float},
-	shape_float:       {Kind: schema.Float},
-	shape_integer:     {Kind: schema.Integer},
-	shape_long:        {Kind: schema.Long},
-	shape_string:      {Kind: schema.String},
-	shape_timestamp:   {Kind: schema.Timestamp},
+	shapeUserDetail: {Kind: schema.Structure, Name: "UserDetail", Members: []schema.Member{
+		{Name: "Path", Shape: shapePathType},
+		{Name: "UserName", Shape: shapeUserNameType},
+		{Name: "UserId", Shape: shapeIdType},
+		{Name: "Arn", Shape: shapeArnType},
+		{Name: "CreateDate", Shape: shape_timestamp},
+		{Name: "UserPolicyList", Shape: shapePolicyDetailListType},
+		{Name: "GroupList", Shape: shapeGroupNameListType},
+		{Name: "AttachedManagedPolicies", Shape: shapeAttachedPoliciesListType},
+		{Name: "PermissionsBoundary", Shape: shapeAttachedPermissionsBoundary},
+		{Name: "Tags", Shape: shapeTagListType},
+	}},
+	shapeUserDetailListType: {Kind: schema.List, Name: "userDetailListType", Elem: schema.Member{Shape: shapeUserDetail}},
+	shapeUserListType:       {Kind: schema.List, Name: "userListType", Elem: schema.Member{Shape: shapeUser}},
+	shapeUserNameType:       {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 64, Pattern: "[\\w+=,.@-]+"},
+	shape_blob:              {Kind: schema.Blob},
+	shape_boolean:           {Kind: schema.Boolean},
+	shape_double:            {Kind: schema.Float},
+	shape_float:             {Kind: schema.Float},
+	shape_integer:           {Kind: schema.Integer},
+	shape_long:              {Kind: schema.Long},
+	shape_string:            {Kind: schema.String},
+	shape_timestamp:         {Kind: schema.Timestamp},
 }

@@ -28,6 +28,16 @@ type AccessKeyMetadata struct {
 	CreateDate  *time.Time
 }
 
+// AddClientIDToOpenIDConnectProviderInput is what AddClientIDToOpenIDConnectProvider takes.
+type AddClientIDToOpenIDConnectProviderInput struct {
+	OpenIDConnectProviderArn *string // required
+	ClientID                 *string // required
+}
+
+// AddClientIDToOpenIDConnectProviderOutput is what AddClientIDToOpenIDConnectProvider answers.
+type AddClientIDToOpenIDConnectProviderOutput struct {
+}
+
 // AddRoleToInstanceProfileInput is what AddRoleToInstanceProfile takes.
 type AddRoleToInstanceProfileInput struct {
 	InstanceProfileName *string // required
@@ -36,6 +46,26 @@ type AddRoleToInstanceProfileInput struct {
 
 // AddRoleToInstanceProfileOutput is what AddRoleToInstanceProfile answers.
 type AddRoleToInstanceProfileOutput struct {
+}
+
+// AddUserToGroupInput is what AddUserToGroup takes.
+type AddUserToGroupInput struct {
+	GroupName *string // required
+	UserName  *string // required
+}
+
+// AddUserToGroupOutput is what AddUserToGroup answers.
+type AddUserToGroupOutput struct {
+}
+
+// AttachGroupPolicyInput is what AttachGroupPolicy takes.
+type AttachGroupPolicyInput struct {
+	GroupName *string // required
+	PolicyArn *string // required
+}
+
+// AttachGroupPolicyOutput is what AttachGroupPolicy answers.
+type AttachGroupPolicyOutput struct {
 }
 
 // AttachRolePolicyInput is what AttachRolePolicy takes.
@@ -70,6 +100,13 @@ type AttachedPolicy struct {
 	PolicyArn  *string
 }
 
+// ContextEntry is part of inputs and outputs.
+type ContextEntry struct {
+	ContextKeyName   *string
+	ContextKeyValues []string
+	ContextKeyType   *string
+}
+
 // CreateAccessKeyInput is what CreateAccessKey takes.
 type CreateAccessKeyInput struct {
 	UserName *string
@@ -78,6 +115,26 @@ type CreateAccessKeyInput struct {
 // CreateAccessKeyOutput is what CreateAccessKey answers.
 type CreateAccessKeyOutput struct {
 	AccessKey *AccessKey // required
+}
+
+// CreateAccountAliasInput is what CreateAccountAlias takes.
+type CreateAccountAliasInput struct {
+	AccountAlias *string // required
+}
+
+// CreateAccountAliasOutput is what CreateAccountAlias answers.
+type CreateAccountAliasOutput struct {
+}
+
+// CreateGroupInput is what CreateGroup takes.
+type CreateGroupInput struct {
+	Path      *string
+	GroupName *string // required
+}
+
+// CreateGroupOutput is what CreateGroup answers.
+type CreateGroupOutput struct {
+	Group *Group // required
 }
 
 // CreateInstanceProfileInput is what CreateInstanceProfile takes.
@@ -92,6 +149,20 @@ type CreateInstanceProfileOutput struct {
 	InstanceProfile *InstanceProfile // required
 }
 
+// CreateOpenIDConnectProviderInput is what CreateOpenIDConnectProvider takes.
+type CreateOpenIDConnectProviderInput struct {
+	Url            *string // required
+	ClientIDList   []string
+	ThumbprintList []string
+	Tags           []Tag
+}
+
+// CreateOpenIDConnectProviderOutput is what CreateOpenIDConnectProvider answers.
+type CreateOpenIDConnectProviderOutput struct {
+	OpenIDConnectProviderArn *string
+	Tags                     []Tag
+}
+
 // CreatePolicyInput is what CreatePolicy takes.
 type CreatePolicyInput struct {
 	PolicyName     *string // required
@@ -104,6 +175,18 @@ type CreatePolicyInput struct {
 // CreatePolicyOutput is what CreatePolicy answers.
 type CreatePolicyOutput struct {
 	Policy *Policy
+}
+
+// CreatePolicyVersionInput is what CreatePolicyVersion takes.
+type CreatePolicyVersionInput struct {
+	PolicyArn      *string // required
+	PolicyDocument *string // required
+	SetAsDefault   *bool
+}
+
+// CreatePolicyVersionOutput is what CreatePolicyVersion answers.
+type CreatePolicyVersionOutput struct {
+	PolicyVersion *PolicyVersion
 }
 
 // CreateRoleInput is what CreateRole takes.
@@ -157,6 +240,34 @@ type DeleteAccessKeyInput struct {
 type DeleteAccessKeyOutput struct {
 }
 
+// DeleteAccountAliasInput is what DeleteAccountAlias takes.
+type DeleteAccountAliasInput struct {
+	AccountAlias *string // required
+}
+
+// DeleteAccountAliasOutput is what DeleteAccountAlias answers.
+type DeleteAccountAliasOutput struct {
+}
+
+// DeleteGroupInput is what DeleteGroup takes.
+type DeleteGroupInput struct {
+	GroupName *string // required
+}
+
+// DeleteGroupOutput is what DeleteGroup answers.
+type DeleteGroupOutput struct {
+}
+
+// DeleteGroupPolicyInput is what DeleteGroupPolicy takes.
+type DeleteGroupPolicyInput struct {
+	GroupName  *string // required
+	PolicyName *string // required
+}
+
+// DeleteGroupPolicyOutput is what DeleteGroupPolicy answers.
+type DeleteGroupPolicyOutput struct {
+}
+
 // DeleteInstanceProfileInput is what DeleteInstanceProfile takes.
 type DeleteInstanceProfileInput struct {
 	InstanceProfileName *string // required
@@ -164,6 +275,15 @@ type DeleteInstanceProfileInput struct {
 
 // DeleteInstanceProfileOutput is what DeleteInstanceProfile answers.
 type DeleteInstanceProfileOutput struct {
+}
+
+// DeleteOpenIDConnectProviderInput is what DeleteOpenIDConnectProvider takes.
+type DeleteOpenIDConnectProviderInput struct {
+	OpenIDConnectProviderArn *string // required
+}
+
+// DeleteOpenIDConnectProviderOutput is what DeleteOpenIDConnectProvider answers.
+type DeleteOpenIDConnectProviderOutput struct {
 }
 
 // DeletePolicyInput is what DeletePolicy takes.
@@ -175,6 +295,16 @@ type DeletePolicyInput struct {
 type DeletePolicyOutput struct {
 }
 
+// DeletePolicyVersionInput is what DeletePolicyVersion takes.
+type DeletePolicyVersionInput struct {
+	PolicyArn *string // required
+	VersionId *string // required
+}
+
+// DeletePolicyVersionOutput is what DeletePolicyVersion answers.
+type DeletePolicyVersionOutput struct {
+}
+
 // DeleteRoleInput is what DeleteRole takes.
 type DeleteRoleInput struct {
 	RoleName *string // required
@@ -182,6 +312,15 @@ type DeleteRoleInput struct {
 
 // DeleteRoleOutput is what DeleteRole answers.
 type DeleteRoleOutput struct {
+}
+
+// DeleteRolePermissionsBoundaryInput is what DeleteRolePermissionsBoundary takes.
+type DeleteRolePermissionsBoundaryInput struct {
+	RoleName *string // required
+}
+
+// DeleteRolePermissionsBoundaryOutput is what DeleteRolePermissionsBoundary answers.
+type DeleteRolePermissionsBoundaryOutput struct {
 }
 
 // DeleteRolePolicyInput is what DeleteRolePolicy takes.
@@ -194,6 +333,16 @@ type DeleteRolePolicyInput struct {
 type DeleteRolePolicyOutput struct {
 }
 
+// DeleteServiceLinkedRoleInput is what DeleteServiceLinkedRole takes.
+type DeleteServiceLinkedRoleInput struct {
+	RoleName *string // required
+}
+
+// DeleteServiceLinkedRoleOutput is what DeleteServiceLinkedRole answers.
+type DeleteServiceLinkedRoleOutput struct {
+	DeletionTaskId *string // required
+}
+
 // DeleteUserInput is what DeleteUser takes.
 type DeleteUserInput struct {
 	UserName *string // required
@@ -201,6 +350,15 @@ type DeleteUserInput struct {
 
 // DeleteUserOutput is what DeleteUser answers.
 type DeleteUserOutput struct {
+}
+
+// DeleteUserPermissionsBoundaryInput is what DeleteUserPermissionsBoundary takes.
+type DeleteUserPermissionsBoundaryInput struct {
+	UserName *string // required
+}
+
+// DeleteUserPermissionsBoundaryOutput is what DeleteUserPermissionsBoundary answers.
+type DeleteUserPermissionsBoundaryOutput struct {
 }
 
 // DeleteUserPolicyInput is what DeleteUserPolicy takes.
@@ -211,6 +369,22 @@ type DeleteUserPolicyInput struct {
 
 // DeleteUserPolicyOutput is what DeleteUserPolicy answers.
 type DeleteUserPolicyOutput struct {
+}
+
+// DeletionTaskFailureReasonType is part of inputs and outputs.
+type DeletionTaskFailureReasonType struct {
+	Reason        *string
+	RoleUsageList []RoleUsageType
+}
+
+// DetachGroupPolicyInput is what DetachGroupPolicy takes.
+type DetachGroupPolicyInput struct {
+	GroupName *string // required
+	PolicyArn *string // required
+}
+
+// DetachGroupPolicyOutput is what DetachGroupPolicy answers.
+type DetachGroupPolicyOutput struct {
 }
 
 // DetachRolePolicyInput is what DetachRolePolicy takes.
@@ -233,6 +407,19 @@ type DetachUserPolicyInput struct {
 type DetachUserPolicyOutput struct {
 }
 
+// EvaluationResult is part of inputs and outputs.
+type EvaluationResult struct {
+	EvalActionName                    *string // required
+	EvalResourceName                  *string
+	EvalDecision                      *string // required
+	MatchedStatements                 []Statement
+	MissingContextValues              []string
+	OrganizationsDecisionDetail       *OrganizationsDecisionDetail
+	PermissionsBoundaryDecisionDetail *PermissionsBoundaryDecisionDetail
+	EvalDecisionDetails               map[string]string
+	ResourceSpecificResults           []ResourceSpecificResult
+}
+
 // GetAccessKeyLastUsedInput is what GetAccessKeyLastUsed takes.
 type GetAccessKeyLastUsedInput struct {
 	AccessKeyId *string // required
@@ -244,6 +431,23 @@ type GetAccessKeyLastUsedOutput struct {
 	AccessKeyLastUsed *AccessKeyLastUsed
 }
 
+// GetAccountAuthorizationDetailsInput is what GetAccountAuthorizationDetails takes.
+type GetAccountAuthorizationDetailsInput struct {
+	Filter   []string
+	MaxItems *int32
+	Marker   *string
+}
+
+// GetAccountAuthorizationDetailsOutput is what GetAccountAuthorizationDetails answers.
+type GetAccountAuthorizationDetailsOutput struct {
+	UserDetailList  []UserDetail
+	GroupDetailList []GroupDetail
+	RoleDetailList  []RoleDetail
+	Policies        []ManagedPolicyDetail
+	IsTruncated     *bool
+	Marker          *string
+}
+
 // GetAccountSummaryInput is what GetAccountSummary takes.
 type GetAccountSummaryInput struct {
 }
@@ -251,6 +455,55 @@ type GetAccountSummaryInput struct {
 // GetAccountSummaryOutput is what GetAccountSummary answers.
 type GetAccountSummaryOutput struct {
 	SummaryMap map[string]int32
+}
+
+// GetContextKeysForCustomPolicyInput is what GetContextKeysForCustomPolicy takes.
+type GetContextKeysForCustomPolicyInput struct {
+	PolicyInputList []string // required
+}
+
+// GetContextKeysForCustomPolicyOutput is what GetContextKeysForCustomPolicy answers.
+type GetContextKeysForCustomPolicyOutput struct {
+	ContextKeyNames []string
+}
+
+// GetContextKeysForPrincipalPolicyInput is what GetContextKeysForPrincipalPolicy takes.
+type GetContextKeysForPrincipalPolicyInput struct {
+	PolicySourceArn *string // required
+	PolicyInputList []string
+}
+
+// GetContextKeysForPrincipalPolicyOutput is what GetContextKeysForPrincipalPolicy answers.
+type GetContextKeysForPrincipalPolicyOutput struct {
+	ContextKeyNames []string
+}
+
+// GetGroupInput is what GetGroup takes.
+type GetGroupInput struct {
+	GroupName *string // required
+	Marker    *string
+	MaxItems  *int32
+}
+
+// GetGroupOutput is what GetGroup answers.
+type GetGroupOutput struct {
+	Group       *Group // required
+	Users       []User // required
+	IsTruncated *bool
+	Marker      *string
+}
+
+// GetGroupPolicyInput is what GetGroupPolicy takes.
+type GetGroupPolicyInput struct {
+	GroupName  *string // required
+	PolicyName *string // required
+}
+
+// GetGroupPolicyOutput is what GetGroupPolicy answers.
+type GetGroupPolicyOutput struct {
+	GroupName      *string // required
+	PolicyName     *string // required
+	PolicyDocument *string // required
 }
 
 // GetInstanceProfileInput is what GetInstanceProfile takes.
@@ -261,6 +514,20 @@ type GetInstanceProfileInput struct {
 // GetInstanceProfileOutput is what GetInstanceProfile answers.
 type GetInstanceProfileOutput struct {
 	InstanceProfile *InstanceProfile // required
+}
+
+// GetOpenIDConnectProviderInput is what GetOpenIDConnectProvider takes.
+type GetOpenIDConnectProviderInput struct {
+	OpenIDConnectProviderArn *string // required
+}
+
+// GetOpenIDConnectProviderOutput is what GetOpenIDConnectProvider answers.
+type GetOpenIDConnectProviderOutput struct {
+	Url            *string
+	ClientIDList   []string
+	ThumbprintList []string
+	CreateDate     *time.Time
+	Tags           []Tag
 }
 
 // GetPolicyInput is what GetPolicy takes.
@@ -307,6 +574,17 @@ type GetRolePolicyOutput struct {
 	PolicyDocument *string // required
 }
 
+// GetServiceLinkedRoleDeletionStatusInput is what GetServiceLinkedRoleDeletionStatus takes.
+type GetServiceLinkedRoleDeletionStatusInput struct {
+	DeletionTaskId *string // required
+}
+
+// GetServiceLinkedRoleDeletionStatusOutput is what GetServiceLinkedRoleDeletionStatus answers.
+type GetServiceLinkedRoleDeletionStatusOutput struct {
+	Status *string // required
+	Reason *DeletionTaskFailureReasonType
+}
+
 // GetUserInput is what GetUser takes.
 type GetUserInput struct {
 	UserName *string
@@ -328,6 +606,33 @@ type GetUserPolicyOutput struct {
 	UserName       *string // required
 	PolicyName     *string // required
 	PolicyDocument *string // required
+}
+
+// Group is part of inputs and outputs.
+type Group struct {
+	Path       *string    // required
+	GroupName  *string    // required
+	GroupId    *string    // required
+	Arn        *string    // required
+	CreateDate *time.Time // required
+}
+
+// GroupDetail is part of inputs and outputs.
+type GroupDetail struct {
+	Path                    *string
+	GroupName               *string
+	GroupId                 *string
+	Arn                     *string
+	CreateDate              *time.Time
+	GroupPolicyList         []PolicyDetail
+	AttachedManagedPolicies []AttachedPolicy
+}
+
+// InlinePolicyIdentifierType is part of inputs and outputs.
+type InlinePolicyIdentifierType struct {
+	PolicyName     *string // required
+	AttachmentType *string // required
+	AttachmentName *string // required
 }
 
 // InstanceProfile is part of inputs and outputs.
@@ -353,6 +658,34 @@ type ListAccessKeysOutput struct {
 	AccessKeyMetadata []AccessKeyMetadata // required
 	IsTruncated       *bool
 	Marker            *string
+}
+
+// ListAccountAliasesInput is what ListAccountAliases takes.
+type ListAccountAliasesInput struct {
+	Marker   *string
+	MaxItems *int32
+}
+
+// ListAccountAliasesOutput is what ListAccountAliases answers.
+type ListAccountAliasesOutput struct {
+	AccountAliases []string // required
+	IsTruncated    *bool
+	Marker         *string
+}
+
+// ListAttachedGroupPoliciesInput is what ListAttachedGroupPolicies takes.
+type ListAttachedGroupPoliciesInput struct {
+	GroupName  *string // required
+	PathPrefix *string
+	Marker     *string
+	MaxItems   *int32
+}
+
+// ListAttachedGroupPoliciesOutput is what ListAttachedGroupPolicies answers.
+type ListAttachedGroupPoliciesOutput struct {
+	AttachedPolicies []AttachedPolicy
+	IsTruncated      *bool
+	Marker           *string
 }
 
 // ListAttachedRolePoliciesInput is what ListAttachedRolePolicies takes.
@@ -385,6 +718,81 @@ type ListAttachedUserPoliciesOutput struct {
 	Marker           *string
 }
 
+// ListEntitiesForPolicyInput is what ListEntitiesForPolicy takes.
+type ListEntitiesForPolicyInput struct {
+	PolicyArn         *string // required
+	EntityFilter      *string
+	PathPrefix        *string
+	PolicyUsageFilter *string
+	Marker            *string
+	MaxItems          *int32
+}
+
+// ListEntitiesForPolicyOutput is what ListEntitiesForPolicy answers.
+type ListEntitiesForPolicyOutput struct {
+	PolicyGroups []PolicyGroup
+	PolicyUsers  []PolicyUser
+	PolicyRoles  []PolicyRole
+	IsTruncated  *bool
+	Marker       *string
+}
+
+// ListGroupPoliciesInput is what ListGroupPolicies takes.
+type ListGroupPoliciesInput struct {
+	GroupName *string // required
+	Marker    *string
+	MaxItems  *int32
+}
+
+// ListGroupPoliciesOutput is what ListGroupPolicies answers.
+type ListGroupPoliciesOutput struct {
+	PolicyNames []string // required
+	IsTruncated *bool
+	Marker      *string
+}
+
+// ListGroupsForUserInput is what ListGroupsForUser takes.
+type ListGroupsForUserInput struct {
+	UserName *string // required
+	Marker   *string
+	MaxItems *int32
+}
+
+// ListGroupsForUserOutput is what ListGroupsForUser answers.
+type ListGroupsForUserOutput struct {
+	Groups      []Group // required
+	IsTruncated *bool
+	Marker      *string
+}
+
+// ListGroupsInput is what ListGroups takes.
+type ListGroupsInput struct {
+	PathPrefix *string
+	Marker     *string
+	MaxItems   *int32
+}
+
+// ListGroupsOutput is what ListGroups answers.
+type ListGroupsOutput struct {
+	Groups      []Group // required
+	IsTruncated *bool
+	Marker      *string
+}
+
+// ListInstanceProfileTagsInput is what ListInstanceProfileTags takes.
+type ListInstanceProfileTagsInput struct {
+	InstanceProfileName *string // required
+	Marker              *string
+	MaxItems            *int32
+}
+
+// ListInstanceProfileTagsOutput is what ListInstanceProfileTags answers.
+type ListInstanceProfileTagsOutput struct {
+	Tags        []Tag // required
+	IsTruncated *bool
+	Marker      *string
+}
+
 // ListInstanceProfilesForRoleInput is what ListInstanceProfilesForRole takes.
 type ListInstanceProfilesForRoleInput struct {
 	RoleName *string // required
@@ -413,6 +821,29 @@ type ListInstanceProfilesOutput struct {
 	Marker           *string
 }
 
+// ListOpenIDConnectProviderTagsInput is what ListOpenIDConnectProviderTags takes.
+type ListOpenIDConnectProviderTagsInput struct {
+	OpenIDConnectProviderArn *string // required
+	Marker                   *string
+	MaxItems                 *int32
+}
+
+// ListOpenIDConnectProviderTagsOutput is what ListOpenIDConnectProviderTags answers.
+type ListOpenIDConnectProviderTagsOutput struct {
+	Tags        []Tag // required
+	IsTruncated *bool
+	Marker      *string
+}
+
+// ListOpenIDConnectProvidersInput is what ListOpenIDConnectProviders takes.
+type ListOpenIDConnectProvidersInput struct {
+}
+
+// ListOpenIDConnectProvidersOutput is what ListOpenIDConnectProviders answers.
+type ListOpenIDConnectProvidersOutput struct {
+	OpenIDConnectProviderList []OpenIDConnectProviderListEntry
+}
+
 // ListPoliciesInput is what ListPolicies takes.
 type ListPoliciesInput struct {
 	Scope             *string
@@ -426,6 +857,34 @@ type ListPoliciesInput struct {
 // ListPoliciesOutput is what ListPolicies answers.
 type ListPoliciesOutput struct {
 	Policies    []Policy
+	IsTruncated *bool
+	Marker      *string
+}
+
+// ListPolicyTagsInput is what ListPolicyTags takes.
+type ListPolicyTagsInput struct {
+	PolicyArn *string // required
+	Marker    *string
+	MaxItems  *int32
+}
+
+// ListPolicyTagsOutput is what ListPolicyTags answers.
+type ListPolicyTagsOutput struct {
+	Tags        []Tag // required
+	IsTruncated *bool
+	Marker      *string
+}
+
+// ListPolicyVersionsInput is what ListPolicyVersions takes.
+type ListPolicyVersionsInput struct {
+	PolicyArn *string // required
+	Marker    *string
+	MaxItems  *int32
+}
+
+// ListPolicyVersionsOutput is what ListPolicyVersions answers.
+type ListPolicyVersionsOutput struct {
+	Versions    []PolicyVersion
 	IsTruncated *bool
 	Marker      *string
 }
@@ -486,6 +945,20 @@ type ListUserPoliciesOutput struct {
 	Marker      *string
 }
 
+// ListUserTagsInput is what ListUserTags takes.
+type ListUserTagsInput struct {
+	UserName *string // required
+	Marker   *string
+	MaxItems *int32
+}
+
+// ListUserTagsOutput is what ListUserTags answers.
+type ListUserTagsOutput struct {
+	Tags        []Tag // required
+	IsTruncated *bool
+	Marker      *string
+}
+
 // ListUsersInput is what ListUsers takes.
 type ListUsersInput struct {
 	PathPrefix *string
@@ -498,6 +971,42 @@ type ListUsersOutput struct {
 	Users       []User // required
 	IsTruncated *bool
 	Marker      *string
+}
+
+// ManagedPolicyDetail is part of inputs and outputs.
+type ManagedPolicyDetail struct {
+	PolicyName                    *string
+	PolicyId                      *string
+	Arn                           *string
+	Path                          *string
+	DefaultVersionId              *string
+	AttachmentCount               *int32
+	PermissionsBoundaryUsageCount *int32
+	IsAttachable                  *bool
+	Description                   *string
+	CreateDate                    *time.Time
+	UpdateDate                    *time.Time
+	PolicyVersionList             []PolicyVersion
+}
+
+// OpenIDConnectProviderListEntry is part of inputs and outputs.
+type OpenIDConnectProviderListEntry struct {
+	Arn *string
+}
+
+// OrderedOrganizationPolicyType is part of inputs and outputs.
+type OrderedOrganizationPolicyType struct {
+	ServiceControlPolicyInputList []string
+}
+
+// OrganizationsDecisionDetail is part of inputs and outputs.
+type OrganizationsDecisionDetail struct {
+	AllowedByOrganizations *bool
+}
+
+// PermissionsBoundaryDecisionDetail is part of inputs and outputs.
+type PermissionsBoundaryDecisionDetail struct {
+	AllowedByPermissionsBoundary *bool
 }
 
 // Policy is part of inputs and outputs.
@@ -516,12 +1025,70 @@ type Policy struct {
 	Tags                          []Tag
 }
 
+// PolicyDetail is part of inputs and outputs.
+type PolicyDetail struct {
+	PolicyName     *string
+	PolicyDocument *string
+}
+
+// PolicyGroup is part of inputs and outputs.
+type PolicyGroup struct {
+	GroupName *string
+	GroupId   *string
+}
+
+// PolicyIdentifier is part of inputs and outputs.
+type PolicyIdentifier struct {
+	PolicyType             *string
+	PolicyArn              *string
+	InlinePolicyIdentifier *InlinePolicyIdentifierType
+}
+
+// PolicyRole is part of inputs and outputs.
+type PolicyRole struct {
+	RoleName *string
+	RoleId   *string
+}
+
+// PolicyUser is part of inputs and outputs.
+type PolicyUser struct {
+	UserName *string
+	UserId   *string
+}
+
 // PolicyVersion is part of inputs and outputs.
 type PolicyVersion struct {
 	Document         *string
 	VersionId        *string
 	IsDefaultVersion *bool
 	CreateDate       *time.Time
+}
+
+// Position is part of inputs and outputs.
+type Position struct {
+	Line   *int32
+	Column *int32
+}
+
+// PutGroupPolicyInput is what PutGroupPolicy takes.
+type PutGroupPolicyInput struct {
+	GroupName      *string // required
+	PolicyName     *string // required
+	PolicyDocument *string // required
+}
+
+// PutGroupPolicyOutput is what PutGroupPolicy answers.
+type PutGroupPolicyOutput struct {
+}
+
+// PutRolePermissionsBoundaryInput is what PutRolePermissionsBoundary takes.
+type PutRolePermissionsBoundaryInput struct {
+	RoleName            *string // required
+	PermissionsBoundary *string // required
+}
+
+// PutRolePermissionsBoundaryOutput is what PutRolePermissionsBoundary answers.
+type PutRolePermissionsBoundaryOutput struct {
 }
 
 // PutRolePolicyInput is what PutRolePolicy takes.
@@ -535,6 +1102,16 @@ type PutRolePolicyInput struct {
 type PutRolePolicyOutput struct {
 }
 
+// PutUserPermissionsBoundaryInput is what PutUserPermissionsBoundary takes.
+type PutUserPermissionsBoundaryInput struct {
+	UserName            *string // required
+	PermissionsBoundary *string // required
+}
+
+// PutUserPermissionsBoundaryOutput is what PutUserPermissionsBoundary answers.
+type PutUserPermissionsBoundaryOutput struct {
+}
+
 // PutUserPolicyInput is what PutUserPolicy takes.
 type PutUserPolicyInput struct {
 	UserName       *string // required
@@ -546,6 +1123,16 @@ type PutUserPolicyInput struct {
 type PutUserPolicyOutput struct {
 }
 
+// RemoveClientIDFromOpenIDConnectProviderInput is what RemoveClientIDFromOpenIDConnectProvider takes.
+type RemoveClientIDFromOpenIDConnectProviderInput struct {
+	OpenIDConnectProviderArn *string // required
+	ClientID                 *string // required
+}
+
+// RemoveClientIDFromOpenIDConnectProviderOutput is what RemoveClientIDFromOpenIDConnectProvider answers.
+type RemoveClientIDFromOpenIDConnectProviderOutput struct {
+}
+
 // RemoveRoleFromInstanceProfileInput is what RemoveRoleFromInstanceProfile takes.
 type RemoveRoleFromInstanceProfileInput struct {
 	InstanceProfileName *string // required
@@ -554,6 +1141,26 @@ type RemoveRoleFromInstanceProfileInput struct {
 
 // RemoveRoleFromInstanceProfileOutput is what RemoveRoleFromInstanceProfile answers.
 type RemoveRoleFromInstanceProfileOutput struct {
+}
+
+// RemoveUserFromGroupInput is what RemoveUserFromGroup takes.
+type RemoveUserFromGroupInput struct {
+	GroupName *string // required
+	UserName  *string // required
+}
+
+// RemoveUserFromGroupOutput is what RemoveUserFromGroup answers.
+type RemoveUserFromGroupOutput struct {
+}
+
+// ResourceSpecificResult is part of inputs and outputs.
+type ResourceSpecificResult struct {
+	EvalResourceName                  *string // required
+	EvalResourceDecision              *string // required
+	MatchedStatements                 []Statement
+	MissingContextValues              []string
+	EvalDecisionDetails               map[string]string
+	PermissionsBoundaryDecisionDetail *PermissionsBoundaryDecisionDetail
 }
 
 // Role is part of inputs and outputs.
@@ -571,16 +1178,133 @@ type Role struct {
 	RoleLastUsed             *RoleLastUsed
 }
 
+// RoleDetail is part of inputs and outputs.
+type RoleDetail struct {
+	Path                     *string
+	RoleName                 *string
+	RoleId                   *string
+	Arn                      *string
+	CreateDate               *time.Time
+	AssumeRolePolicyDocument *string
+	InstanceProfileList      []InstanceProfile
+	RolePolicyList           []PolicyDetail
+	AttachedManagedPolicies  []AttachedPolicy
+	PermissionsBoundary      *AttachedPermissionsBoundary
+	Tags                     []Tag
+	RoleLastUsed             *RoleLastUsed
+}
+
 // RoleLastUsed is part of inputs and outputs.
 type RoleLastUsed struct {
 	LastUsedDate *time.Time
 	Region       *string
 }
 
+// RoleUsageType is part of inputs and outputs.
+type RoleUsageType struct {
+	Region    *string
+	Resources []string
+}
+
+// SetDefaultPolicyVersionInput is what SetDefaultPolicyVersion takes.
+type SetDefaultPolicyVersionInput struct {
+	PolicyArn *string // required
+	VersionId *string // required
+}
+
+// SetDefaultPolicyVersionOutput is what SetDefaultPolicyVersion answers.
+type SetDefaultPolicyVersionOutput struct {
+}
+
+// SimulateCustomPolicyInput is what SimulateCustomPolicy takes.
+type SimulateCustomPolicyInput struct {
+	PolicyInputList                    []string // required
+	PermissionsBoundaryPolicyInputList []string
+	OrderedOrganizationPolicyInputList []OrderedOrganizationPolicyType
+	ActionNames                        []string // required
+	ResourceArns                       []string
+	ResourcePolicy                     *string
+	ResourceOwner                      *string
+	CallerArn                          *string
+	ContextEntries                     []ContextEntry
+	ResourceHandlingOption             *string
+	MaxItems                           *int32
+	Marker                             *string
+}
+
+// SimulateCustomPolicyOutput is what SimulateCustomPolicy answers.
+type SimulateCustomPolicyOutput struct {
+	EvaluationResults []EvaluationResult
+	IsTruncated       *bool
+	Marker            *string
+}
+
+// SimulatePrincipalPolicyInput is what SimulatePrincipalPolicy takes.
+type SimulatePrincipalPolicyInput struct {
+	PolicySourceArn                    *string // required
+	PolicyInputList                    []string
+	PermissionsBoundaryPolicyInputList []string
+	PolicyExclusionList                []PolicyIdentifier
+	ActionNames                        []string // required
+	ResourceArns                       []string
+	ResourcePolicy                     *string
+	ResourceOwner                      *string
+	CallerArn                          *string
+	ContextEntries                     []ContextEntry
+	ResourceHandlingOption             *string
+	MaxItems                           *int32
+	Marker                             *string
+}
+
+// SimulatePrincipalPolicyOutput is what SimulatePrincipalPolicy answers.
+type SimulatePrincipalPolicyOutput struct {
+	EvaluationResults []EvaluationResult
+	IsTruncated       *bool
+	Marker            *string
+}
+
+// Statement is part of inputs and outputs.
+type Statement struct {
+	SourcePolicyId   *string
+	SourcePolicyType *string
+	StartPosition    *Position
+	EndPosition      *Position
+}
+
 // Tag is part of inputs and outputs.
 type Tag struct {
 	Key   *string // required
 	Value *string // required
+}
+
+// TagInstanceProfileInput is what TagInstanceProfile takes.
+type TagInstanceProfileInput struct {
+	InstanceProfileName *string // required
+	Tags                []Tag   // required
+}
+
+// TagInstanceProfileOutput is what TagInstanceProfile answers.
+type TagInstanceProfileOutput struct {
+}
+
+// TagOpenIDConnectProviderInput is what TagOpenIDConnectProvider takes.
+type TagOpenIDConnectProviderInput struct {
+	OpenIDConnectProviderArn *string // required
+	Tags                     []Tag   // required
+}
+
+// TagOpenIDConnectProviderOutput is what TagOpenIDConnectProvider answers.
+type TagOpenIDConnectProviderOutput struct {
+}
+
+// TagPolicyInput is what TagPolicy takes.
+type TagPolicyInput struct {
+	PolicyArn *string // required
+	Tags      []Tag   // required
+}
+
+// TagPolicyOutput is what TagPolicy answers.
+type TagPolicyOutput struct {
 }
 
 // TagRoleInput is what TagRole takes.
@@ -593,6 +1317,46 @@ type TagRoleInput struct {
 type TagRoleOutput struct {
 }
 
+// TagUserInput is what TagUser takes.
+type TagUserInput struct {
+	UserName *string // required
+	Tags     []Tag   // required
+}
+
+// TagUserOutput is what TagUser answers.
+type TagUserOutput struct {
+}
+
+// UntagInstanceProfileInput is what UntagInstanceProfile takes.
+type UntagInstanceProfileInput struct {
+	InstanceProfileName *string  // required
+	TagKeys             []string // required
+}
+
+// UntagInstanceProfileOutput is what UntagInstanceProfile answers.
+type UntagInstanceProfileOutput struct {
+}
+
+// UntagOpenIDConnectProviderInput is what UntagOpenIDConnectProvider takes.
+type UntagOpenIDConnectProviderInput struct {
+	OpenIDConnectProviderArn *string  // required
+	TagKeys                  []string // required
+}
+
+// UntagOpenIDConnectProviderOutput is what UntagOpenIDConnectProvider answers.
+type UntagOpenIDConnectProviderOutput struct {
+}
+
+// UntagPolicyInput is what UntagPolicy takes.
+type UntagPolicyInput struct {
+	PolicyArn *string  // required
+	TagKeys   []string // required
+}
+
+// UntagPolicyOutput is what UntagPolicy answers.
+type UntagPolicyOutput struct {
+}
+
 // UntagRoleInput is what UntagRole takes.
 type UntagRoleInput struct {
 	RoleName *string  // required
@@ -601,6 +1365,16 @@ type UntagRoleInput struct {
 
 // UntagRoleOutput is what UntagRole answers.
 type UntagRoleOutput struct {
+}
+
+// UntagUserInput is what UntagUser takes.
+type UntagUserInput struct {
+	UserName *string  // required
+	TagKeys  []string // required
+}
+
+// UntagUserOutput is what UntagUser answers.
+type UntagUserOutput struct {
 }
 
 // UpdateAccessKeyInput is what UpdateAccessKey takes.
@@ -624,6 +1398,60 @@ type UpdateAssumeRolePolicyInput struct {
 type UpdateAssumeRolePolicyOutput struct {
 }
 
+// UpdateGroupInput is what UpdateGroup takes.
+type UpdateGroupInput struct {
+	GroupName    *string // required
+	NewPath      *string
+	NewGroupName *string
+}
+
+// UpdateGroupOutput is what UpdateGroup answers.
+type UpdateGroupOutput struct {
+}
+
+// UpdateOpenIDConnectProviderThumbprintInput is what UpdateOpenIDConnectProviderThumbprint takes.
+type UpdateOpenIDConnectProviderThumbprintInput struct {
+	OpenIDConnectProviderArn *string  // required
+	ThumbprintList           []string // required
+}
+
+// UpdateOpenIDConnectProviderThumbprintOutput is what UpdateOpenIDConnectProviderThumbprint answers.
+type UpdateOpenIDConnectProviderThumbprintOutput struct {
+}
+
+// UpdateRoleDescriptionInput is what UpdateRoleDescription takes.
+type UpdateRoleDescriptionInput struct {
+	RoleName    *string // required
+	Description *string // required
+}
+
+// UpdateRoleDescriptionOutput is what UpdateRoleDescription answers.
+type UpdateRoleDescriptionOutput struct {
+	Role *Role
+}
+
+// UpdateRoleInput is what UpdateRole takes.
+type UpdateRoleInput struct {
+	RoleName           *string // required
+	Description        *string
+	MaxSessionDuration *int32
+}
+
+// UpdateRoleOutput is what UpdateRole answers.
+type UpdateRoleOutput struct {
+}
+
+// UpdateUserInput is what UpdateUser takes.
+type UpdateUserInput struct {
+	UserName    *string // required
+	NewPath     *string
+	NewUserName *string
+}
+
+// UpdateUserOutput is what UpdateUser answers.
+type UpdateUserOutput struct {
+}
+
 // User is part of inputs and outputs.
 type User struct {
 	Path                *string    // required
@@ -634,4 +1462,18 @@ type User struct {
 	PasswordLastUsed    *time.Time
 	PermissionsBoundary *AttachedPermissionsBoundary
 	Tags                []Tag
+}
+
+// UserDetail is part of inputs and outputs.
+type UserDetail struct {
+	Path                    *string
+	UserName                *string
+	UserId                  *string
+	Arn                     *string
+	CreateDate              *time.Time
+	UserPolicyList          []PolicyDetail
+	GroupList               []string
+	AttachedManagedPolicies []AttachedPolicy
+	PermissionsBoundary     *AttachedPermissionsBoundary
+	Tags                    []Tag
 }

@@ -12,7 +12,11 @@ import (
 type API interface {
 	AssumeRole(ctx context.Context, call awsapi.Call, in *AssumeRoleInput) (*AssumeRoleOutput, error)
 	AssumeRoleWithWebIdentity(ctx context.Context, call awsapi.Call, in *AssumeRoleWithWebIdentityInput) (*AssumeRoleWithWebIdentityOutput, error)
+	DecodeAuthorizationMessage(ctx context.Context, call awsapi.Call, in *DecodeAuthorizationMessageInput) (*DecodeAuthorizationMessageOutput, error)
+	GetAccessKeyInfo(ctx context.Context, call awsapi.Call, in *GetAccessKeyInfoInput) (*GetAccessKeyInfoOutput, error)
 	GetCallerIdentity(ctx context.Context, call awsapi.Call, in *GetCallerIdentityInput) (*GetCallerIdentityOutput, error)
+	GetFederationToken(ctx context.Context, call awsapi.Call, in *GetFederationTokenInput) (*GetFederationTokenOutput, error)
+	GetSessionToken(ctx context.Context, call awsapi.Call, in *GetSessionTokenInput) (*GetSessionTokenOutput, error)
 }
 
 // Unimplemented answers every operation with an error that names it. Embed it
@@ -31,9 +35,29 @@ func (Unimplemented) AssumeRoleWithWebIdentity(context.Context, awsapi.Call, *As
 	return nil, awsapi.NotServed("STS", "AssumeRoleWithWebIdentity")
 }
 
+// DecodeAuthorizationMessage is not supported yet.
+func (Unimplemented) DecodeAuthorizationMessage(context.Context, awsapi.Call, *DecodeAuthorizationMessageInput) (*DecodeAuthorizationMessageOutput, error) {
+	return nil, awsapi.NotServed("STS", "DecodeAuthorizationMessage")
+}
+
+// GetAccessKeyInfo is not supported yet.
+func (Unimplemented) GetAccessKeyInfo(context.Context, awsapi.Call, *GetAccessKeyInfoInput) (*GetAccessKeyInfoOutput, error) {
+	return nil, awsapi.NotServed("STS", "GetAccessKeyInfo")
+}
+
 // GetCallerIdentity is not supported yet.
 func (Unimplemented) GetCallerIdentity(context.Context, awsapi.Call, *GetCallerIdentityInput) (*GetCallerIdentityOutput, error) {
 	return nil, awsapi.NotServed("STS", "GetCallerIdentity")
+}
+
+// GetFederationToken is not supported yet.
+func (Unimplemented) GetFederationToken(context.Context, awsapi.Call, *GetFederationTokenInput) (*GetFederationTokenOutput, error) {
+	return nil, awsapi.NotServed("STS", "GetFederationToken")
+}
+
+// GetSessionToken is not supported yet.
+func (Unimplemented) GetSessionToken(context.Context, awsapi.Call, *GetSessionTokenInput) (*GetSessionTokenOutput, error) {
+	return nil, awsapi.NotServed("STS", "GetSessionToken")
 }
 
 // Service binds an implementation to the operation table.
@@ -52,12 +76,12 @@ func Service(api API) *awsapi.Service {
 			{Name: "AssumeRoleWithSAML", Unsigned: true},
 			{Name: "AssumeRoleWithWebIdentity", Unsigned: true, Input: shapeAssumeRoleWithWebIdentityInput, Output: shapeAssumeRoleWithWebIdentityOutput, ResultWrapper: "AssumeRoleWithWebIdentityResult", Handle: awsapi.Bind(api.AssumeRoleWithWebIdentity)},
 			{Name: "AssumeRoot"},
-			{Name: "DecodeAuthorizationMessage"},
-			{Name: "GetAccessKeyInfo"},
+			{Name: "DecodeAuthorizationMessage", Input: shapeDecodeAuthorizationMessageInput, Output: shapeDecodeAuthorizationMessageOutput, ResultWrapper: "DecodeAuthorizationMessageResult", Handle: awsapi.Bind(api.DecodeAuthorizationMessage)},
+			{Name: "GetAccessKeyInfo", Input: shapeGetAccessKeyInfoInput, Output: shapeGetAccessKeyInfoOutput, ResultWrapper: "GetAccessKeyInfoResult", Handle: awsapi.Bind(api.GetAccessKeyInfo)},
 			{Name: "GetCallerIdentity", Input: shapeGetCallerIdentityInput, Output: shapeGetCallerIdentityOutput, ResultWrapper: "GetCallerIdentityResult", Handle: awsapi.Bind(api.GetCallerIdentity)},
 			{Name: "GetDelegatedAccessToken"},
-			{Name: "GetFederationToken"},
-			{Name: "GetSessionToken"},
+			{Name: "GetFederationToken", Input: shapeGetFederationTokenInput, Output: shapeGetFederationTokenOutput, ResultWrapper: "GetFederationTokenResult", Handle: awsapi.Bind(api.GetFederationToken)},
+			{Name: "GetSessionToken", Input: shapeGetSessionTokenInput, Output: shapeGetSessionTokenOutput, ResultWrapper: "GetSessionTokenResult", Handle: awsapi.Bind(api.GetSessionToken)},
 			{Name: "GetWebIdentityToken"},
 		},
 	}

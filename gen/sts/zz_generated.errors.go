@@ -52,6 +52,26 @@ func (e *IDPRejectedClaimException) HTTPStatus() int { return 403 }
 // ErrorMessage is the text for the caller.
 func (e *IDPRejectedClaimException) ErrorMessage() string { return deref(e.Message) }
 
+// InvalidAuthorizationMessageException is an error of the service.
+type InvalidAuthorizationMessageException struct {
+	Message *string
+}
+
+func (e *InvalidAuthorizationMessageException) Error() string {
+	return e.ErrorCode() + ": " + e.ErrorMessage()
+}
+
+// ErrorCode is the code that clients see.
+func (e *InvalidAuthorizationMessageException) ErrorCode() string {
+	return "InvalidAuthorizationMessageException"
+}
+
+// HTTPStatus is the status of the response.
+func (e *InvalidAuthorizationMessageException) HTTPStatus() int { return 400 }
+
+// ErrorMessage is the text for the caller.
+func (e *InvalidAuthorizationMessageException) ErrorMessage() string { return deref(e.Message) }
+
 // InvalidIdentityTokenException is an error of the service.
 type InvalidIdentityTokenException struct {
 	Message *string

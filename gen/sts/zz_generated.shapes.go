@@ -16,12 +16,25 @@ const (
 	shapeClientTokenType
 	shapeContextAssertionType
 	shapeCredentials
+	shapeDecodeAuthorizationMessageInput
+	shapeDecodeAuthorizationMessageOutput
+	shapeDurationSecondsType
+	shapeEncodedMessageType
 	shapeExpiredTokenException
 	shapeExternalIdType
+	shapeFederatedIdType
+	shapeFederatedUser
+	shapeGetAccessKeyInfoInput
+	shapeGetAccessKeyInfoOutput
 	shapeGetCallerIdentityInput
 	shapeGetCallerIdentityOutput
+	shapeGetFederationTokenInput
+	shapeGetFederationTokenOutput
+	shapeGetSessionTokenInput
+	shapeGetSessionTokenOutput
 	shapeIDPCommunicationErrorException
 	shapeIDPRejectedClaimException
+	shapeInvalidAuthorizationMessageException
 	shapeInvalidIdentityTokenException
 	shapeMalformedPolicyDocumentException
 	shapeNonNegativeIntegerType
@@ -44,6 +57,7 @@ const (
 	shapeTokenCodeType
 	shapeUnrestrictedSessionPolicyDocumentType
 	shapeUrlType
+	shapeUserNameType
 	shapeWebIdentitySubjectType
 	shape_blob
 	shape_boolean
@@ -110,20 +124,62 @@ var shapes = []schema.Shape{
 		{Name: "SessionToken", Shape: shape_string, Required: true},
 		{Name: "Expiration", Shape: shape_timestamp, Required: true},
 	}},
+	shapeDecodeAuthorizationMessageInput: {Kind: schema.Structure, Name: "DecodeAuthorizationMessageRequest", Members: []schema.Member{
+		{Name: "EncodedMessage", Shape: shapeEncodedMessageType, Required: true},
+	}},
+	shapeDecodeAuthorizationMessageOutput: {Kind: schema.Structure, Name: "DecodeAuthorizationMessageResponse", Members: []schema.Member{
+		{Name: "DecodedMessage", Shape: shape_string},
+	}},
+	shapeDurationSecondsType: {Kind: schema.Integer, HasMin: true, Min: 900, HasMax: true, Max: 129600},
+	shapeEncodedMessageType:  {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 10240},
 	shapeExpiredTokenException: {Kind: schema.Structure, Name: "ExpiredTokenException", Exception: true, Members: []schema.Member{
 		{Name: "message", Shape: shape_string},
 	}},
-	shapeExternalIdType:         {Kind: schema.String, HasMin: true, Min: 2, HasMax: true, Max: 1224, Pattern: "[\\w+=,.@:\\/-]*"},
+	shapeExternalIdType:  {Kind: schema.String, HasMin: true, Min: 2, HasMax: true, Max: 1224, Pattern: "[\\w+=,.@:\\/-]*"},
+	shapeFederatedIdType: {Kind: schema.String, HasMin: true, Min: 2, HasMax: true, Max: 193, Pattern: "[\\w+=,.@\\:-]*"},
+	shapeFederatedUser: {Kind: schema.Structure, Name: "FederatedUser", Members: []schema.Member{
+		{Name: "FederatedUserId", Shape: shapeFederatedIdType, Required: true},
+		{Name: "Arn", Shape: shapeArnType, Required: true},
+	}},
+	shapeGetAccessKeyInfoInput: {Kind: schema.Structure, Name: "GetAccessKeyInfoRequest", Members: []schema.Member{
+		{Name: "AccessKeyId", Shape: shapeAccessKeyIdType, Required: true},
+	}},
+	shapeGetAccessKeyInfoOutput: {Kind: schema.Structure, Name: "GetAccessKeyInfoResponse", Members: []schema.Member{
+		{Name: "Account", Shape: shape_string},
+	}},
 	shapeGetCallerIdentityInput: {Kind: schema.Structure, Name: "GetCallerIdentityRequest"},
 	shapeGetCallerIdentityOutput: {Kind: schema.Structure, Name: "GetCallerIdentityResponse", Members: []schema.Member{
 		{Name: "UserId", Shape: shape_string},
 		{Name: "Account", Shape: shape_string},
 		{Name: "Arn", Shape: shapeArnType},
 	}},
+	shapeGetFederationTokenInput: {Kind: schema.Structure, Name: "GetFederationTokenRequest", Members: []schema.Member{
+		{Name: "Name", Shape: shapeUserNameType, Required: true},
+		{Name: "Policy", Shape: shapeSessionPolicyDocumentType},
+		{Name: "PolicyArns", Shape: shapePolicyDescriptorListType},
+		{Name: "DurationSeconds", Shape: shapeDurationSecondsType},
+		{Name: "Tags", Shape: shapeTagListType},
+	}},
+	shapeGetFederationTokenOutput: {Kind: schema.Structure, Name: "GetFederationTokenResponse", Members: []schema.Member{
+		{Name: "Credentials", Shape: shapeCredentials},
+		{Name: "FederatedUser", Shape: shapeFederatedUser},
+		{Name: "PackedPolicySize", Shape: shapeNonNegativeIntegerType},
+	}},
+	shapeGetSessionTokenInput: {Kind: schema.Structure, Name: "GetSessionTokenRequest", Members: []schema.Member{
+		{Name: "DurationSeconds", Shape: shapeDurationSecondsType},
+		{Name: "SerialNumber", Shape: shapeSerialNumberType},
+		{Name: "TokenCode", Shape: shapeTokenCodeType},
+	}},
+	shapeGetSessionTokenOutput: {Kind: schema.Structure, Name: "GetSessionTokenResponse", Members: []schema.Member{
+		{Name: "Credentials", Shape: shapeCredentials},
+	}},
 	shapeIDPCommunicationErrorException: {Kind: schema.Structure, Name: "IDPCommunicationErrorException", Exception: true, Members: []schema.Member{
 		{Name: "message", Shape: shape_string},
 	}},
 	shapeIDPRejectedClaimException: {Kind: schema.Structure, Name: "IDPRejectedClaimException", Exception: true, Members: []schema.Member{
+		{Name: "message", Shape: shape_string},
+	}},
+	shapeInvalidAuthorizationMessageException: {Kind: schema.Structure, Name: "InvalidAuthorizationMessageException", Exception: true, Members: []schema.Member{
 		{Name: "message", Shape: shape_string},
 	}},
 	shapeInvalidIdentityTokenException: {Kind: schema.Structure, Name: "InvalidIdentityTokenException", Exception: true, Members: []schema.Member{
@@ -164,6 +220,7 @@ var shapes = []schema.Shape{
 	shapeTokenCodeType:                         {Kind: schema.String, HasMin: true, Min: 6, HasMax: true, Max: 6, Pattern: "[\\d]*"},
 	shapeUnrestrictedSessionPolicyDocumentType: {Kind: schema.String, HasMin: true, Min: 1, Pattern: "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+"},
 	shapeUrlType:                               {Kind: schema.String, HasMin: true, Min: 4, HasMax: true, Max: 2048},
+	shapeUserNameType:                          {Kind: schema.String, HasMin: true, Min: 2, HasMax: true, Max: 32, Pattern: "[\\w+=,.@-]*"},
 	shapeWebIdentitySubjectType:                {Kind: schema.String, HasMin: true, Min: 6, HasMax: true, Max: 255},
 	shape_blob:                                 {Kind: schema.Blob},
 	shape_boolean:                              {Kind: schema.Boolean},

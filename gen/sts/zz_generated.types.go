@@ -64,6 +64,32 @@ type Credentials struct {
 	Expiration      *time.Time // required
 }
 
+// DecodeAuthorizationMessageInput is what DecodeAuthorizationMessage takes.
+type DecodeAuthorizationMessageInput struct {
+	EncodedMessage *string // required
+}
+
+// DecodeAuthorizationMessageOutput is what DecodeAuthorizationMessage answers.
+type DecodeAuthorizationMessageOutput struct {
+	DecodedMessage *string
+}
+
+// FederatedUser is part of inputs and outputs.
+type FederatedUser struct {
+	FederatedUserId *string // required
+	Arn             *string // required
+}
+
+// GetAccessKeyInfoInput is what GetAccessKeyInfo takes.
+type GetAccessKeyInfoInput struct {
+	AccessKeyId *string // required
+}
+
+// GetAccessKeyInfoOutput is what GetAccessKeyInfo answers.
+type GetAccessKeyInfoOutput struct {
+	Account *string
+}
+
 // GetCallerIdentityInput is what GetCallerIdentity takes.
 type GetCallerIdentityInput struct {
 }
@@ -73,6 +99,34 @@ type GetCallerIdentityOutput struct {
 	UserId  *string
 	Account *string
 	Arn     *string
+}
+
+// GetFederationTokenInput is what GetFederationToken takes.
+type GetFederationTokenInput struct {
+	Name            *string // required
+	Policy          *string
+	PolicyArns      []PolicyDescriptorType
+	DurationSeconds *int32
+	Tags            []Tag
+}
+
+// GetFederationTokenOutput is what GetFederationToken answers.
+type GetFederationTokenOutput struct {
+	Credentials      *Credentials
+	FederatedUser    *FederatedUser
+	PackedPolicySize *int32
+}
+
+// GetSessionTokenInput is what GetSessionToken takes.
+type GetSessionTokenInput struct {
+	DurationSeconds *int32
+	SerialNumber    *string
+	TokenCode       *string
+}
+
+// GetSessionTokenOutput is what GetSessionToken answers.
+type GetSessionTokenOutput struct {
+	Credentials *Credentials
 }
 
 // PolicyDescriptorType is part of inputs and outputs.

@@ -10,10 +10,34 @@ type User struct {
 	Path     string
 	ID       string // AIDA…
 	Created  time.Time
+	Groups   []string          // ARNs of the groups that it is in
 	Attached []string          // managed policy ARNs, in order of attachment
 	Inline   map[string]string // policy name → document
 	Boundary string            // policy ARN
 	Tags     Tags
+}
+
+// A Group is a group of users, who say themselves which ones they are in. Its key is its ARN.
+type Group struct {
+	Account  string
+	ARN      string
+	Name     string
+	Path     string
+	ID       string // AGPA…
+	Created  time.Time
+	Attached []string
+	Inline   map[string]string
+}
+
+// An OIDCProvider is an issuer of tokens that an account trusts. Its key is its ARN.
+type OIDCProvider struct {
+	Account     string
+	ARN         string
+	URL         string // without https://
+	ClientIDs   []string
+	Thumbprints []string // SHA-1 of the top certificate of the issuer's chain, in hex
+	Created     time.Time
+	Tags        Tags
 }
 
 // A Role is an IAM role. Its key is its ARN.
@@ -62,6 +86,7 @@ type Policy struct {
 	Updated     time.Time
 	Versions    []PolicyVersion
 	Default     string // v1 …
+	Made        int    // how many versions there have ever been; ids are not used twice
 	Tags        Tags
 }
 
@@ -86,14 +111,16 @@ type AccessKey struct {
 	LastIn    string // region of that
 }
 
-// A Session is a set of temporary credentials. Its key is the access key id.
+// A Session is a set of temporary credentials. Its key is the access key id. It is of a
+// role, of a user or root itself (GetSessionToken), or of a federated user.
 type Session struct {
 	Account     string
 	AccessKeyID string // ASIA…
 	Secret      string
 	Token       string
-	Principal   string // arn:aws:sts::A:assumed-role/R/S
+	Principal   string // arn:aws:sts::A:assumed-role/R/S, or the ARN of the user, root or federated user
 	PrincipalID string // AROA…:S
+	User        string // ARN of the user or root that a session of no role was made by
 	Role        string // ARN, with path
 	RoleID      string
 	Name        string
@@ -103,6 +130,7 @@ type Session struct {
 	Tags        Tags
 	Transitive  []string // keys of Tags that a session chained to this one inherits
 	SourceID    string   // source identity
+	Provider    string   // ARN of the OIDC provider whose token it was made for, or its issuer
 	Chained     bool     // made by a session of a role, not by a user
 	Issued      time.Time
 	Expires     time.Time
@@ -121,7 +149,9 @@ type KeyPair struct {
 
 // An Account is one AWS account served here. Its key is its id.
 type Account struct {
-	ID      string
-	Created time.Time
-	Regions []string // whose default VPC has been made
+	ID       string
+	Created  time.Time
+	Regions  []string // whose default VPC has been made
+	Alias    string
+	Deleting bool // asked to go with everything that is in it
 }

@@ -7,6 +7,8 @@
 //	/ekster/roles/<arn>                         resource.Role
 //	/ekster/policies/<arn>                      resource.Policy
 //	/ekster/instanceprofiles/<arn>              resource.InstanceProfile
+//	/ekster/groups/<arn>                        resource.Group
+//	/ekster/oidcproviders/<arn>                 resource.OIDCProvider
 //	/ekster/accesskeys/<access key id>          resource.AccessKey
 //	/ekster/sessions/<access key id>            resource.Session
 //	/ekster/keypairs/<id>                       resource.KeyPair

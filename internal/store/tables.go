@@ -9,6 +9,8 @@ const (
 	Roles             = "roles"
 	Policies          = "policies"
 	InstanceProfiles  = "instanceprofiles"
+	Groups            = "groups"
+	OIDCProviders     = "oidcproviders"
 	AccessKeys        = "accesskeys"
 	Sessions          = "sessions"
 	KeyPairs          = "keypairs"
@@ -37,6 +39,8 @@ type Tx struct {
 	Roles             *Table[resource.Role]
 	Policies          *Table[resource.Policy]
 	InstanceProfiles  *Table[resource.InstanceProfile]
+	Groups            *Table[resource.Group]
+	OIDCProviders     *Table[resource.OIDCProvider]
 	AccessKeys        *Table[resource.AccessKey]
 	Sessions          *Table[resource.Session]
 	KeyPairs          *Table[resource.KeyPair]
@@ -65,6 +69,8 @@ type tables struct {
 	roles             *table[resource.Role]
 	policies          *table[resource.Policy]
 	instanceProfiles  *table[resource.InstanceProfile]
+	groups            *table[resource.Group]
+	oidcProviders     *table[resource.OIDCProvider]
 	accessKeys        *table[resource.AccessKey]
 	sessions          *table[resource.Session]
 	keyPairs          *table[resource.KeyPair]
@@ -93,6 +99,8 @@ func newTables() tables {
 		roles:             newTable[resource.Role](Roles),
 		policies:          newTable[resource.Policy](Policies),
 		instanceProfiles:  newTable[resource.InstanceProfile](InstanceProfiles),
+		groups:            newTable[resource.Group](Groups),
+		oidcProviders:     newTable[resource.OIDCProvider](OIDCProviders),
 		accessKeys:        newTable[resource.AccessKey](AccessKeys),
 		sessions:          newTable[resource.Session](Sessions),
 		keyPairs:          newTable[resource.KeyPair](KeyPairs),
@@ -122,6 +130,8 @@ func (t tables) list() []anyTable {
 		t.roles,
 		t.policies,
 		t.instanceProfiles,
+		t.groups,
+		t.oidcProviders,
 		t.accessKeys,
 		t.sessions,
 		t.keyPairs,
@@ -151,6 +161,8 @@ func (t tables) begin(write bool) *Tx {
 		Roles:             begin(t.roles, write),
 		Policies:          begin(t.policies, write),
 		InstanceProfiles:  begin(t.instanceProfiles, write),
+		Groups:            begin(t.groups, write),
+		OIDCProviders:     begin(t.oidcProviders, write),
 		AccessKeys:        begin(t.accessKeys, write),
 		Sessions:          begin(t.sessions, write),
 		KeyPairs:          begin(t.keyPairs, write),
@@ -190,6 +202,8 @@ func (tx *Tx) ops() ([]op, error) {
 		tx.Roles.ops,
 		tx.Policies.ops,
 		tx.InstanceProfiles.ops,
+		tx.Groups.ops,
+		tx.OIDCProviders.ops,
 		tx.AccessKeys.ops,
 		tx.Sessions.ops,
 		tx.KeyPairs.ops,

@@ -15,6 +15,7 @@ import (
 
 // A Service serves the IAM API from the records of a store.
 type Service struct {
+	iam.Unimplemented
 	store *store.Store
 	aws   *identity.AWSPolicies
 }
