@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # make-lint.sh [PACKAGE...] runs golangci-lint, built from the module hack/tools, so
-# that everybody has the same version (docs/decisions/0008-golangci-lint.md).
+# that everybody has the same version (docs/decisions/0009-golangci-lint.md).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=0 GOFLAGS=-trimpath
