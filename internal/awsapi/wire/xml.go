@@ -9,16 +9,25 @@ import (
 
 // AppendXML appends the members of a struct as XML elements, in the model's
 // order; v is a pointer to it. The dialect does not matter in responses: the
-// model names every element.
+// model names every element. A list of the answer itself is there also when it
+// is nil: AWS answers an empty set, and without it clients that query the
+// answer (aws --query 'length(…)') stumble over nothing.
 func AppendXML(b []byte, t *schema.Type, v any) []byte {
-	return xmlStructure(b, t, reflect.ValueOf(v).Elem())
+	return xmlMembers(b, t, reflect.ValueOf(v).Elem(), true)
 }
 
 func xmlStructure(b []byte, t *schema.Type, v reflect.Value) []byte {
+	return xmlMembers(b, t, v, false)
+}
+
+func xmlMembers(b []byte, t *schema.Type, v reflect.Value, emptyLists bool) []byte {
 	for i := range t.Fields {
 		f := &t.Fields[i]
 		fv := v.Field(i)
 		if fv.IsNil() {
+			if emptyLists && f.Type.Kind == schema.List && !f.Type.Flattened {
+				b = closing(open(b, f.WireName()), f.WireName())
+			}
 			continue
 		}
 		if fv.Kind() == reflect.Pointer {
