@@ -150,8 +150,11 @@ func checkLaunch(tx *store.Tx, r InstanceRequest) (instancetype.Type, error) {
 	if !ok {
 		return none, Images.NotFound(r.Image)
 	}
-	// EC2 launches an m1.small where no type is given. No image of ours runs on one.
-	t, ok := instancetype.Lookup(or(r.Type, "m1.small"))
+	// EC2 falls back to m1.small, on which none of these images would boot.
+	if r.Type == "" {
+		return none, fault("MissingParameter", "The request must contain the parameter InstanceType")
+	}
+	t, ok := instancetype.Lookup(r.Type)
 	if !ok {
 		return none, badType(r.Type)
 	}

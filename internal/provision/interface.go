@@ -218,7 +218,8 @@ func UnassignAddresses(tx *store.Tx, home resource.Home, id string, addresses []
 	return nil
 }
 
-// SetGroups changes an interface's security groups.
+// SetGroups changes an interface's security groups, and with the primary interface
+// its instance's.
 func SetGroups(tx *store.Tx, home resource.Home, id string, groups []string) error {
 	eni, err := LookupInterface(tx, home, id)
 	if err != nil {
@@ -232,6 +233,12 @@ func SetGroups(tx *store.Tx, home resource.Home, id string, groups []string) err
 		return err
 	}
 	tx.Interfaces.Put(id, eni)
+	if a := eni.Attachment; a != nil && a.DeviceIndex == 0 {
+		if i, ok := tx.Instances.Get(a.Instance); ok {
+			i.Spec.SecurityGroups = eni.SecurityGroups
+			tx.Instances.Put(i.ID, i)
+		}
+	}
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package provision
 
 import (
-	"encoding/json"
 	"errors"
 	"net/netip"
 	"slices"
@@ -9,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"ekster.dev/ekster/gen/ec2"
 	"ekster.dev/ekster/internal/ami"
 	"ekster.dev/ekster/internal/awsapi"
 	"ekster.dev/ekster/internal/region"
@@ -342,6 +340,7 @@ func TestInstance(t *testing.T) {
 		{"image", "InvalidAMIID.NotFound", func(r *InstanceRequest) { r.Image = "ami-0123456789abcdef0" }},
 		{"image id", "InvalidAMIID.Malformed", func(r *InstanceRequest) { r.Image = "al2023" }},
 		{"no image", "MissingParameter", func(r *InstanceRequest) { r.Image = "" }},
+		{"no type", "MissingParameter", func(r *InstanceRequest) { r.Type = "" }},
 		{"subnet", "InvalidSubnetID.NotFound", func(r *InstanceRequest) { r.Subnet = "subnet-0123456789abcdef0" }},
 		{"group", "InvalidGroup.NotFound", func(r *InstanceRequest) { r.SecurityGroups = []string{"sg-0123456789abcdef0"} }},
 		{"key", "InvalidKeyPair.NotFound", func(r *InstanceRequest) { r.KeyName = "mine" }},
@@ -448,41 +447,30 @@ func TestAttachWithinTheTypesLimits(t *testing.T) {
 	})
 }
 
-func TestMergeTemplate(t *testing.T) {
-	data := func(typ string) []byte {
-		raw, err := json.Marshal(ec2.RequestLaunchTemplateData{
-			InstanceType: &typ, ImageId: new("ami-1"), UserData: new("aGVsbG8="), SecurityGroupIds: []string{"sg-1"},
-			IamInstanceProfile:  &ec2.LaunchTemplateIamInstanceProfileSpecificationRequest{Name: new("nodes")},
-			MetadataOptions:     &ec2.LaunchTemplateInstanceMetadataOptionsRequest{HttpPutResponseHopLimit: new(int32(3))},
-			BlockDeviceMappings: []ec2.LaunchTemplateBlockDeviceMappingRequest{{DeviceName: new("/dev/xvda"), Ebs: &ec2.LaunchTemplateEbsBlockDeviceRequest{VolumeSize: new(int32(50))}}},
-			TagSpecifications:   []ec2.LaunchTemplateTagSpecificationRequest{{ResourceType: new("instance"), Tags: []ec2.Tag{{Key: new("a"), Value: new("template")}, {Key: new("b"), Value: new("template")}}}},
-		})
+func TestGroupsOfThePrimaryInterfaceAreTheInstances(t *testing.T) {
+	w := newWorld(t)
+	w.do("", func(tx *store.Tx) error {
+		i, err := Instance(tx, launch())
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		return raw
-	}
-	lt := resource.LaunchTemplate{ID: "lt-1", Default: 1, Latest: 2, Versions: []resource.LaunchTemplateVersion{
-		{Number: 1, Data: data("m5.large")}, {Number: 2, Data: data("m5.xlarge")},
-	}}
-	for version, want := range map[string]string{"": "m5.large", "$Default": "m5.large", "$Latest": "m5.xlarge", "2": "m5.xlarge"} {
-		r, err := MergeTemplate(lt, version, InstanceRequest{Tags: resource.Tags{"a": "own"}, HTTPTokens: "optional"})
+		g, err := SecurityGroup(tx, SecurityGroupRequest{Home: home, VPC: i.Spec.VPC, Name: "nodes", Description: "nodes"})
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		if r.Type != want || r.Image != "ami-1" || string(r.UserData) != "hello" || r.SecurityGroups[0] != "sg-1" || r.ProfileName != "nodes" ||
-			r.HopLimit != 3 || r.HTTPTokens != "optional" || r.DiskGiB != 50 || r.Tags["a"] != "own" || r.Tags["b"] != "template" || r.LaunchTemplate != "lt-1" {
-			t.Errorf("%q: got %+v", version, r)
+		if err := SetGroups(tx, home, i.Spec.PrimaryInterface, []string{g.ID, g.ID}); err != nil {
+			return err
 		}
-	}
-	r, err := MergeTemplate(lt, "1", InstanceRequest{Type: "t3.medium", ProfileARN: "arn"})
-	if err != nil || r.Type != "t3.medium" || r.ProfileName != "" || r.LaunchTemplateVersion != "1" {
-		t.Errorf("got %+v, %v", r, err)
-	}
-	for _, version := range []string{"3", "x", "$latest"} {
-		var e *awsapi.Error
-		if _, err := MergeTemplate(lt, version, InstanceRequest{}); !errors.As(err, &e) || e.Code != "InvalidLaunchTemplateId.VersionNotFound" {
-			t.Errorf("%q: got %v", version, err)
+		i, _ = tx.Instances.Get(i.ID)
+		if !slices.Equal(i.Spec.SecurityGroups, []string{g.ID}) {
+			t.Errorf("got %v", i.Spec.SecurityGroups)
 		}
-	}
+		return nil
+	})
+	w.do("SecurityGroupsPerInterfaceLimitExceeded", func(tx *store.Tx) error {
+		for id := range tx.Interfaces.All() {
+			return SetGroups(tx, home, id, []string{"1", "2", "3", "4", "5", "6"})
+		}
+		return nil
+	})
 }

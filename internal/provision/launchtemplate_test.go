@@ -1,0 +1,50 @@
+package provision
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+
+	"ekster.dev/ekster/gen/ec2"
+	"ekster.dev/ekster/internal/awsapi"
+	"ekster.dev/ekster/internal/resource"
+)
+
+func TestMergeTemplate(t *testing.T) {
+	data := func(typ string) []byte {
+		raw, err := json.Marshal(ec2.RequestLaunchTemplateData{
+			InstanceType: &typ, ImageId: new("ami-1"), UserData: new("aGVsbG8="), SecurityGroupIds: []string{"sg-1"},
+			IamInstanceProfile:  &ec2.LaunchTemplateIamInstanceProfileSpecificationRequest{Name: new("nodes")},
+			MetadataOptions:     &ec2.LaunchTemplateInstanceMetadataOptionsRequest{HttpPutResponseHopLimit: new(int32(3))},
+			BlockDeviceMappings: []ec2.LaunchTemplateBlockDeviceMappingRequest{{DeviceName: new("/dev/xvda"), Ebs: &ec2.LaunchTemplateEbsBlockDeviceRequest{VolumeSize: new(int32(50))}}},
+			TagSpecifications:   []ec2.LaunchTemplateTagSpecificationRequest{{ResourceType: new("instance"), Tags: []ec2.Tag{{Key: new("a"), Value: new("template")}, {Key: new("b"), Value: new("template")}}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	lt := resource.LaunchTemplate{ID: "lt-1", Default: 1, Latest: 2, Versions: []resource.LaunchTemplateVersion{
+		{Number: 1, Data: data("m5.large")}, {Number: 2, Data: data("m5.xlarge")},
+	}}
+	for version, want := range map[string]string{"": "m5.large", "$Default": "m5.large", "$Latest": "m5.xlarge", "2": "m5.xlarge"} {
+		r, err := MergeTemplate(lt, version, InstanceRequest{Tags: resource.Tags{"a": "own"}, HTTPTokens: "optional"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Type != want || r.Image != "ami-1" || string(r.UserData) != "hello" || r.SecurityGroups[0] != "sg-1" || r.ProfileName != "nodes" ||
+			r.HopLimit != 3 || r.HTTPTokens != "optional" || r.DiskGiB != 50 || r.Tags["a"] != "own" || r.Tags["b"] != "template" || r.LaunchTemplate != "lt-1" {
+			t.Errorf("%q: got %+v", version, r)
+		}
+	}
+	r, err := MergeTemplate(lt, "1", InstanceRequest{Type: "t3.medium", ProfileARN: "arn"})
+	if err != nil || r.Type != "t3.medium" || r.ProfileName != "" || r.LaunchTemplateVersion != "1" {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	for _, version := range []string{"3", "x", "$latest"} {
+		var e *awsapi.Error
+		if _, err := MergeTemplate(lt, version, InstanceRequest{}); !errors.As(err, &e) || e.Code != "InvalidLaunchTemplateId.VersionNotFound" {
+			t.Errorf("%q: got %v", version, err)
+		}
+	}
+}
