@@ -196,10 +196,16 @@ func equal(a, b resource.Node) bool {
 	return since && a == b
 }
 
+// deleteNode deletes a Node whose instance is no more, and the pods that were on it: it is
+// known that they do not run, so their controllers need not wait for the pod garbage
+// collector, which finds out a minute later.
 func (c *Controller) deleteNode(ctx context.Context, cl *cluster, name string, uid types.UID) error {
 	api, err := c.connect(cl.arn)
 	if err != nil {
 		return err
+	}
+	if err := api.deletePodsOn(ctx, name); err != nil {
+		return fmt.Errorf("pods of node %s: %w", name, err)
 	}
 	err = api.core.Delete().Resource("nodes").Name(name).
 		Body(&metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}).Do(ctx).Error()
@@ -207,4 +213,22 @@ func (c *Controller) deleteNode(ctx context.Context, cl *cluster, name string, u
 		return nil
 	}
 	return err
+}
+
+// deletePodsOn deletes every pod bound to a node, without grace: nobody is there to end them.
+func (api *client) deletePodsOn(ctx context.Context, node string) error {
+	var pods core.PodList
+	err := api.core.Get().Resource("pods").
+		VersionedParams(&metav1.ListOptions{FieldSelector: "spec.nodeName=" + node}, api.params).Do(ctx).Into(&pods)
+	if err != nil {
+		return err
+	}
+	for _, p := range pods.Items {
+		err := api.core.Delete().Namespace(p.Namespace).Resource("pods").Name(p.Name).
+			Body(&metav1.DeleteOptions{GracePeriodSeconds: new(int64(0)), Preconditions: &metav1.Preconditions{UID: &p.UID}}).Do(ctx).Error()
+		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+			return fmt.Errorf("deleting pod %s/%s: %w", p.Namespace, p.Name, err)
+		}
+	}
+	return nil
 }
