@@ -203,7 +203,8 @@ func interfaceSpecs(tx *store.Tx, r InstanceRequest, t instancetype.Type) ([]Int
 		if 1+len(s.Secondary)+s.SecondaryCount > t.IPv4PerENI {
 			return nil, addressLimit()
 		}
-		if s.Subnet == "" {
+		// Auto Scaling gives the subnet, and it wins over what a template's interface says.
+		if s.Subnet == "" || r.Subnet != "" {
 			subnet, err := launchSubnet(tx, r)
 			if err != nil {
 				return nil, err

@@ -8,6 +8,7 @@ import (
 	"ekster.dev/ekster/gen/ec2"
 	"ekster.dev/ekster/internal/awsapi"
 	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
 )
 
 func TestMergeTemplate(t *testing.T) {
@@ -47,4 +48,24 @@ func TestMergeTemplate(t *testing.T) {
 			t.Errorf("%q: got %v", version, err)
 		}
 	}
+}
+
+// Auto Scaling says in which of its subnets, a template's interface with which groups.
+func TestSubnetOfTheRequestWins(t *testing.T) {
+	w := newWorld(t)
+	s := w.subnet("172.31.48.0/24")
+	w.do("", func(tx *store.Tx) error {
+		v, _ := DefaultVPC(tx, home)
+		g, err := SecurityGroup(tx, SecurityGroupRequest{Home: home, VPC: v.ID, Name: "nodes", Description: "nodes"})
+		if err != nil {
+			return err
+		}
+		r := launch()
+		r.Subnet, r.Interfaces = s.ID, []InterfaceSpec{{Subnet: "subnet-of-the-template", SecurityGroups: []string{g.ID}}}
+		i, err := Instance(tx, r)
+		if err == nil && (i.Spec.Subnet != s.ID || i.Spec.SecurityGroups[0] != g.ID || i.Spec.Zone != "us-west-2a") {
+			t.Errorf("got %+v", i.Spec)
+		}
+		return err
+	})
 }
