@@ -26,7 +26,7 @@ func describeCluster(c resource.Cluster) *eks.Cluster {
 			ElasticLoadBalancing: &eks.ElasticLoadBalancing{Enabled: new(false)},
 		},
 		Logging: &eks.Logging{ClusterLogging: describeLogging(c.Spec.LogTypes)}, Status: new(c.Current()),
-		CertificateAuthority: &eks.Certificate{}, ClientRequestToken: optional(c.Token), PlatformVersion: optional(v.Platform),
+		CertificateAuthority: &eks.Certificate{}, PlatformVersion: optional(v.Platform),
 		Tags: tagsOf(c.Spec.Tags), Health: &eks.ClusterHealth{Issues: []eks.ClusterIssue{}},
 		AccessConfig:       &eks.AccessConfigResponse{AuthenticationMode: new(c.Spec.AuthenticationMode)},
 		UpgradePolicy:      &eks.UpgradePolicyResponse{SupportType: new(c.Spec.SupportType)},

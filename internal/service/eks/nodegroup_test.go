@@ -1,0 +1,403 @@
+package eks_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/eks"
+	"github.com/aws/aws-sdk-go-v2/service/eks/types"
+
+	"ekster.dev/ekster/gen/ec2"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+const syntaxRule = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName', or 'my.name', or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+
+func sizes(min, max, desired int32) *types.NodegroupScalingConfig {
+	return &types.NodegroupScalingConfig{MinSize: &min, MaxSize: &max, DesiredSize: &desired}
+}
+
+// template makes a launch template that holds d.
+func (w *world) template(t *testing.T, name string, d ec2.RequestLaunchTemplateData) *types.LaunchTemplateSpecification {
+	t.Helper()
+	raw, err := json.Marshal(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := "lt-0" + strings.Repeat("0", 16-len(name)) + name
+	w.Update(t, func(tx *store.Tx) {
+		tx.LaunchTemplates.Put(id, resource.LaunchTemplate{
+			Home: home(), ID: id, Name: name, Default: 1, Latest: 1, Versions: []resource.LaunchTemplateVersion{{Number: 1, Data: raw}},
+		})
+	})
+	return &types.LaunchTemplateSpecification{Name: &name}
+}
+
+func TestDescribeNodegroupGolden(t *testing.T) {
+	w := newWorld(t)
+	w.active(t, "c")
+	w.activeNodegroup(t, "c", "minimal")
+	describe := func(name, file string) {
+		t.Helper()
+		if _, err := w.root.DescribeNodegroup(t.Context(), &sdk.DescribeNodegroupInput{ClusterName: aws.String("c"), NodegroupName: &name}); err != nil {
+			t.Fatal(err)
+		}
+		w.golden(t, file)
+	}
+	describe("minimal", "nodegroup-minimal.json")
+	arn := w.activeNodegroup(t, "c", "full", func(in *sdk.CreateNodegroupInput) {
+		in.Version, in.InstanceTypes, in.CapacityType = aws.String("1.34"), []string{"m6g.large", "m7g.large"}, "SPOT"
+		in.ScalingConfig, in.DiskSize = sizes(0, 10, 3), aws.Int32(50)
+		in.Labels, in.Tags = map[string]string{"role": "app", "example.com/x": "y"}, map[string]string{"team": "a"}
+		in.Taints = []types.Taint{{Key: aws.String("dedicated"), Value: aws.String("gpu"), Effect: "NO_SCHEDULE"}, {Key: aws.String("k"), Effect: "NO_EXECUTE"}}
+		in.UpdateConfig = &types.NodegroupUpdateConfig{MaxUnavailablePercentage: aws.Int32(25), UpdateStrategy: "MINIMAL"}
+		in.NodeRepairConfig = &types.NodeRepairConfig{Enabled: aws.Bool(true)}
+	})
+	w.change(t, arn, func(n *resource.Nodegroup) {
+		n.Status.State = resource.NodegroupDegraded
+		n.Status.Issues = []resource.Issue{{Code: "AsgInstanceLaunchFailures", Message: "no", ResourceIDs: []string{"eks-full"}}}
+	})
+	describe("full", "nodegroup-full.json")
+	w.activeNodegroup(t, "c", "template", func(in *sdk.CreateNodegroupInput) {
+		in.LaunchTemplate = w.template(t, "own", ec2.RequestLaunchTemplateData{InstanceType: aws.String("m5.large")})
+	})
+	describe("template", "nodegroup-template.json")
+
+	out, err := w.root.ListNodegroups(t.Context(), &sdk.ListNodegroupsInput{ClusterName: aws.String("c")})
+	if err != nil || fmt.Sprint(out.Nodegroups) != "[full minimal template]" {
+		t.Errorf("listed %v, %v", out, err)
+	}
+	for _, name := range []string{"eks-nodegroup.amazonaws.com/AWSServiceRoleForAmazonEKSNodegroup", "autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"} {
+		w.Update(t, func(tx *store.Tx) {
+			if !tx.Roles.Has("arn:aws:iam::000000000000:role/aws-service-role/" + name) {
+				t.Errorf("there is no service-linked role %s", name)
+			}
+		})
+	}
+}
+
+func TestSizeDefaults(t *testing.T) {
+	w := newWorld(t)
+	w.active(t, "c")
+	for i, c := range []struct {
+		in   *types.NodegroupScalingConfig
+		want string
+	}{
+		{nil, "2 2 2"},
+		{sizes(1, 3, 2), "1 2 3"},
+		{&types.NodegroupScalingConfig{DesiredSize: aws.Int32(5)}, "2 5 5"},
+		{&types.NodegroupScalingConfig{DesiredSize: aws.Int32(0)}, "0 0 2"},
+		{&types.NodegroupScalingConfig{MaxSize: aws.Int32(1)}, "1 1 1"},
+		{&types.NodegroupScalingConfig{MinSize: aws.Int32(4)}, "4 4 4"},
+	} {
+		in := w.nodegroup("c", fmt.Sprintf("ng%d", i))
+		in.ScalingConfig = c.in
+		out, err := w.root.CreateNodegroup(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := out.Nodegroup.ScalingConfig
+		if got := fmt.Sprint(*s.MinSize, *s.DesiredSize, *s.MaxSize); got != c.want {
+			t.Errorf("%d: %s, want %s", i, got, c.want)
+		}
+	}
+}
+
+func TestCreateNodegroupRefusals(t *testing.T) {
+	w := newWorld(t)
+	w.active(t, "c")
+	w.activeNodegroup(t, "c", "taken")
+	if _, err := w.root.CreateCluster(t.Context(), w.cluster("new")); err != nil {
+		t.Fatal(err)
+	}
+	w.role(t, "arn:aws:iam::000000000000:role/untrusting", "eks.amazonaws.com")
+	const invalid, tail = "InvalidParameterException", " not supported by Ekster yet."
+	type change = func(*sdk.CreateNodegroupInput)
+	scale := func(min, max, desired int32) change {
+		return func(in *sdk.CreateNodegroupInput) { in.ScalingConfig = sizes(min, max, desired) }
+	}
+	label := func(k, v string) change {
+		return func(in *sdk.CreateNodegroupInput) { in.Labels = map[string]string{k: v} }
+	}
+	instance := func(ami types.AMITypes, names ...string) change {
+		return func(in *sdk.CreateNodegroupInput) { in.AmiType, in.InstanceTypes = ami, names }
+	}
+	lt := func(name string, d ec2.RequestLaunchTemplateData, more ...change) change {
+		return func(in *sdk.CreateNodegroupInput) {
+			in.LaunchTemplate = w.template(t, name, d)
+			for _, f := range more {
+				f(in)
+			}
+		}
+	}
+	role := func(arn string) change {
+		return func(in *sdk.CreateNodegroupInput) { in.NodeRole = &arn }
+	}
+	update := func(u types.NodegroupUpdateConfig) change {
+		return func(in *sdk.CreateNodegroupInput) { in.UpdateConfig = &u }
+	}
+	one := aws.Int32(1)
+	for _, c := range []struct {
+		name          string
+		change        change
+		code, message string
+	}{
+		{"no cluster", func(in *sdk.CreateNodegroupInput) { in.ClusterName = aws.String("none"); scale(2, 1, 2)(in) }, "ResourceNotFoundException", "No cluster found for name: none."},
+		{"cluster not active", func(in *sdk.CreateNodegroupInput) { in.ClusterName = aws.String("new") }, "InvalidRequestException", "Cluster 'new' is not in ACTIVE status"},
+		{"taken", func(in *sdk.CreateNodegroupInput) { in.NodegroupName = aws.String("taken") }, "ResourceInUseException", "NodeGroup already exists with name taken and cluster name c"},
+		{"long name", func(in *sdk.CreateNodegroupInput) { in.NodegroupName = aws.String(strings.Repeat("a", 64)) }, invalid, "nodeGroupName can't be longer than 63 characters!"},
+		{"bad name", func(in *sdk.CreateNodegroupInput) { in.NodegroupName = aws.String("a.b") }, invalid, "The nodegroup name parameter contains invalid characters"},
+		{"min above desired", scale(3, 4, 2), invalid, "minSize can't be greater than desiredSize"},
+		{"desired above max", scale(1, 2, 3), invalid, "desiredSize can't be greater than maxSize"},
+		{"too many nodes", scale(1, 451, 2), invalid, "maxSize can't be greater than the maximum number of nodes per managed node group: 450"},
+		{"subnet of another VPC", func(in *sdk.CreateNodegroupInput) { in.Subnets = w.other[:1] }, invalid, "Subnets specified must belong to the VPC: " + w.vpc},
+		{"unknown subnet", func(in *sdk.CreateNodegroupInput) { in.Subnets = []string{"subnet-1"} }, invalid,
+			"The subnet ID 'subnet-1' does not exist (Service: AmazonEC2; Status Code: 400; Error Code: InvalidSubnetID.NotFound; Request ID: ID; Proxy: null)"},
+		{"version too old", func(in *sdk.CreateNodegroupInput) { in.Version = aws.String("1.31") }, invalid, "Cluster Kubernetes version 1.35 supports the following Nodegroup Kubernetes versions: [1.35, 1.34, 1.33, 1.32]"},
+		{"version absent", func(in *sdk.CreateNodegroupInput) { in.Version = aws.String("1.33") }, invalid, "Requested AMI for this version 1.33 is not supported"},
+		{"unknown release", func(in *sdk.CreateNodegroupInput) { in.ReleaseVersion = aws.String("1.35.0-1") }, invalid, "Requested Nodegroup release version 1.35.0-1 is invalid. Allowed release version is 1.35.4-20261105"},
+		{"AL2", instance("AL2_x86_64"), invalid, "AMI Type AL2_x86_64 is only supported for kubernetes versions 1.32 or earlier"},
+		{"Bottlerocket", instance("BOTTLEROCKET_x86_64"), invalid, "Requested AMI for this version 1.35 is not supported"},
+		{"unknown type", instance("", "t3.medium", "t9.huge"), invalid, "The following supplied instance types do not exist: [t9.huge]"},
+		{"type of another architecture", instance("AL2023_x86_64_STANDARD", "t4g.medium"), invalid, "[t4g.medium] is not a valid instance type for requested amiType AL2023_x86_64_STANDARD"},
+		{"two architectures", instance("", "t4g.medium", "t3.medium"), invalid, "[t3.medium] is not a valid instance type for requested amiType AL2023_ARM_64_STANDARD"},
+		{"reserved label", label("kubernetes.io/x", "a"), invalid, "Label cannot start with reserved prefixes [kubernetes.io/, k8s.io/, eks.amazonaws.com/]"},
+		{"bad label", label("a b", "a"), invalid, "Invalid value: a b : field " + syntaxRule},
+		{"bad label value", label("a", "-"), invalid, "Invalid value: - : field " + syntaxRule},
+		{"bad taint", func(in *sdk.CreateNodegroupInput) {
+			in.Taints = []types.Taint{{Key: aws.String("a b"), Effect: "NO_SCHEDULE"}}
+		}, invalid, "invalid taint spec: a b , a qualified name " + syntaxRule},
+		{"both unavailable", update(types.NodegroupUpdateConfig{MaxUnavailable: one, MaxUnavailablePercentage: one}), invalid, "Either provide max-unavailable or max-unavailable-percentage in the request."},
+		{"empty updateConfig", update(types.NodegroupUpdateConfig{}), invalid, "UpdateConfig cannot be empty if set in the request."},
+		{"both repaired", func(in *sdk.CreateNodegroupInput) {
+			in.NodeRepairConfig = &types.NodeRepairConfig{MaxParallelNodesRepairedCount: one, MaxParallelNodesRepairedPercentage: one}
+		}, invalid, "Either provide max parallel nodes to repair count or percentage in the request."},
+		{"unknown role", role("arn:aws:iam::000000000000:role/none"), invalid,
+			"The role with name none cannot be found. (Service: AmazonIdentityManagement; Status Code: 404; Error Code: NoSuchEntity; Request ID: ID; Proxy: null)"},
+		{"role that trusts another", role("arn:aws:iam::000000000000:role/untrusting"), invalid,
+			"Following required service principals [ec2.amazonaws.com] were not found in the trust relationships of nodeRole arn:aws:iam::000000000000:role/untrusting"},
+		{"another account's role", role("arn:aws:iam::" + otherAccount + ":role/r"), "AccessDeniedException", "Cross-account pass role is not allowed."},
+		{"template without a name", func(in *sdk.CreateNodegroupInput) { in.LaunchTemplate = &types.LaunchTemplateSpecification{} }, invalid,
+			"Either a launch template ID or a launch template name must be specified in the request."},
+		{"template with both", func(in *sdk.CreateNodegroupInput) {
+			in.LaunchTemplate = &types.LaunchTemplateSpecification{Id: aws.String("a"), Name: aws.String("b")}
+		}, invalid, "Either provide launch template ID or launch template name in the request."},
+		{"template and disk", lt("disk", ec2.RequestLaunchTemplateData{}, func(in *sdk.CreateNodegroupInput) { in.DiskSize = aws.Int32(20) }), invalid, "Disk size must be specified within the launch template."},
+		{"template and ssh", lt("ssh", ec2.RequestLaunchTemplateData{}, func(in *sdk.CreateNodegroupInput) {
+			in.RemoteAccess = &types.RemoteAccessConfig{Ec2SshKey: aws.String("k")}
+		}), invalid, "Remote access configuration cannot be specified with a launch template."},
+		{"template and types", lt("types", ec2.RequestLaunchTemplateData{InstanceType: aws.String("t3.large")}, instance("", "t3.medium")), invalid,
+			"Cannot specify instance types in launch template and API request"},
+		{"template with a subnet", lt("subnet", ec2.RequestLaunchTemplateData{
+			NetworkInterfaces: []ec2.LaunchTemplateInstanceNetworkInterfaceSpecificationRequest{{SubnetId: aws.String(w.a)}},
+		}), invalid, "You must not specify a subnet in your launch template. All subnets must be specified in the API."},
+		{"template with a profile", lt("profile", ec2.RequestLaunchTemplateData{
+			IamInstanceProfile: &ec2.LaunchTemplateIamInstanceProfileSpecificationRequest{Name: aws.String("p")},
+		}), invalid, "IamInstanceProfile cannot be specified in the launch template of a node group"},
+		{"template with an image and a version", lt("image", ec2.RequestLaunchTemplateData{ImageId: aws.String("ami-1")}, func(in *sdk.CreateNodegroupInput) { in.Version = aws.String("1.35") }), invalid,
+			"You cannot specify the kubernetesVersion or releaseVersion when an image id is specified within the launch template."},
+		{"unknown template", func(in *sdk.CreateNodegroupInput) {
+			in.LaunchTemplate = &types.LaunchTemplateSpecification{Name: aws.String("none")}
+		}, invalid, "The specified launch template, with template name none, does not exist. (Service: AmazonEC2; Status Code: 400; Error Code: InvalidLaunchTemplateName.NotFoundException; Request ID: ID; Proxy: null)"},
+		{"custom image without a template", instance("CUSTOM"), invalid, "Launch template details can't be null for Custom ami type node group"},
+		{"unknown key", func(in *sdk.CreateNodegroupInput) {
+			in.RemoteAccess = &types.RemoteAccessConfig{Ec2SshKey: aws.String("k")}
+		}, invalid,
+			"The key pair 'k' does not exist (Service: AmazonEC2; Status Code: 400; Error Code: InvalidKeyPair.NotFound; Request ID: ID; Proxy: null)"},
+		{"warm pool", func(in *sdk.CreateNodegroupInput) {
+			in.WarmPoolConfig = &types.WarmPoolConfig{Enabled: aws.Bool(true)}
+		}, invalid, "The warmPoolConfig of node groups is" + tail},
+		{"reserved tag", func(in *sdk.CreateNodegroupInput) { in.Tags = map[string]string{"aws:x": ""} }, invalid, "Tag keys cannot start with the reserved prefix aws:"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in := w.nodegroup("c", "ng")
+			c.change(in) // may make a launch template
+			before := w.records(t)
+			_, err := w.root.CreateNodegroup(t.Context(), in)
+			fails(t, err, c.code, c.message)
+			if after := w.records(t); after != before {
+				t.Errorf("half made:\n%s\n%s", before, after)
+			}
+		})
+	}
+}
+
+func TestCustomImage(t *testing.T) {
+	w := newWorld(t)
+	w.active(t, "c")
+	in := w.nodegroup("c", "ng")
+	in.LaunchTemplate = w.template(t, "own", ec2.RequestLaunchTemplateData{ImageId: aws.String("ami-1"), InstanceType: aws.String("m5.large")})
+	out, err := w.root.CreateNodegroup(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := out.Nodegroup; n.AmiType != types.AMITypesCustom || *n.ReleaseVersion != "ami-1" || n.DiskSize != nil || n.InstanceTypes != nil || *n.LaunchTemplate.Version != "1" {
+		t.Errorf("answered %+v", n)
+	}
+}
+
+func TestNodegroupReplay(t *testing.T) {
+	w := newWorld(t)
+	w.active(t, "c")
+	in := w.nodegroup("c", "ng")
+	in.ClientRequestToken = aws.String("one")
+	first, err := w.root.CreateNodegroup(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := w.root.CreateNodegroup(t.Context(), in)
+	if err != nil || *again.Nodegroup.NodegroupArn != *first.Nodegroup.NodegroupArn {
+		t.Fatalf("the replay answered %+v, %v", again, err)
+	}
+	in.DiskSize = aws.Int32(30)
+	_, err = w.root.CreateNodegroup(t.Context(), in)
+	fails(t, err, "InvalidParameterException", "The clientRequestToken was already used with different request parameters.")
+}
+
+func TestDeleteNodegroup(t *testing.T) {
+	w := newWorld(t)
+	w.active(t, "c")
+	arn := w.activeNodegroup(t, "c", "ng")
+	in := &sdk.DeleteNodegroupInput{ClusterName: aws.String("c"), NodegroupName: aws.String("ng")}
+	out, err := w.root.DeleteNodegroup(t.Context(), in)
+	if err != nil || out.Nodegroup.Status != types.NodegroupStatusDeleting {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	_, err = w.root.DeleteNodegroup(t.Context(), in)
+	fails(t, err, "ResourceInUseException", "Cannot delete because node group ng is currently in status DELETING")
+	w.change(t, arn, func(n *resource.Nodegroup) { n.Status.State = resource.NodegroupDeleteFailed })
+	if _, err := w.root.DeleteNodegroup(t.Context(), in); err != nil {
+		t.Error(err)
+	}
+	w.Update(t, func(tx *store.Tx) { tx.Nodegroups.Delete(arn) })
+	_, err = w.root.DeleteNodegroup(t.Context(), in)
+	fails(t, err, "ResourceNotFoundException", "No node group found for name: ng.")
+}
+
+func TestUpdateNodegroupConfig(t *testing.T) {
+	w := newWorld(t)
+	w.active(t, "c")
+	arn := w.activeNodegroup(t, "c", "ng", func(in *sdk.CreateNodegroupInput) {
+		in.ScalingConfig = sizes(1, 5, 2)
+		in.Labels = map[string]string{"old": "1", "kept": "1"}
+		in.Taints = []types.Taint{{Key: aws.String("old"), Effect: "NO_SCHEDULE"}, {Key: aws.String("kept"), Value: aws.String("1"), Effect: "NO_SCHEDULE"}}
+	})
+	request := func() *sdk.UpdateNodegroupConfigInput {
+		return &sdk.UpdateNodegroupConfigInput{ClusterName: aws.String("c"), NodegroupName: aws.String("ng")}
+	}
+	in := request()
+	in.ClientRequestToken = aws.String("one")
+	in.ScalingConfig = &types.NodegroupScalingConfig{DesiredSize: aws.Int32(4)}
+	in.Labels = &types.UpdateLabelsPayload{AddOrUpdateLabels: map[string]string{"new": "2"}, RemoveLabels: []string{"old"}}
+	in.Taints = &types.UpdateTaintsPayload{
+		AddOrUpdateTaints: []types.Taint{{Key: aws.String("kept"), Value: aws.String("2"), Effect: "NO_SCHEDULE"}},
+		RemoveTaints:      []types.Taint{{Key: aws.String("old"), Effect: "NO_SCHEDULE"}},
+	}
+	in.UpdateConfig = &types.NodegroupUpdateConfig{MaxUnavailablePercentage: aws.Int32(50)}
+	in.NodeRepairConfig = &types.NodeRepairConfig{Enabled: aws.Bool(true)}
+	out, err := w.root.UpdateNodegroupConfig(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.golden(t, "update-nodegroup-config.json")
+	n := w.change(t, arn, func(*resource.Nodegroup) {})
+	if n.Spec.ForcedConfigUpdateRevision != 1 || n.Current() != resource.NodegroupUpdating || n.Spec.Desired != 4 || n.Spec.MaxUnavailable != 0 || !n.Spec.NodeRepair ||
+		!reflect.DeepEqual(n.Spec.Labels, map[string]string{"kept": "1", "new": "2"}) ||
+		!reflect.DeepEqual(n.Spec.Taints, []resource.Taint{{Key: "kept", Value: "2", Effect: "NO_SCHEDULE"}}) {
+		t.Errorf("recorded %+v", n.Spec)
+	}
+	again, err := w.root.UpdateNodegroupConfig(t.Context(), in)
+	if err != nil || *again.Update.Id != *out.Update.Id {
+		t.Errorf("the replay answered %+v, %v", again, err)
+	}
+	_, err = w.root.UpdateNodegroupConfig(t.Context(), &sdk.UpdateNodegroupConfigInput{ClusterName: in.ClusterName, NodegroupName: in.NodegroupName, ScalingConfig: sizes(1, 1, 1)})
+	fails(t, err, "ResourceInUseException", "Nodegroup cannot be updated as it is currently not in Active State")
+
+	// The controller has carried it out, and an autoscaler has gone on.
+	n = w.change(t, arn, func(n *resource.Nodegroup) { n.Status.AppliedRevision = 1 })
+	w.Update(t, func(tx *store.Tx) {
+		tx.AutoScalingGroups.Put("g", resource.AutoScalingGroup{Home: home(), ARN: "g", Name: n.Status.AutoScalingGroup, Spec: resource.AutoScalingGroupSpec{Desired: 5}})
+	})
+	in = request()
+	in.UpdateConfig = &types.NodegroupUpdateConfig{MaxUnavailable: aws.Int32(2)}
+	if _, err := w.root.UpdateNodegroupConfig(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	if n = w.change(t, arn, func(n *resource.Nodegroup) { n.Status.AppliedRevision = 2 }); n.Spec.Desired != 5 {
+		t.Errorf("the autoscaler's size has become %d", n.Spec.Desired)
+	}
+	for _, c := range []struct {
+		change  func(*sdk.UpdateNodegroupConfigInput)
+		message string
+	}{
+		{func(*sdk.UpdateNodegroupConfigInput) {}, "At least one of labels, taints, scalingConfig, updateConfig and nodeRepairConfig must be provided"},
+		{func(in *sdk.UpdateNodegroupConfigInput) {
+			in.ScalingConfig = &types.NodegroupScalingConfig{MaxSize: aws.Int32(2)}
+		}, "desiredSize can't be greater than maxSize"},
+		{func(in *sdk.UpdateNodegroupConfigInput) { in.ScalingConfig = sizes(3, 2, 2) }, "minSize can't be greater than desiredSize"},
+		{func(in *sdk.UpdateNodegroupConfigInput) {
+			in.Labels = &types.UpdateLabelsPayload{AddOrUpdateLabels: map[string]string{"k8s.io/x": "1"}}
+		},
+			"Label cannot start with reserved prefixes [kubernetes.io/, k8s.io/, eks.amazonaws.com/]"},
+		{func(in *sdk.UpdateNodegroupConfigInput) { in.UpdateConfig = &types.NodegroupUpdateConfig{} }, "UpdateConfig cannot be empty if set in the request."},
+	} {
+		in := request()
+		c.change(in)
+		before := w.records(t)
+		_, err := w.root.UpdateNodegroupConfig(t.Context(), in)
+		fails(t, err, "InvalidParameterException", c.message)
+		if after := w.records(t); after != before {
+			t.Errorf("half made: %s, %s", before, after)
+		}
+	}
+	if n := w.change(t, arn, func(*resource.Nodegroup) {}); n.Spec.ForcedConfigUpdateRevision != 2 {
+		t.Errorf("revision %d", n.Spec.ForcedConfigUpdateRevision)
+	}
+}
+
+func TestUpdates(t *testing.T) {
+	w := newWorld(t)
+	c := w.active(t, "c")
+	ng := w.activeNodegroup(t, "c", "ng")
+	w.Update(t, func(tx *store.Tx) {
+		for i := range 5 {
+			id := fmt.Sprintf("u%d", i)
+			tx.Updates.Put(id, resource.Update{ID: id, Cluster: c.ARN, Nodegroup: ng, Type: "ConfigUpdate", State: resource.UpdateInProgress, Created: time.Unix(int64(i/2), 0)})
+		}
+		tx.Updates.Put("own", resource.Update{
+			ID: "own", Cluster: c.ARN, Type: "VersionUpdate", State: resource.UpdateFailed, Created: time.Unix(1, 0),
+			Errors: []resource.UpdateError{{Code: "IpNotAvailable", Message: "no", ResourceIDs: []string{"subnet-1"}}},
+		})
+	})
+	var got []string
+	pages := sdk.NewListUpdatesPaginator(w.root, &sdk.ListUpdatesInput{Name: aws.String("c"), NodegroupName: aws.String("ng"), MaxResults: aws.Int32(2)})
+	for pages.HasMorePages() {
+		out, err := pages.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, out.UpdateIds...)
+	}
+	if fmt.Sprint(got) != "[u4 u3 u2 u1 u0]" {
+		t.Errorf("listed %v", got)
+	}
+	own, err := w.root.ListUpdates(t.Context(), &sdk.ListUpdatesInput{Name: aws.String("c")})
+	if err != nil || fmt.Sprint(own.UpdateIds) != "[own]" {
+		t.Errorf("listed %v, %v", own, err)
+	}
+	out, err := w.root.DescribeUpdate(t.Context(), &sdk.DescribeUpdateInput{Name: aws.String("c"), UpdateId: aws.String("own")})
+	if err != nil || out.Update.Status != "Failed" || out.Update.Errors[0].ErrorCode != "IpNotAvailable" {
+		t.Errorf("described %+v, %v", out, err)
+	}
+	if _, err := w.root.DescribeUpdate(t.Context(), &sdk.DescribeUpdateInput{Name: aws.String("c"), UpdateId: aws.String("u1"), NodegroupName: aws.String("ng")}); err != nil {
+		t.Error(err)
+	}
+	_, err = w.root.DescribeUpdate(t.Context(), &sdk.DescribeUpdateInput{Name: aws.String("c"), UpdateId: aws.String("u1")})
+	fails(t, err, "ResourceNotFoundException", "No update found for ID: u1")
+}
