@@ -374,7 +374,7 @@ var shapes = []schema.Shape{
 	}},
 	shapeAccessKeyMetadataListType: {Kind: schema.List, Name: "accessKeyMetadataListType", Elem: schema.Member{Shape: shapeAccessKeyMetadata}},
 	shapeAccountAliasListType:      {Kind: schema.List, Name: "accountAliasListType", Elem: schema.Member{Shape: shapeAccountAliasType}},
-	shapeAccountAliasType:          {Kind: schema.String, HasMin: true, Min: 3, HasMax: true, Max: 63, Pattern: "^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$"},
+	shapeAccountAliasType:          {Kind: schema.String, HasMin: true, Min: 3, HasMax: true, Max: 63, Pattern: "^[a-z0-9](-?[a-z0-9])+$"},
 	shapeActionNameListType:        {Kind: schema.List, Name: "ActionNameListType", Elem: schema.Member{Shape: shapeActionNameType}},
 	shapeActionNameType:            {Kind: schema.String, HasMin: true, Min: 3, HasMax: true, Max: 128},
 	shapeAddClientIDToOpenIDConnectProviderInput: {Kind: schema.Structure, Name: "AddClientIDToOpenIDConnectProviderRequest", Members: []schema.Member{
