@@ -108,6 +108,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.log.Debug("request broken off", "id", call.RequestID, "err", err)
 		return
 	}
+	arrived := time.Now()
 	sreq := sigv4.FromHTTP(r, sha256.Sum256(q.body))
 	sig, sigErr := sigv4.Parse(sreq)
 	scope := ""
@@ -128,10 +129,38 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		call.Service = b.SigningName
 		rsp = s.serve(r.Context(), b, q, sreq, sig, sigErr, &call)
 	}
+	if len(q.body) > 0 && len(rsp.body) > pacedAnswer {
+		pace(r.Context(), arrived)
+	}
 	rsp.write(w, call.RequestID)
 	if s.log.Enabled(r.Context(), slog.LevelDebug) {
 		s.log.Debug("request", "id", call.RequestID, "service", call.Service, "operation", call.Operation, "caller", call.Caller.ARN,
 			"status", rsp.status, "error", rsp.code, "took", s.now().Sub(now), "from", call.SourceIP)
+	}
+}
+
+// pacedAnswer is the length from which answers to requests with a body are paced: a
+// little below the 4 KiB that Go's HTTP client reads at once.
+const pacedAnswer = 3 << 10
+
+// leastTime is what a paced answer takes at least, from the arrival of its request.
+const leastTime = time.Millisecond
+
+// pace lets a request with a long answer take a millisecond. The AWS SDK for Go (smithy-go
+// 1.28) closes its request's body as soon as an answer begins; if the transport beneath has
+// not yet looked for the body's end, it takes that for a broken request and drops the
+// connection under the answer. No server far away is quick enough for that, and there is
+// nothing to be seen from here that would tell when the client is ready.
+func pace(ctx context.Context, arrived time.Time) {
+	left := leastTime - time.Since(arrived)
+	if left <= 0 {
+		return
+	}
+	t := time.NewTimer(left)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
 	}
 }
 
