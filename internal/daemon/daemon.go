@@ -54,6 +54,10 @@ const DefaultJoinTimeout = 25 * time.Minute
 // drainTimeout is how long EKS lets pods take to leave a node.
 const drainTimeout = 15 * time.Minute
 
+// deleteDrainTimeout is the same when their node group is deleted: on EKS some minutes.
+// Pods that end within the default grace period have left by then.
+const deleteDrainTimeout = 45 * time.Second
+
 // A Daemon is a running Ekster.
 type Daemon struct {
 	cfg         Config

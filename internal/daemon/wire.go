@@ -109,7 +109,7 @@ func (d *Daemon) controllers(doors vpc.Doors, authorizer *identity.Authorizer) [
 	if join == 0 {
 		join = DefaultJoinTimeout
 	}
-	nodegroups := nodegroup.New(nodegroup.Config{JoinTimeout: join, DrainTimeout: drainTimeout, Now: time.Now}, d.store, nodes, d.log)
+	nodegroups := nodegroup.New(nodegroup.Config{JoinTimeout: join, DrainTimeout: drainTimeout, DeleteDrainTimeout: deleteDrainTimeout, Now: time.Now}, d.store, nodes, d.log)
 	d.errors["vpc"], d.errors["instance"], d.errors["autoscalinggroup"] = vpcs.Errors, instances.Errors, groups.Errors
 	d.errors["cluster"], d.errors["nodegroup"], d.errors["node"] = clusters.Errors, nodegroups.Errors, nodes.Errors
 	return []controller{vpcs, instances, groups, nodes, clusters, nodegroups, &housekeeping{d: d, authorizer: authorizer}}

@@ -39,7 +39,10 @@ type Nodes interface {
 type Config struct {
 	JoinTimeout  time.Duration // until nodes that do not become Ready fail the group
 	DrainTimeout time.Duration // until a node is terminated although pods are left on it
-	Now          func() time.Time
+	// DeleteDrainTimeout is DrainTimeout for a group that is deleted, which EKS gives less:
+	// with a cluster's last nodes, a disruption budget is never satisfied again.
+	DeleteDrainTimeout time.Duration
+	Now                func() time.Time
 }
 
 // Controller reconciles node groups, by their ARNs.
@@ -246,7 +249,11 @@ func (c *Controller) drain(s state) {
 				delete(c.draining, m.Instance)
 				c.mu.Unlock()
 			}()
-			if err := c.drainOne(m, s.ng.Cluster); err != nil && c.ctx.Err() == nil {
+			timeout := c.cfg.DrainTimeout
+			if s.ng.Deleting {
+				timeout = c.cfg.DeleteDrainTimeout
+			}
+			if err := c.drainOne(m, s.ng.Cluster, timeout); err != nil && c.ctx.Err() == nil {
 				c.log.Error("draining a node", "node", m.node.Name, "instance", m.Instance, "err", err)
 				c.queue.Wake(s.ng.ARN)
 			}
@@ -254,9 +261,9 @@ func (c *Controller) drain(s state) {
 	}
 }
 
-func (c *Controller) drainOne(m member, cluster string) error {
+func (c *Controller) drainOne(m member, cluster string, timeout time.Duration) error {
 	if m.joined {
-		ctx, cancel := context.WithDeadline(c.ctx, m.Waiting.Add(c.cfg.DrainTimeout))
+		ctx, cancel := context.WithDeadline(c.ctx, m.Waiting.Add(timeout))
 		defer cancel()
 		if err := c.nodes.Drain(ctx, cluster, m.node.Name); err != nil {
 			if ctx.Err() == nil {
