@@ -253,6 +253,28 @@ func TestBootCrashRemove(t *testing.T) {
 	}
 }
 
+// The flags and files suit every version; one that is not built is skipped.
+func TestEveryVersion(t *testing.T) {
+	for _, minor := range []string{"1.34", "1.36"} {
+		t.Run(minor, func(t *testing.T) {
+			cfg, planes := testConfig(t)
+			cfg.Binary = strings.Replace(cfg.Binary, "/1.35/", "/"+minor+"/", 1)
+			if _, err := os.Stat(cfg.Binary); err != nil {
+				t.Skipf("hack/build-payload.sh %s makes it: %v", minor, err)
+			}
+			boot(t, planes, cfg)
+			api := admin(t, cfg)
+			if _, v := api.get("/version"); !strings.HasPrefix(fmt.Sprint(v["gitVersion"]), "v"+minor+".") {
+				t.Errorf("gitVersion %v", v["gitVersion"])
+			}
+			api.want("/api/v1/namespaces/default/serviceaccounts/default", 200, startup)
+			if code, _ := bearer(t, cfg, "").get("/version"); code != 401 {
+				t.Errorf("anonymous gets %d, want 401", code)
+			}
+		})
+	}
+}
+
 func alive(t *testing.T, cfg Config) bool {
 	t.Helper()
 	_, ok, err := process.Find(processDir(cfg.Dir), processName)
