@@ -44,6 +44,7 @@ func shellPod(name, node, script string) *corev1.Pod {
 		Volumes: []corev1.Volume{
 			{Name: "usr", VolumeSource: host("/usr", corev1.HostPathDirectory)},
 			{Name: "lib64", VolumeSource: host("/usr/lib64", corev1.HostPathDirectory)},
+			{Name: "lib", VolumeSource: host("/usr/lib", corev1.HostPathDirectory)},
 			{Name: "host", VolumeSource: host("/mnt/shared", corev1.HostPathDirectoryOrCreate)},
 			{Name: "empty", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
 			{Name: "config", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "settings"}}}},
@@ -58,7 +59,7 @@ func shellContainer(name, script string) corev1.Container {
 		Env:             []corev1.EnvVar{{Name: "PATH", Value: "/usr/bin"}},
 		SecurityContext: &corev1.SecurityContext{RunAsUser: new(int64(0))},
 		VolumeMounts: []corev1.VolumeMount{
-			{Name: "usr", MountPath: "/usr", ReadOnly: true}, {Name: "lib64", MountPath: "/lib64", ReadOnly: true},
+			{Name: "usr", MountPath: "/usr", ReadOnly: true}, {Name: "lib64", MountPath: "/lib64", ReadOnly: true}, {Name: "lib", MountPath: "/lib", ReadOnly: true},
 			{Name: "host", MountPath: "/host"}, {Name: "empty", MountPath: "/empty"},
 			{Name: "config", MountPath: "/config"}, {Name: "secret", MountPath: "/secret"},
 		},

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -186,12 +187,12 @@ func Explain(p corev1.Pod) string {
 			out += " " + c.Message
 		}
 	}
-	for _, s := range p.Status.ContainerStatuses {
+	for _, s := range append(slices.Clone(p.Status.InitContainerStatuses), p.Status.ContainerStatuses...) {
 		if w := s.State.Waiting; w != nil {
 			out += " " + w.Reason + " " + w.Message
 		}
 		if t := s.State.Terminated; t != nil {
-			out += fmt.Sprintf(" exit %d %s", t.ExitCode, t.Message)
+			out += fmt.Sprintf(" %s: exit %d %s %s", s.Name, t.ExitCode, t.Reason, t.Message)
 		}
 	}
 	return out
@@ -208,13 +209,18 @@ func (k *Kube) AwaitEnd(ctx context.Context, namespace, name string) (pod *corev
 	if err != nil {
 		return pod, "", err
 	}
-	log, err = k.Log(ctx, namespace, name)
+	if log, err = k.Log(ctx, namespace, name); err != nil {
+		err = fmt.Errorf("%w: %s", err, Explain(*pod))
+	}
 	return pod, log, err
 }
 
 // Log is the pod's log.
 func (k *Kube) Log(ctx context.Context, namespace, name string) (string, error) {
 	raw, err := k.CoreV1().Pods(namespace).GetLogs(name, &corev1.PodLogOptions{}).DoRaw(ctx)
+	if err != nil {
+		err = fmt.Errorf("log of %s: %w: %s", name, err, raw)
+	}
 	return string(raw), err
 }
 

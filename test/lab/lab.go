@@ -19,7 +19,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -36,14 +35,21 @@ type Daemon struct {
 	before hostState // of the host, before the first start
 }
 
-// Root is the top of the repository that this was built from.
+// Root is the top of the repository that this runs in: tests start in their package's
+// folder, and a binary built with -trimpath does not know where its source was.
 func Root() (string, error) {
-	_, file, _, ok := runtime.Caller(0)
-	if !ok || !filepath.IsAbs(file) {
-		// Built with -trimpath: go run and go test start in the module.
-		return os.Getwd()
+	start, err := os.Getwd()
+	if err != nil {
+		return "", err
 	}
-	return filepath.Dir(filepath.Dir(filepath.Dir(file))), nil
+	for dir := start; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("no folder above %s is the repository", start)
+		}
+	}
 }
 
 // Missing says why no lab can be run here, as a sentence; "" if one can.
@@ -54,14 +60,18 @@ func Missing() string {
 	return ""
 }
 
-// New prepares a daemon with a new state directory and a free port. It is not started.
+// New prepares a daemon with a new state directory and a free port. It is not started. The
+// program is the built bin/ekster, unless EKSTER_BIN names another one.
 func New() (*Daemon, error) {
 	root, err := Root()
 	if err != nil {
 		return nil, err
 	}
 	d := &Daemon{Bin: filepath.Join(root, "bin", "ekster")}
-	for _, path := range []string{d.Bin, filepath.Join(root, "bin", "payload", "node", "containerd"), filepath.Join(root, "bin", "payload", "images", "index.json")} {
+	if other := os.Getenv("EKSTER_BIN"); other != "" {
+		d.Bin = other
+	}
+	for _, path := range []string{d.Bin, filepath.Join(d.Node(), "containerd"), filepath.Join(d.payload(), "images", "index.json")} {
 		if _, err := os.Stat(path); err != nil {
 			return nil, fmt.Errorf("not built (make build): %w", err)
 		}
