@@ -104,7 +104,9 @@ func (s *Service) UpdateAccessEntry(ctx context.Context, call awsapi.Call, in *e
 		if in.KubernetesGroups != nil {
 			e.Groups = in.KubernetesGroups
 		}
-		e.Username = or(in.Username, e.Username)
+		if deref(in.Username) != "" {
+			e.Username = *in.Username
+		}
 		e.Modified = moment(call.Time)
 		out.AccessEntry = describeAccessEntry(c, *e)
 		return nil

@@ -98,7 +98,7 @@ func versionSettings(sub subject, now time.Time, in *eks.CreateClusterInput, spe
 		spec.SupportType = or(in.UpgradePolicy.SupportType, supportExtended)
 	}
 	if spec.SupportType != supportExtended && v.Support(now) != eksversion.Standard {
-		return sub.invalidParameter("The support type STANDARD cannot be used with Kubernetes version %s, which is in extended support", v.Minor)
+		return sub.invalidParameter("The support type STANDARD cannot be used with Kubernetes version %s, which is not in standard support", v.Minor)
 	}
 	return nil
 }
@@ -172,11 +172,14 @@ func networkSettings(sub subject, _ awsapi.Call, in *eks.CreateClusterInput, spe
 	return nil
 }
 
-func accessSettings(_ subject, _ awsapi.Call, in *eks.CreateClusterInput, spec *resource.ClusterSpec) error {
+func accessSettings(sub subject, _ awsapi.Call, in *eks.CreateClusterInput, spec *resource.ClusterSpec) error {
 	spec.AuthenticationMode, spec.CreatorAdmin = modeConfigMap, true
 	if a := in.AccessConfig; a != nil {
 		spec.AuthenticationMode = or(a.AuthenticationMode, modeConfigMap)
 		spec.CreatorAdmin = or(a.BootstrapClusterCreatorAdminPermissions, true)
+	}
+	if spec.AuthenticationMode == modeConfigMap && !spec.CreatorAdmin {
+		return sub.invalidParameter("bootstrapClusterCreatorAdminPermissions must be true if cluster authentication mode is set to CONFIG_MAP")
 	}
 	return nil
 }

@@ -39,7 +39,8 @@ func (s *Service) UpdateNodegroupConfig(ctx context.Context, call awsapi.Call, i
 				return &eks.UpdateNodegroupConfigOutput{Update: describeUpdate(u)}, nil
 			}
 		}
-		if state := n.Current(); state != resource.NodegroupActive && state != resource.NodegroupDegraded {
+		state, busy := n.Current(), n.Status.AppliedRevision < n.Spec.ForcedConfigUpdateRevision
+		if busy || state != resource.NodegroupActive && state != resource.NodegroupDegraded {
 			return nil, sub.inUse("Nodegroup cannot be updated as it is currently not in Active State")
 		}
 		n.Spec.Desired = desired(tx, n) // an autoscaler's choice is kept, unless the caller makes another

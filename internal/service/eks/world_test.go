@@ -68,7 +68,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{body: &bytes.Buffer{}}
 	w.Door = identitytest.Open(t, func(d *identitytest.Door) []*awsapi.Service {
 		payload := func(minor string) bool { return slices.Contains([]string{"1.31", "1.34", "1.35", "1.36"}, minor) }
-		return []*awsapi.Service{geneks.Service(eks.New(eks.Config{Store: d.Store, Payload: payload, Policies: d.Policies}))}
+		return []*awsapi.Service{geneks.Service(eks.New(eks.Config{Store: d.Store, Payload: payload}))}
 	})
 	w.root = w.client(w.AsRoot())
 	w.role(t, clusterRole, "eks.amazonaws.com", managed+"AmazonEKSClusterPolicy")
