@@ -222,6 +222,7 @@ type filler struct {
 var samples = []string{
 	"<a&b> \"ü\"", "example", "ex", "e", "arn:aws:iam::000000000000:role/example", "000000000000", "AKIAIOSFODNN7EXAMPLE", "/path/", "lt-0123456789abcdef0", "2017-11-01",
 	"eks.amazonaws.com", "example-token-example-token-example", "2", "123456", "true", "v1", "ami-0123456789abcdef0", "sixteen-letters-16", `{"Version":"2012-10-17"}`,
+	"0123456789abcdef0123456789abcdef01234567", "https://example.com",
 }
 
 func (f *filler) structure(t *schema.Type, v reflect.Value, path string, depth int) {
@@ -305,13 +306,21 @@ type converter struct {
 }
 
 func (c *converter) convert(dst, src reflect.Value, path string) {
-	if src.Kind() == reflect.Pointer {
+	ptr := src.Kind() == reflect.Pointer
+	if ptr {
 		if src.IsNil() {
 			return
 		}
 		src = src.Elem()
 	}
+	if src.Kind() == reflect.Interface || dst.Kind() == reflect.Interface {
+		c.unknown = append(c.unknown, path) // a union, which has no fields to go by
+		return
+	}
 	if dst.Kind() == reflect.Pointer {
+		if src.Kind() == reflect.Bool && !ptr && !src.Bool() {
+			return // the SDK does not send a plain false
+		}
 		dst.Set(reflect.New(dst.Type().Elem()))
 		dst = dst.Elem()
 	}
@@ -335,6 +344,10 @@ func (c *converter) convert(dst, src reflect.Value, path string) {
 		}
 	case reflect.Slice:
 		if src.IsNil() {
+			return
+		}
+		if src.Type().Elem().Kind() == reflect.Interface || dst.Type().Elem().Kind() == reflect.Interface {
+			c.unknown = append(c.unknown, path)
 			return
 		}
 		dst.Set(reflect.MakeSlice(dst.Type(), src.Len(), src.Len()))
