@@ -96,10 +96,13 @@ func (a *Authenticators) Open(cluster string) (socket string, err error) {
 	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("a socket left behind: %w", err)
 	}
-	l, err := net.Listen("unix", socket)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
 	if err != nil {
 		return "", err
 	}
+	// Close removes the socket, in order with Open. The listener itself would do it whenever
+	// the server's goroutine gets to know, and take away the next one's.
+	l.SetUnlinkOnClose(false)
 	if err := os.Chmod(socket, 0o600); err != nil {
 		return "", errors.Join(err, l.Close())
 	}
