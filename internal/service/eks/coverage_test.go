@@ -45,8 +45,8 @@ func TestCoverage(t *testing.T) {
 
 func coverageDoc(t *testing.T) string {
 	t.Helper()
-	methods := methodsOf(t, ".")
-	refused := refusals(t, ".")
+	methods := methodsOf(t)
+	refused := refusals(t)
 	var rows strings.Builder
 	served, all := 0, 0
 	for _, op := range geneks.Service(eks.New(eks.Config{})).Operations {
@@ -76,9 +76,9 @@ func coverageDoc(t *testing.T) string {
 }
 
 // parse reads the package's own files, in the order of their names.
-func parse(t *testing.T, dir string) []*ast.File {
+func parse(t *testing.T) []*ast.File {
 	t.Helper()
-	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	names, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,10 +99,10 @@ func parse(t *testing.T, dir string) []*ast.File {
 
 // methodsOf returns the exported methods that Service has of its own, not those that it
 // embeds, each with the first sentence of its comment.
-func methodsOf(t *testing.T, dir string) map[string]string {
+func methodsOf(t *testing.T) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	for _, f := range parse(t, dir) {
+	for _, f := range parse(t) {
 		for _, d := range f.Decls {
 			fn, ok := d.(*ast.FuncDecl)
 			if !ok || fn.Recv == nil || !fn.Name.IsExported() {
@@ -121,11 +121,11 @@ func methodsOf(t *testing.T, dir string) map[string]string {
 }
 
 // refusals are the things that notYet is called with.
-func refusals(t *testing.T, dir string) []string {
+func refusals(t *testing.T) []string {
 	t.Helper()
 	var out []string
 	seen := map[string]bool{}
-	for _, f := range parse(t, dir) {
+	for _, f := range parse(t) {
 		ast.Inspect(f, func(n ast.Node) bool {
 			call, ok := n.(*ast.CallExpr)
 			if !ok {

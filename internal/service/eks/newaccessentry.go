@@ -23,6 +23,8 @@ var nodeTypes = map[string]struct {
 	"FARGATE_LINUX": {"system:node:{{SessionName}}", []string{"system:nodes", "system:node-proxier"}},
 	"HYBRID_LINUX":  {"system:node:{{SessionName}}", []string{"system:nodes"}},
 	"EC2":           {"system:node:{{EC2PrivateDNSName}}", []string{"system:nodes"}},
+
+	"HYPERPOD_LINUX": {"system:node:{{SessionName}}", []string{"system:nodes"}},
 }
 
 // nodeTypeList is how EKS lists them.
