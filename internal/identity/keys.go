@@ -60,8 +60,23 @@ func longTerm(tx *store.Tx, a resource.AccessKey) (awsapi.Key, bool) {
 }
 
 func (k *Keys) temporary(tx *store.Tx, s resource.Session) (awsapi.Key, bool) {
-	r, ok := tx.Roles.Get(s.Role)
-	if !ok || r.ID != s.RoleID {
+	if !tx.Accounts.Has(s.Account) {
+		return awsapi.Key{}, false
+	}
+	kind := awsapi.TypeAssumedRole
+	switch {
+	case s.Role != "":
+		if r, ok := tx.Roles.Get(s.Role); !ok || r.ID != s.RoleID {
+			return awsapi.Key{}, false
+		}
+	case s.Name != "":
+		kind = awsapi.TypeFederatedUser
+	case s.User == RootARN(s.Account):
+		kind = awsapi.TypeRoot
+	default:
+		kind = awsapi.TypeUser
+	}
+	if s.Role == "" && s.User != RootARN(s.Account) && !tx.Users.Has(s.User) {
 		return awsapi.Key{}, false
 	}
 	documents := s.Policies
@@ -81,7 +96,7 @@ func (k *Keys) temporary(tx *store.Tx, s resource.Session) (awsapi.Key, bool) {
 			Account:         s.Account,
 			ID:              s.PrincipalID,
 			AccessKeyID:     s.AccessKeyID,
-			Type:            awsapi.TypeAssumedRole,
+			Type:            kind,
 			RoleARN:         s.Role,
 			SessionName:     s.Name,
 			Issued:          s.Issued,

@@ -76,49 +76,34 @@ func (p *Policies) Document(tx *store.Tx, arn string) (string, bool) {
 }
 
 // Of returns what applies to a caller, and the caller's tags as condition keys: its own
-// policies, its boundary, its session's policies. A policy that has been deleted since
-// it was attached says nothing; one that does not parse is an error, since what it would deny is unknown.
+// policies and its groups', its boundary, its session's policies. A policy that has been
+// deleted since it was attached says nothing; one that does not parse is an error, since what it would deny is unknown.
 func (p *Policies) Of(tx *store.Tx, caller awsapi.Principal) (authz.Inputs, map[string][]string, error) {
 	var in authz.Inputs
-	var attached []string
-	var inline map[string]string
-	var boundary string
-	var tags map[string]string
+	holder := caller.ARN
 	switch caller.Type {
-	case awsapi.TypeUser:
-		u, ok := tx.Users.Get(caller.ARN)
-		if !ok {
-			return in, nil, nil
-		}
-		attached, inline, boundary, tags = u.Attached, u.Inline, u.Boundary, u.Tags
 	case awsapi.TypeAssumedRole:
 		r, ok := tx.Roles.Get(caller.RoleARN)
 		if !ok || !strings.HasPrefix(caller.ID, r.ID+":") {
 			return in, nil, nil
 		}
-		attached, inline, boundary, tags = r.Attached, r.Inline, r.Boundary, r.Tags
+		holder = caller.RoleARN
+	case awsapi.TypeFederatedUser: // has what its session policies leave of its maker's rights
+		s, ok := tx.Sessions.Get(caller.AccessKeyID)
+		if !ok {
+			return in, nil, nil
+		}
+		holder = s.User
 	}
-	for _, arn := range attached {
-		if err := p.add(&in.Identity, tx, arn, authz.Identity); err != nil {
-			return in, nil, err
-		}
+	in, own, err := p.Held(tx, holder)
+	if err != nil {
+		return in, nil, err
 	}
-	for _, name := range slices.Sorted(maps.Keys(inline)) {
-		c, err := p.Compile(inline[name], authz.Identity)
-		if err != nil {
-			return in, nil, fmt.Errorf("inline policy %s of %s: %w", name, caller.ARN, err)
+	if caller.Type == awsapi.TypeFederatedUser {
+		own = nil
+		if holder == RootARN(caller.Account) {
+			in.Identity = []authz.Source{{Policy: everything}}
 		}
-		in.Identity = append(in.Identity, authz.Source{Name: name, Policy: c})
-	}
-	if boundary != "" {
-		var b []authz.Source
-		if err := p.add(&b, tx, boundary, authz.Boundary); err != nil {
-			return in, nil, err
-		}
-		if len(b) == 0 { // deleted under the principal's feet: nothing is within it
-			b = []authz.Source{{Policy: &authz.Policy{}}}
-		}
-		in.Boundary = b[0].Policy
 	}
 	for _, document := range caller.SessionPolicies {
 		c, err := p.Compile(document, authz.Session)
@@ -127,7 +112,70 @@ func (p *Policies) Of(tx *store.Tx, caller awsapi.Principal) (authz.Inputs, map[
 		}
 		in.Session = append(in.Session, authz.Source{Policy: c})
 	}
-	return in, tagKeys(tags, caller.SessionTags), nil
+	return in, tagKeys(own, caller.SessionTags), nil
+}
+
+// everything is what a root user may do.
+var everything = mustParse(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)
+
+func mustParse(document string) *authz.Policy {
+	p, err := authz.Parse([]byte(document), authz.Identity)
+	if err != nil {
+		panic(err) // a mistake in this file, found by every test
+	}
+	return p
+}
+
+// Held returns the policies and the boundary of a user, group or role by its ARN, and its
+// tags. Of one that does not exist there are none.
+func (p *Policies) Held(tx *store.Tx, arn string) (in authz.Inputs, tags resource.Tags, err error) {
+	var boundary string
+	if u, ok := tx.Users.Get(arn); ok {
+		boundary, tags = u.Boundary, u.Tags
+		if err := p.hold(&in, tx, arn, u.Attached, u.Inline); err != nil {
+			return in, nil, err
+		}
+		for _, group := range u.Groups {
+			g, _ := tx.Groups.Get(group)
+			if err := p.hold(&in, tx, group, g.Attached, g.Inline); err != nil {
+				return in, nil, err
+			}
+		}
+	} else if r, ok := tx.Roles.Get(arn); ok {
+		boundary, tags = r.Boundary, r.Tags
+		err = p.hold(&in, tx, arn, r.Attached, r.Inline)
+	} else if g, ok := tx.Groups.Get(arn); ok {
+		err = p.hold(&in, tx, arn, g.Attached, g.Inline)
+	}
+	if err != nil || boundary == "" {
+		return in, tags, err
+	}
+	var b []authz.Source
+	if err := p.add(&b, tx, boundary, authz.Boundary); err != nil {
+		return in, nil, err
+	}
+	if len(b) == 0 { // deleted under the principal's feet: nothing is within it
+		b = []authz.Source{{Policy: &authz.Policy{}}}
+	}
+	in.Boundary = b[0].Policy
+	return in, tags, nil
+}
+
+// hold adds attached and inline policies.
+func (p *Policies) hold(in *authz.Inputs, tx *store.Tx, holder string, attached []string, inline map[string]string) error {
+	for _, arn := range attached {
+		if err := p.add(&in.Identity, tx, arn, authz.Identity); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(inline)) {
+		c, err := p.Compile(inline[name], authz.Identity)
+		if err != nil {
+			return fmt.Errorf("inline policy %s of %s: %w", name, holder, err)
+		}
+		in.Identity = append(in.Identity, authz.Source{Name: name, Policy: c})
+	}
+	return nil
 }
 
 // ServiceMayAssume says whether a role's trust policy lets an AWS service

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"ekster.dev/ekster/internal/awsapi"
 	"ekster.dev/ekster/internal/awsid"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
@@ -31,8 +32,36 @@ type Grant struct {
 	Tags       resource.Tags
 	Transitive []string // keys of Tags that a chained session inherits
 	SourceID   string   // source identity
+	Provider   string   // of the token that it is made for
 	Chained    bool     // made by a session of a role
 	Instance   string   // instance that it is made for
+}
+
+// NewUserSession makes temporary credentials of a user or root itself; with a name in the
+// grant, of a federated user. caller made it with a key that lasts.
+func NewUserSession(tx *store.Tx, caller awsapi.Principal, g Grant, now time.Time) resource.Session {
+	now = now.UTC().Truncate(time.Second)
+	s := resource.Session{
+		Account:     caller.Account,
+		AccessKeyID: awsid.IAM("ASIA"),
+		Secret:      awsid.Secret(40),
+		Token:       newToken(),
+		Principal:   caller.ARN,
+		PrincipalID: caller.ID,
+		User:        caller.ARN,
+		Name:        g.Name,
+		Policies:    g.Policies,
+		PolicyARNs:  g.PolicyARNs,
+		Tags:        g.Tags,
+		Issued:      now,
+		Expires:     now.Add(g.Lifetime),
+	}
+	if g.Name != "" {
+		s.Principal = "arn:aws:sts::" + caller.Account + ":federated-user/" + g.Name
+		s.PrincipalID = caller.Account + ":" + g.Name
+	}
+	tx.Sessions.Put(s.AccessKeyID, s)
+	return s
 }
 
 // NewSession makes temporary credentials of a role and records them. The caller has
@@ -55,6 +84,7 @@ func NewSession(tx *store.Tx, role resource.Role, g Grant, now time.Time) resour
 		Tags:        g.Tags,
 		Transitive:  g.Transitive,
 		SourceID:    g.SourceID,
+		Provider:    g.Provider,
 		Chained:     g.Chained,
 		Issued:      now,
 		Expires:     now.Add(g.Lifetime),

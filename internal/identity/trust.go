@@ -59,12 +59,18 @@ func principalID(tx *store.Tx, name string) (string, bool) {
 
 // Trust is the role's trust policy as it reads today: a user or role that it named and
 // that is no more stands there by its unique id, which nobody will ever have again. A new one
-// of the same name is somebody else.
+// of the same name is somebody else. A user that has been renamed stands there by its new ARN.
 func Trust(tx *store.Tx, r resource.Role) string {
 	doc := r.Trust
 	for arn, id := range r.TrustIDs {
 		if now, ok := principalID(tx, arn); !ok || now != id {
-			doc = strings.ReplaceAll(doc, `"`+arn+`"`, `"`+id+`"`)
+			name := id
+			for _, u := range tx.Users.All() {
+				if u.ID == id {
+					name = u.ARN
+				}
+			}
+			doc = strings.ReplaceAll(doc, `"`+arn+`"`, `"`+name+`"`)
 		}
 	}
 	return doc

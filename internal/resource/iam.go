@@ -154,4 +154,13 @@ type Account struct {
 	Regions  []string // whose default VPC has been made
 	Alias    string
 	Deleting bool // asked to go with everything that is in it
+	// Deletions are of service-linked roles, by the id of their task.
+	Deletions map[string]RoleDeletion
+}
+
+// A RoleDeletion is how the deletion of a service-linked role went.
+type RoleDeletion struct {
+	Status string // SUCCEEDED, FAILED
+	Reason string
+	Uses   map[string][]string // region → ARNs of what still needs the role
 }

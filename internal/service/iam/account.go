@@ -13,24 +13,24 @@ import (
 var quotas = map[string]int32{
 	"AccessKeysPerUserQuota":          maxKeys,
 	"AssumeRolePolicySizeQuota":       maxTrustSize,
-	"AttachedPoliciesPerGroupQuota":   10,
+	"AttachedPoliciesPerGroupQuota":   maxAttached,
 	"AttachedPoliciesPerRoleQuota":    maxAttached,
 	"AttachedPoliciesPerUserQuota":    maxAttached,
 	"GlobalEndpointTokenVersion":      1,
-	"GroupPolicySizeQuota":            5120,
-	"GroupsPerUserQuota":              10,
-	"GroupsQuota":                     300,
-	"InstanceProfilesQuota":           1000,
-	"PoliciesQuota":                   1500,
+	"GroupPolicySizeQuota":            maxGroupInline,
+	"GroupsPerUserQuota":              maxGroupsPerUser,
+	"GroupsQuota":                     maxGroups,
+	"InstanceProfilesQuota":           maxProfiles,
+	"PoliciesQuota":                   maxPolicies,
 	"PolicySizeQuota":                 maxPolicySize,
 	"PolicyVersionsInUseQuota":        10000,
 	"RolePolicySizeQuota":             maxRoleInline,
-	"RolesQuota":                      1000,
+	"RolesQuota":                      maxRoles,
 	"ServerCertificatesQuota":         20,
 	"SigningCertificatesPerUserQuota": 2,
 	"UserPolicySizeQuota":             maxUserInline,
-	"UsersQuota":                      5000,
-	"VersionsPerPolicyQuota":          5,
+	"UsersQuota":                      maxUsers,
+	"VersionsPerPolicyQuota":          maxVersions,
 }
 
 // GetAccountSummary counts what there is in the account.
@@ -65,6 +65,16 @@ func (s *Service) GetAccountSummary(_ context.Context, call awsapi.Call, _ *iam.
 				m["Roles"]++
 			}
 		}
+		for _, g := range tx.Groups.All() {
+			if g.Account == call.Account {
+				m["Groups"]++
+			}
+		}
+		for _, p := range tx.OIDCProviders.All() {
+			if p.Account == call.Account {
+				m["Providers"]++
+			}
+		}
 		for _, p := range tx.InstanceProfiles.All() {
 			if p.Account == call.Account {
 				m["InstanceProfiles"]++
@@ -80,5 +90,46 @@ func (s *Service) GetAccountSummary(_ context.Context, call awsapi.Call, _ *iam.
 			m["AccountAccessKeysPresent"] = 1
 		}
 		return &iam.GetAccountSummaryOutput{SummaryMap: m}, nil
+	})
+}
+
+// CreateAccountAlias names the account. An alias is unique in the whole installation,
+// and replaces the one before.
+func (s *Service) CreateAccountAlias(ctx context.Context, call awsapi.Call, in *iam.CreateAccountAliasInput) (*iam.CreateAccountAliasOutput, error) {
+	alias := deref(in.AccountAlias)
+	return update(ctx, s, func(tx *store.Tx) (*iam.CreateAccountAliasOutput, error) {
+		for id, a := range tx.Accounts.All() {
+			if a.Alias == alias && id != call.Account {
+				return nil, alreadyExists("The account alias %s already exists.", alias)
+			}
+		}
+		a, _ := tx.Accounts.Get(call.Account)
+		a.Alias = alias
+		tx.Accounts.Put(call.Account, a)
+		return &iam.CreateAccountAliasOutput{}, nil
+	})
+}
+
+// DeleteAccountAlias takes the account's alias away.
+func (s *Service) DeleteAccountAlias(ctx context.Context, call awsapi.Call, in *iam.DeleteAccountAliasInput) (*iam.DeleteAccountAliasOutput, error) {
+	return update(ctx, s, func(tx *store.Tx) (*iam.DeleteAccountAliasOutput, error) {
+		a, _ := tx.Accounts.Get(call.Account)
+		if a.Alias == "" || a.Alias != deref(in.AccountAlias) {
+			return nil, noSuchEntity("The account alias %s does not exist.", deref(in.AccountAlias))
+		}
+		a.Alias = ""
+		tx.Accounts.Put(call.Account, a)
+		return &iam.DeleteAccountAliasOutput{}, nil
+	})
+}
+
+// ListAccountAliases lists the account's alias, if it has one.
+func (s *Service) ListAccountAliases(_ context.Context, call awsapi.Call, _ *iam.ListAccountAliasesInput) (*iam.ListAccountAliasesOutput, error) {
+	return view(s, func(tx *store.Tx) (*iam.ListAccountAliasesOutput, error) {
+		out := &iam.ListAccountAliasesOutput{AccountAliases: []string{}, IsTruncated: new(false)}
+		if a, _ := tx.Accounts.Get(call.Account); a.Alias != "" {
+			out.AccountAliases = append(out.AccountAliases, a.Alias)
+		}
+		return out, nil
 	})
 }

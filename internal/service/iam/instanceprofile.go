@@ -11,6 +11,8 @@ import (
 	"ekster.dev/ekster/internal/store"
 )
 
+const maxProfiles = 1000
+
 // CreateInstanceProfile makes an instance profile without a role.
 func (s *Service) CreateInstanceProfile(ctx context.Context, call awsapi.Call, in *iam.CreateInstanceProfileInput) (*iam.CreateInstanceProfileOutput, error) {
 	tags, err := newTags(in.Tags)
@@ -29,6 +31,9 @@ func (s *Service) CreateInstanceProfile(ctx context.Context, call awsapi.Call, i
 	return update(ctx, s, func(tx *store.Tx) (*iam.CreateInstanceProfileOutput, error) {
 		if _, err := findProfile(tx, call.Account, p.Name); err == nil {
 			return nil, alreadyExists("Instance Profile %s already exists.", p.Name)
+		}
+		if count(tx.InstanceProfiles, func(o resource.InstanceProfile) bool { return o.Account == p.Account }) >= maxProfiles {
+			return nil, overQuota("InstanceProfilesPerAccount", maxProfiles)
 		}
 		tx.InstanceProfiles.Put(p.ARN, p)
 		return &iam.CreateInstanceProfileOutput{InstanceProfile: new(describeProfile(tx, p))}, nil

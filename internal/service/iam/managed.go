@@ -51,6 +51,11 @@ func usages(tx *store.Tx, account string) map[string]usage {
 			add(u.Attached, u.Boundary)
 		}
 	}
+	for _, g := range tx.Groups.All() {
+		if g.Account == account {
+			add(g.Attached, "")
+		}
+	}
 	for _, r := range tx.Roles.All() {
 		if r.Account == account {
 			add(r.Attached, r.Boundary)

@@ -12,7 +12,10 @@ import (
 	"ekster.dev/ekster/internal/store"
 )
 
-const maxPolicySize = 6144
+const (
+	maxPolicies   = 1500
+	maxPolicySize = 6144
+)
 
 // CreatePolicy makes a customer-managed policy with its version v1.
 func (s *Service) CreatePolicy(ctx context.Context, call awsapi.Call, in *iam.CreatePolicyInput) (*iam.CreatePolicyOutput, error) {
@@ -21,11 +24,8 @@ func (s *Service) CreatePolicy(ctx context.Context, call awsapi.Call, in *iam.Cr
 		return nil, err
 	}
 	document := deref(in.PolicyDocument)
-	if err := checkDocument(document); err != nil {
+	if err := checkManaged(document); err != nil {
 		return nil, err
-	}
-	if size(document) > maxPolicySize {
-		return nil, overQuota("PolicySize", maxPolicySize)
 	}
 	now := date(call.Time)
 	p := resource.Policy{
@@ -46,6 +46,9 @@ func (s *Service) CreatePolicy(ctx context.Context, call awsapi.Call, in *iam.Cr
 		if taken {
 			return nil, alreadyExists("A policy called %s already exists. Duplicate names are not allowed.", p.Name)
 		}
+		if count(tx.Policies, func(o resource.Policy) bool { return o.Account == p.Account }) >= maxPolicies {
+			return nil, overQuota("PoliciesPerAccount", maxPolicies)
+		}
 		tx.Policies.Put(p.ARN, p)
 		return &iam.CreatePolicyOutput{Policy: new(describePolicy(p, usage{}))}, nil
 	})
@@ -55,6 +58,17 @@ func (s *Service) CreatePolicy(ctx context.Context, call awsapi.Call, in *iam.Cr
 func checkDocument(document string) error {
 	_, err := authz.Parse([]byte(document), authz.Identity)
 	return malformed(err)
+}
+
+// checkManaged refuses what is no identity policy, or one too long for a managed policy.
+func checkManaged(document string) error {
+	if err := checkDocument(document); err != nil {
+		return err
+	}
+	if size(document) > maxPolicySize {
+		return overQuota("PolicySize", maxPolicySize)
+	}
+	return nil
 }
 
 // GetPolicy tells about a managed policy.
@@ -77,7 +91,7 @@ func (s *Service) GetPolicyVersion(_ context.Context, call awsapi.Call, in *iam.
 		}
 		v, ok := version(p, deref(in.VersionId))
 		if !ok {
-			return nil, noSuchEntity("Policy %s version %s does not exist or is not attachable.", p.ARN, deref(in.VersionId))
+			return nil, noSuchVersion(p.ARN, deref(in.VersionId))
 		}
 		return &iam.GetPolicyVersionOutput{PolicyVersion: &iam.PolicyVersion{
 			Document:         encoded(v.Document),
@@ -132,22 +146,18 @@ func (s *Service) ListPolicies(_ context.Context, call awsapi.Call, in *iam.List
 
 // DeletePolicy removes a customer-managed policy that nobody uses.
 func (s *Service) DeletePolicy(ctx context.Context, call awsapi.Call, in *iam.DeletePolicyInput) (*iam.DeletePolicyOutput, error) {
-	arn := deref(in.PolicyArn)
-	if awsOwned(arn) {
-		return nil, awsapi.Errorf("AccessDenied", 403, "User: %s is not authorized to perform: iam:DeletePolicy on resource: policy %s", call.Caller.ARN, arn)
-	}
 	return update(ctx, s, func(tx *store.Tx) (*iam.DeletePolicyOutput, error) {
-		p, err := s.policy(tx, call.Account, arn)
+		p, err := s.ownPolicy(tx, call, deref(in.PolicyArn))
 		if err != nil {
 			return nil, err
 		}
-		if u := usages(tx, call.Account)[arn]; u.attached+u.boundary > 0 {
+		if u := usages(tx, call.Account)[p.ARN]; u.attached+u.boundary > 0 {
 			return nil, deleteConflict("Cannot delete a policy attached to entities.")
 		}
 		if len(p.Versions) > 1 {
 			return nil, deleteConflict("This policy has more than one version. Before you delete a policy, you must delete the policy's versions. The default version is deleted with the policy.")
 		}
-		tx.Policies.Delete(arn)
+		tx.Policies.Delete(p.ARN)
 		return &iam.DeletePolicyOutput{}, nil
 	})
 }

@@ -14,6 +14,7 @@ import (
 )
 
 const (
+	maxRoles          = 1000
 	defaultMaxSession = 3600
 	maxTrustSize      = 2048 // characters that are not white space
 )
@@ -45,6 +46,9 @@ func (s *Service) CreateRole(ctx context.Context, call awsapi.Call, in *iam.Crea
 	return update(ctx, s, func(tx *store.Tx) (*iam.CreateRoleOutput, error) {
 		if _, err := findRole(tx, call.Account, r.Name); err == nil {
 			return nil, alreadyExists("Role with name %s already exists.", r.Name)
+		}
+		if count(tx.Roles, func(o resource.Role) bool { return o.Account == r.Account && o.Service == "" }) >= maxRoles {
+			return nil, overQuota("RolesPerAccount", maxRoles)
 		}
 		if err := s.checkBoundary(tx, call.Account, r.Boundary); err != nil {
 			return nil, err
@@ -125,6 +129,37 @@ func (s *Service) DeleteRole(ctx context.Context, call awsapi.Call, in *iam.Dele
 		}
 		tx.Roles.Delete(r.ARN)
 		return &iam.DeleteRoleOutput{}, nil
+	})
+}
+
+// UpdateRole changes a role's description and the longest that its sessions may last.
+func (s *Service) UpdateRole(ctx context.Context, call awsapi.Call, in *iam.UpdateRoleInput) (*iam.UpdateRoleOutput, error) {
+	return update(ctx, s, func(tx *store.Tx) (*iam.UpdateRoleOutput, error) {
+		r, err := changeableRole(tx, call.Account, deref(in.RoleName))
+		if err != nil {
+			return nil, err
+		}
+		if in.Description != nil {
+			r.Description = *in.Description
+		}
+		if in.MaxSessionDuration != nil {
+			r.MaxSession = *in.MaxSessionDuration
+		}
+		tx.Roles.Put(r.ARN, r)
+		return &iam.UpdateRoleOutput{}, nil
+	})
+}
+
+// UpdateRoleDescription changes a role's description; of a service-linked role too.
+func (s *Service) UpdateRoleDescription(ctx context.Context, call awsapi.Call, in *iam.UpdateRoleDescriptionInput) (*iam.UpdateRoleDescriptionOutput, error) {
+	return update(ctx, s, func(tx *store.Tx) (*iam.UpdateRoleDescriptionOutput, error) {
+		r, err := findRole(tx, call.Account, deref(in.RoleName))
+		if err != nil {
+			return nil, err
+		}
+		r.Description = deref(in.Description)
+		tx.Roles.Put(r.ARN, r)
+		return &iam.UpdateRoleDescriptionOutput{Role: new(describeRole(tx, r))}, nil
 	})
 }
 

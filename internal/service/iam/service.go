@@ -16,14 +16,21 @@ import (
 // A Service serves the IAM API from the records of a store.
 type Service struct {
 	iam.Unimplemented
-	store *store.Store
-	aws   *identity.AWSPolicies
+	store    *store.Store
+	aws      *identity.AWSPolicies
+	policies *identity.Policies
+
+	// Thumbprint finds the SHA-1 of the top certificate that an issuer shows. Without it
+	// providers can be made only with thumbprints.
+	Thumbprint func(ctx context.Context, issuer string) (string, error)
 }
 
 var _ iam.API = (*Service)(nil)
 
 // New returns the IAM API over st and AWS's managed policies.
-func New(st *store.Store, aws *identity.AWSPolicies) *Service { return &Service{store: st, aws: aws} }
+func New(st *store.Store, aws *identity.AWSPolicies) *Service {
+	return &Service{store: st, aws: aws, policies: identity.NewPolicies(aws)}
+}
 
 // view runs a read.
 func view[Out any](s *Service, f func(tx *store.Tx) (*Out, error)) (out *Out, err error) {

@@ -11,6 +11,8 @@ import (
 	"ekster.dev/ekster/internal/store"
 )
 
+const maxUsers = 5000
+
 // CreateUser makes a user without keys or permissions.
 func (s *Service) CreateUser(ctx context.Context, call awsapi.Call, in *iam.CreateUserInput) (*iam.CreateUserOutput, error) {
 	tags, err := newTags(in.Tags)
@@ -30,6 +32,9 @@ func (s *Service) CreateUser(ctx context.Context, call awsapi.Call, in *iam.Crea
 	return update(ctx, s, func(tx *store.Tx) (*iam.CreateUserOutput, error) {
 		if _, err := findUser(tx, call.Account, u.Name); err == nil {
 			return nil, alreadyExists("User with name %s already exists.", u.Name)
+		}
+		if count(tx.Users, func(o resource.User) bool { return o.Account == u.Account }) >= maxUsers {
+			return nil, overQuota("UsersPerAccount", maxUsers)
 		}
 		if err := s.checkBoundary(tx, call.Account, u.Boundary); err != nil {
 			return nil, err
@@ -97,6 +102,8 @@ func (s *Service) DeleteUser(ctx context.Context, call awsapi.Call, in *iam.Dele
 			return nil, err
 		}
 		switch {
+		case len(u.Groups) > 0:
+			return nil, deleteConflict("Cannot delete entity, must remove users from group first.")
 		case len(keysOf(tx, u.ARN)) > 0:
 			return nil, deleteConflict("Cannot delete entity, must delete access keys first.")
 		case len(u.Attached) > 0:
@@ -106,6 +113,44 @@ func (s *Service) DeleteUser(ctx context.Context, call awsapi.Call, in *iam.Dele
 		}
 		tx.Users.Delete(u.ARN)
 		return &iam.DeleteUserOutput{}, nil
+	})
+}
+
+// UpdateUser gives a user another name or path, and with it another ARN. Its keys and
+// sessions, and the policies that name it, follow: they mean its unique id.
+func (s *Service) UpdateUser(ctx context.Context, call awsapi.Call, in *iam.UpdateUserInput) (*iam.UpdateUserOutput, error) {
+	return update(ctx, s, func(tx *store.Tx) (*iam.UpdateUserOutput, error) {
+		u, err := findUser(tx, call.Account, deref(in.UserName))
+		if err != nil {
+			return nil, err
+		}
+		old := u.ARN
+		if in.NewUserName != nil {
+			if other, err := findUser(tx, call.Account, *in.NewUserName); err == nil && other.ARN != old {
+				return nil, alreadyExists("User with name %s already exists.", *in.NewUserName)
+			}
+			u.Name = *in.NewUserName
+		}
+		if in.NewPath != nil {
+			u.Path = pathOr(in.NewPath)
+		}
+		u.ARN = arnOf(u.Account, "user", u.Path, u.Name)
+		tx.Users.Delete(old)
+		tx.Users.Put(u.ARN, u)
+		for _, k := range keysOf(tx, old) {
+			k.Principal = u.ARN
+			tx.AccessKeys.Put(k.ID, k)
+		}
+		for id, session := range tx.Sessions.All() {
+			if session.User == old {
+				session.User = u.ARN
+				if session.Principal == old {
+					session.Principal = u.ARN
+				}
+				tx.Sessions.Put(id, session)
+			}
+		}
+		return &iam.UpdateUserOutput{}, nil
 	})
 }
 

@@ -1,0 +1,399 @@
+package iam
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"ekster.dev/ekster/gen/iam"
+	"ekster.dev/ekster/internal/authz"
+	"ekster.dev/ekster/internal/awsapi"
+	"ekster.dev/ekster/internal/store"
+)
+
+// A simulated is one policy of a simulation, with its text, for statements to be pointed at.
+type simulated struct {
+	id, kind string // as IAM names them in answers
+	document string
+	policy   *authz.Policy
+}
+
+// A simulation is what a request asks: what would be decided if these were the policies.
+type simulation struct {
+	identity, boundaries []simulated
+	hasBoundary          bool
+	boundary             *authz.Policy // of the principal itself
+	organization         [][]simulated
+	resource             *simulated
+	principal            authz.Principal
+	owner                string
+	actions, resources   []string
+	context              map[string][]string
+}
+
+// SimulateCustomPolicy decides actions by the policies in the request.
+func (s *Service) SimulateCustomPolicy(_ context.Context, call awsapi.Call, in *iam.SimulateCustomPolicyInput) (*iam.SimulateCustomPolicyOutput, error) {
+	sim := simulation{actions: in.ActionNames, resources: in.ResourceArns, context: contextEntries(in.ContextEntries)}
+	var err error
+	if sim.identity, err = parseInputs(in.PolicyInputList, "PolicyInputList", authz.Identity); err != nil {
+		return nil, err
+	}
+	if err := sim.limit(in.PermissionsBoundaryPolicyInputList, in.ResourcePolicy, in.ResourceOwner); err != nil {
+		return nil, err
+	}
+	for i, level := range in.OrderedOrganizationPolicyInputList {
+		list, err := parseInputs(level.ServiceControlPolicyInputList, fmt.Sprintf("OrderedOrganizationPolicyInputList.%d", i+1), authz.ServiceControl)
+		if err != nil {
+			return nil, err
+		}
+		sim.organization = append(sim.organization, list)
+	}
+	if sim.principal, err = simulatedCaller(deref(in.CallerArn), call.Account); err != nil {
+		return nil, err
+	}
+	results, end, err := sim.run(in.Marker, in.MaxItems)
+	if err != nil {
+		return nil, err
+	}
+	return &iam.SimulateCustomPolicyOutput{EvaluationResults: results, IsTruncated: end.truncated, Marker: end.marker}, nil
+}
+
+// SimulatePrincipalPolicy decides actions by what a user, group or role has, and what the request adds to it.
+func (s *Service) SimulatePrincipalPolicy(_ context.Context, call awsapi.Call, in *iam.SimulatePrincipalPolicyInput) (*iam.SimulatePrincipalPolicyOutput, error) {
+	sim := simulation{actions: in.ActionNames, resources: in.ResourceArns}
+	source := deref(in.PolicySourceArn)
+	err := s.store.View(func(tx *store.Tx) error {
+		var err error
+		if sim.identity, err = s.documentsOf(tx, call.Account, source); err != nil {
+			return err
+		}
+		held, tags, err := s.policies.Held(tx, source)
+		if err != nil {
+			return err
+		}
+		sim.boundary, sim.hasBoundary = held.Boundary, held.Boundary != nil
+		caller := deref(in.CallerArn)
+		if caller == "" {
+			caller = source
+		}
+		if sim.principal, err = simulatedCaller(caller, call.Account); err != nil {
+			return err
+		}
+		sim.principal.ID = uniqueID(tx, caller)
+		sim.context = sim.principal.Context()
+		for k, v := range tags {
+			sim.context["aws:PrincipalTag/"+k] = []string{v}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	more, err := parseInputs(in.PolicyInputList, "PolicyInputList", authz.Identity)
+	if err != nil {
+		return nil, err
+	}
+	sim.identity = append(sim.identity, more...)
+	maps.Copy(sim.context, contextEntries(in.ContextEntries))
+	if err := sim.limit(in.PermissionsBoundaryPolicyInputList, in.ResourcePolicy, in.ResourceOwner); err != nil {
+		return nil, err
+	}
+	results, end, err := sim.run(in.Marker, in.MaxItems)
+	if err != nil {
+		return nil, err
+	}
+	return &iam.SimulatePrincipalPolicyOutput{EvaluationResults: results, IsTruncated: end.truncated, Marker: end.marker}, nil
+}
+
+// documentsOf are the identity policies of a user, group or role of the account.
+func (s *Service) documentsOf(tx *store.Tx, account, arn string) (out []simulated, err error) {
+	add := func(kind string, attached []string, inline map[string]string) error {
+		for _, p := range attached {
+			document, ok := s.policies.Document(tx, p)
+			if !ok {
+				continue
+			}
+			compiled, err := s.policies.Compile(document, authz.Identity)
+			if err != nil {
+				return fmt.Errorf("policy %s: %w", p, err)
+			}
+			managed := "user-managed"
+			if awsOwned(p) {
+				managed = "aws-managed"
+			}
+			out = append(out, simulated{p[strings.LastIndexByte(p, '/')+1:], managed, document, compiled})
+		}
+		for _, name := range slices.Sorted(maps.Keys(inline)) {
+			compiled, err := s.policies.Compile(inline[name], authz.Identity)
+			if err != nil {
+				return fmt.Errorf("inline policy %s of %s: %w", name, arn, err)
+			}
+			out = append(out, simulated{name, kind, inline[name], compiled})
+		}
+		return nil
+	}
+	if u, ok := tx.Users.Get(arn); ok && u.Account == account {
+		err = add("user", u.Attached, u.Inline)
+		for _, group := range u.Groups {
+			if g, ok := tx.Groups.Get(group); ok && err == nil {
+				err = add("group", g.Attached, g.Inline)
+			}
+		}
+		return out, err
+	}
+	if r, ok := tx.Roles.Get(arn); ok && r.Account == account {
+		err = add("role", r.Attached, r.Inline)
+		return out, err
+	}
+	if g, ok := tx.Groups.Get(arn); ok && g.Account == account {
+		err = add("group", g.Attached, g.Inline)
+		return out, err
+	}
+	return nil, noSuchEntity("The specified entity %s cannot be found.", arn)
+}
+
+// limit adds the boundaries and the resource's policy that a request brings.
+func (sim *simulation) limit(boundaries []string, resourcePolicy, owner *string) (err error) {
+	if len(boundaries) > 0 { // they replace the principal's own
+		sim.hasBoundary, sim.boundary = true, nil
+		if sim.boundaries, err = parseInputs(boundaries, "PermissionsBoundaryPolicyInputList", authz.Boundary); err != nil {
+			return err
+		}
+	}
+	if deref(resourcePolicy) != "" {
+		p, err := authz.Parse([]byte(*resourcePolicy), authz.Resource)
+		if err != nil {
+			return malformedInput(err)
+		}
+		sim.resource = &simulated{"ResourcePolicy", "resource", *resourcePolicy, p}
+	}
+	if owner := deref(owner); owner != "" {
+		sim.owner = accountIn(owner)
+	}
+	return nil
+}
+
+func parseInputs(documents []string, name string, kind authz.Kind) ([]simulated, error) {
+	var out []simulated
+	for i, d := range documents {
+		p, err := authz.Parse([]byte(d), kind)
+		if err != nil {
+			return nil, malformedInput(err)
+		}
+		out = append(out, simulated{fmt.Sprintf("%s.%d", name, i+1), "IAM Policy", d, p})
+	}
+	return out, nil
+}
+
+// malformedInput is the error for a policy of a simulation.
+func malformedInput(err error) error { return invalidInput("Invalid policy: %v", err) }
+
+// simulatedCaller is who would make the request. Without one it is nobody in particular, of the account.
+func simulatedCaller(arn, account string) (authz.Principal, error) {
+	p := authz.Principal{Type: authz.User, ARN: arn, Account: account}
+	if arn == "" {
+		p.ARN = "arn:aws:iam::" + account + ":user/simulated"
+		return p, nil
+	}
+	if p.Account = accountIn(arn); p.Account == "" {
+		return p, invalidInput("Invalid ARN: %s", arn)
+	}
+	if strings.Contains(arn, ":role/") {
+		p.Type, p.RoleARN = authz.RoleSession, arn
+		p.ARN = "arn:aws:sts::" + p.Account + ":assumed-role/" + arn[strings.LastIndexByte(arn, '/')+1:] + "/simulated"
+	}
+	return p, nil
+}
+
+// accountIn is the account in an ARN.
+func accountIn(arn string) string {
+	if f := strings.SplitN(arn, ":", 6); len(f) == 6 {
+		return f[4]
+	}
+	return ""
+}
+
+func uniqueID(tx *store.Tx, arn string) string {
+	if u, ok := tx.Users.Get(arn); ok {
+		return u.ID
+	}
+	if r, ok := tx.Roles.Get(arn); ok {
+		return r.ID + ":simulated"
+	}
+	return ""
+}
+
+func contextEntries(entries []iam.ContextEntry) map[string][]string {
+	out := map[string][]string{}
+	for _, e := range entries {
+		out[deref(e.ContextKeyName)] = e.ContextKeyValues
+	}
+	return out
+}
+
+func (sim *simulation) run(marker *string, max *int32) ([]iam.EvaluationResult, cut, error) {
+	resources := sim.resources
+	if len(resources) == 0 {
+		resources = []string{"*"}
+	}
+	type pair struct {
+		n                int
+		action, resource string
+	}
+	var all []pair
+	for _, a := range sim.actions {
+		if vendor, name, ok := strings.Cut(a, ":"); !ok || vendor == "" || name == "" || strings.ContainsAny(a, "*?") {
+			return nil, cut{}, invalidInput("Invalid Action: %s", a)
+		}
+		for _, r := range resources {
+			all = append(all, pair{len(all), a, r})
+		}
+	}
+	all, end, err := page(all, func(p pair) string { return fmt.Sprintf("%06d", p.n) }, marker, max)
+	out := []iam.EvaluationResult{}
+	for _, p := range all {
+		out = append(out, sim.evaluate(p.action, p.resource))
+	}
+	return out, end, err
+}
+
+func (sim *simulation) evaluate(action, res string) iam.EvaluationResult {
+	in := authz.Inputs{Identity: sources(sim.identity), Boundary: sim.boundary}
+	if sim.resource != nil {
+		in.Resource = sim.resource.policy
+	}
+	for _, level := range sim.organization {
+		in.ServiceControl = append(in.ServiceControl, sources(level))
+	}
+	req := authz.Request{Principal: sim.principal, Action: action, Resources: []string{res}, ResourceAccount: sim.owner, Context: sim.context}
+	// Several boundaries of a request count as the levels of an organization do: each has to allow.
+	inside := sim.boundary == nil || authz.Evaluate(authz.Inputs{Identity: []authz.Source{{Policy: sim.boundary}}}, req).Allowed
+	for _, b := range sim.boundaries {
+		inside = inside && authz.Evaluate(authz.Inputs{Identity: []authz.Source{{Policy: b.policy}}}, req).Allowed
+		in.ServiceControl = append(in.ServiceControl, []authz.Source{{Name: b.id, Policy: b.policy}})
+	}
+	d := authz.Evaluate(in, req)
+	result := iam.EvaluationResult{
+		EvalActionName: &action, EvalResourceName: &res, EvalDecision: new(decisionName(d)),
+		MatchedStatements: []iam.Statement{}, MissingContextValues: sim.missing(),
+	}
+	if sim.hasBoundary {
+		result.PermissionsBoundaryDecisionDetail = &iam.PermissionsBoundaryDecisionDetail{AllowedByPermissionsBoundary: &inside}
+	}
+	if len(sim.organization) > 0 {
+		allowed := d.Allowed || d.Kind != authz.ServiceControl
+		result.OrganizationsDecisionDetail = &iam.OrganizationsDecisionDetail{AllowedByOrganizations: &allowed}
+	}
+	for _, p := range sim.identity {
+		one := authz.Evaluate(authz.Inputs{Identity: []authz.Source{{Policy: p.policy}}}, req)
+		if one.Statement.Index > 0 && (one.Reason == authz.ExplicitDeny) == (d.Reason == authz.ExplicitDeny) {
+			result.MatchedStatements = append(result.MatchedStatements, matched(p, one.Statement.Index))
+		}
+	}
+	if sim.resource != nil && d.Kind == authz.Resource && d.Statement.Index > 0 {
+		result.MatchedStatements = append(result.MatchedStatements, matched(*sim.resource, d.Statement.Index))
+	}
+	return result
+}
+
+func sources(list []simulated) []authz.Source {
+	var out []authz.Source
+	for _, p := range list {
+		out = append(out, authz.Source{Name: p.id, Policy: p.policy})
+	}
+	return out
+}
+
+func decisionName(d authz.Decision) string {
+	switch {
+	case d.Allowed:
+		return "allowed"
+	case d.Reason == authz.ExplicitDeny:
+		return "explicitDeny"
+	}
+	return "implicitDeny"
+}
+
+// missing are the keys that the policies look at and that the simulation has no values for.
+func (sim *simulation) missing() []string {
+	out := []string{}
+	for _, p := range sim.identity {
+		for _, key := range p.policy.ContextKeys() {
+			given := slices.ContainsFunc(slices.Collect(maps.Keys(sim.context)), func(k string) bool { return strings.EqualFold(k, key) })
+			if !given && !slices.Contains(out, key) {
+				out = append(out, key)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// matched points at a statement of a policy.
+func matched(p simulated, index int) iam.Statement {
+	s := iam.Statement{SourcePolicyId: new(p.id), SourcePolicyType: new(p.kind)}
+	if from, to, ok := statementSpan(p.document, index); ok {
+		s.StartPosition, s.EndPosition = position(p.document, from), position(p.document, to)
+	}
+	return s
+}
+
+// statementSpan finds where the nth statement of a document begins and ends.
+func statementSpan(document string, n int) (from, to int, ok bool) {
+	var outer struct{ Statement json.RawMessage }
+	if json.Unmarshal([]byte(document), &outer) != nil {
+		return 0, 0, false
+	}
+	list := []json.RawMessage{outer.Statement}
+	if strings.HasPrefix(string(outer.Statement), "[") && json.Unmarshal(outer.Statement, &list) != nil || n > len(list) {
+		return 0, 0, false
+	}
+	from = strings.Index(document, string(outer.Statement))
+	for i, s := range list[:n] {
+		at := strings.Index(document[from:], string(s))
+		if at < 0 {
+			return 0, 0, false
+		}
+		if from += at; i < n-1 {
+			from += len(s)
+		}
+	}
+	return from, from + len(list[n-1]), true
+}
+
+func position(document string, offset int) *iam.Position {
+	before := document[:offset]
+	line := strings.Count(before, "\n")
+	return &iam.Position{Line: new(int32(line + 1)), Column: new(int32(offset - strings.LastIndexByte(before, '\n')))}
+}
+
+// GetContextKeysForCustomPolicy lists the condition keys that policies look at.
+func (s *Service) GetContextKeysForCustomPolicy(_ context.Context, _ awsapi.Call, in *iam.GetContextKeysForCustomPolicyInput) (*iam.GetContextKeysForCustomPolicyOutput, error) {
+	sim := simulation{}
+	var err error
+	if sim.identity, err = parseInputs(in.PolicyInputList, "PolicyInputList", authz.Identity); err != nil {
+		return nil, err
+	}
+	return &iam.GetContextKeysForCustomPolicyOutput{ContextKeyNames: sim.missing()}, nil
+}
+
+// GetContextKeysForPrincipalPolicy lists the condition keys that the policies of a user, group or role look at.
+func (s *Service) GetContextKeysForPrincipalPolicy(_ context.Context, call awsapi.Call, in *iam.GetContextKeysForPrincipalPolicyInput) (*iam.GetContextKeysForPrincipalPolicyOutput, error) {
+	sim := simulation{}
+	err := s.store.View(func(tx *store.Tx) (err error) {
+		sim.identity, err = s.documentsOf(tx, call.Account, deref(in.PolicySourceArn))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	more, err := parseInputs(in.PolicyInputList, "PolicyInputList", authz.Identity)
+	if err != nil {
+		return nil, err
+	}
+	sim.identity = append(sim.identity, more...)
+	return &iam.GetContextKeysForPrincipalPolicyOutput{ContextKeyNames: sim.missing()}, nil
+}
