@@ -25,12 +25,21 @@ type Config struct {
 	// Webhooks are the kubeconfig files to write before the start, file name to path of the URL: the port of the
 	// forwarder, which they name, is only known to the process.
 	Webhooks map[string]string `json:"webhooks"`
+	// Admission is where admission webhooks, whose URLs are objects of the cluster, reach the same socket.
+	Admission Admission `json:"admission,omitzero"`
 	// CA is the file with the certificate authority that the API server's certificate can be verified by.
 	CA string `json:"ca"`
 
 	APIServer         []string `json:"kube-apiserver"`
 	ControllerManager []string `json:"kube-controller-manager"`
 	Scheduler         []string `json:"kube-scheduler"`
+}
+
+// Admission is a listener with TLS, which the API server asks of admission webhooks. The zero value is none.
+type Admission struct {
+	Listen netip.AddrPort `json:"listen"` // inside the namespace
+	Cert   string         `json:"cert"`   // file
+	Key    string         `json:"key"`    // file
 }
 
 // LoadConfig reads a Config and refuses what it does not know.

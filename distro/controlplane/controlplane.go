@@ -87,6 +87,13 @@ func run(ctx context.Context, cfg Config, host listener) error {
 		return err
 	}
 	defer forward.Close()
+	admission, err := startAdmission(cfg)
+	if err != nil {
+		return err
+	}
+	if admission != nil {
+		defer admission.Close()
+	}
 
 	store, err := startEtcd(cfg)
 	if err != nil {

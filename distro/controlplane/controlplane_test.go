@@ -3,9 +3,16 @@ package controlplane
 import (
 	"bufio"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"net/netip"
@@ -142,6 +149,67 @@ func TestForwarder(t *testing.T) {
 	if line, _ := bufio.NewReader(res.Body).ReadString('\n'); line != "/authenticate" {
 		t.Errorf("answer %q", line)
 	}
+}
+
+// An admission webhook reaches the same socket, by TLS with a certificate that may be another one by then.
+func TestAdmission(t *testing.T) {
+	dir := t.TempDir()
+	cfg := Config{Dir: dir, AuthSocket: filepath.Join(dir, "s"), Admission: Admission{
+		Listen: netip.MustParseAddrPort("127.0.0.1:0"), Cert: filepath.Join(dir, "crt"), Key: filepath.Join(dir, "key"),
+	}}
+	socket, err := net.Listen("unix", cfg.AuthSocket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	go http.Serve(socket, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.Path) }))
+	ln, err := startAdmission(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	for range 2 {
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: writeCertificate(t, cfg.Admission)}, DisableKeepAlives: true}}
+		res, err := client.Get("https://" + ln.Addr().String() + "/mutate")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || string(body) != "/mutate" {
+			t.Errorf("answer %q, %v", body, err)
+		}
+	}
+	if none, err := startAdmission(Config{}); none != nil || err != nil {
+		t.Errorf("without an address: %v, %v", none, err)
+	}
+}
+
+// writeCertificate writes a new certificate for 127.0.0.1, and returns who trusts it and no other.
+func writeCertificate(t *testing.T, a Admission) *x509.CertPool {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	for file, data := range map[string][]byte{a.Cert: cert, a.Key: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})} {
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(cert)
+	return pool
 }
 
 func TestPartsEndTogether(t *testing.T) {

@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -33,16 +34,40 @@ func startForwarder(cfg Config) (net.Listener, error) {
 			return nil, err
 		}
 	}
-	go func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go forward(conn, cfg.AuthSocket)
-		}
-	}()
+	go forwardAll(ln, cfg.AuthSocket)
 	return ln, nil
+}
+
+// startAdmission does the same for admission webhooks, at the port that the cluster's objects name: it ends their
+// TLS. The certificate is read for each connection, since it is renewed while the process runs. The namespace is
+// the process's own, so nobody outside it reaches the port.
+func startAdmission(cfg Config) (net.Listener, error) {
+	a := cfg.Admission
+	if !a.Listen.IsValid() {
+		return nil, nil
+	}
+	ln, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(a.Listen))
+	if err != nil {
+		return nil, fmt.Errorf("listening for admission webhooks: %w", err)
+	}
+	go forwardAll(tls.NewListener(ln, &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(a.Cert, a.Key)
+			return &pair, err
+		},
+	}), cfg.AuthSocket)
+	return ln, nil
+}
+
+func forwardAll(ln net.Listener, socket string) {
+	for {
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		go forward(conn, socket)
+	}
 }
 
 func forward(conn net.Conn, socket string) {
