@@ -49,12 +49,13 @@ var layers = map[string][]string{
 	"internal/store":    {"internal/resource"},
 
 	// The half that touches the host.
-	"internal/reconcile":    {},
-	"internal/controller/*": slices.Concat([]string{"internal/provision", "internal/reconcile", "internal/resource", "internal/store"}, host, data),
-	"internal/controlplane": {"internal/pki", "internal/process"},
-	"internal/machine":      {"internal/machine/spec", "internal/process"},
-	"internal/machine/spec": {},
-	"internal/addon":        {}, "internal/image": {}, "internal/imds": {}, "internal/network": {}, "internal/pki": {}, "internal/process": {},
+	"internal/reconcile":      {},
+	"internal/controller/*":   slices.Concat([]string{"internal/provision", "internal/reconcile", "internal/resource", "internal/store"}, host, data),
+	"internal/controlplane":   {"internal/pki", "internal/process"},
+	"internal/controlplane/*": {"internal/pki", "internal/process"},
+	"internal/machine":        {"internal/machine/spec", "internal/process"},
+	"internal/machine/spec":   {},
+	"internal/addon":          {}, "internal/image": {}, "internal/imds": {}, "internal/network": {}, "internal/pki": {}, "internal/process": {},
 	"internal/resolver": {}, "internal/vpccni": {},
 
 	// Who knows everybody.
