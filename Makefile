@@ -51,7 +51,8 @@ test-e2e: ## as root: clusters, nodes and workloads through real clients
 	@hack/make-root-tests.sh e2e
 
 bench: build ## as root: the figures, as a table and as JSON
-	@hack/make-bench.sh
+	go build -buildvcs=false -o bin/bench ./bench
+	@$(SUDO) bin/bench
 
 quickstart: deps build ## a cluster with two nodes and a workload, from nothing
 	@$(SUDO) bin/ekster quickstart
