@@ -23,7 +23,11 @@ host)
 	go test -p 1 -count=1 -timeout 20m "${as_root[@]}" "$@" $packages
 	;;
 e2e)
-	go test -p 1 -count=1 -timeout 25m "${as_root[@]}" "$@" ./test/...
+	# Only packages with tests, so that the last line is one that says that tests ran; and -v,
+	# since the steps say how long they took.
+	packages=$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./test/...)
+	# shellcheck disable=SC2086
+	go test -v -p 1 -count=1 -timeout 25m "${as_root[@]}" "$@" $packages
 	;;
 *)
 	echo "make-root-tests.sh: host or e2e, not $what" >&2
