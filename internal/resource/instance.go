@@ -4,7 +4,8 @@ import "time"
 
 // An Instance is an EC2 instance. Its key is its id.
 // service/ec2 (and controller/autoscalinggroup, as its client) writes Spec and
-// Terminating; controller/instance writes Status.
+// Terminating, and the state that follows from them at once; controller/instance writes
+// Status.
 type Instance struct {
 	Home
 	ID          string
@@ -14,7 +15,7 @@ type Instance struct {
 	Spec        InstanceSpec
 	Status      InstanceStatus
 	Terminating bool
-	Asked       time.Time // when it was asked to terminate
+	Asked       time.Time // when it was asked to terminate, stop or start
 	Tags        Tags
 }
 
@@ -43,6 +44,9 @@ type InstanceSpec struct {
 	LaunchTemplateVersion string
 	AutoScalingGroup      string // ARN of the group that owns it
 	TerminationProtection bool
+	StopProtection        bool
+	Off                   bool // stopped, or to be stopped
+	Reboots               int  // how often a reboot was asked for
 	AMILaunchIndex        int32
 	EBSOptimized          bool
 	Monitoring            bool
@@ -60,6 +64,7 @@ type InstanceStatus struct {
 	Booted      bool   // its machine has been started once; one that ends after that is dead
 	BootID      string // of the host it was booted on: a reboot of the host is a stop and a start
 	Generation  int    // how often it has been asked to boot: once more after the host's reboot
+	Reboots     int    // how many of Spec.Reboots are done
 	Ended       time.Time
 }
 

@@ -55,8 +55,13 @@ type RouteTable struct {
 // A Route sends a destination to a target.
 type Route struct {
 	Destination netip.Prefix
-	Gateway     string // igw-…
+	Gateway     string // one of the three: igw-…
+	NATGateway  string // nat-…
+	Peering     string // pcx-…
 }
+
+// Target is the id of what the route leads to.
+func (r Route) Target() string { return r.Gateway + r.NATGateway + r.Peering }
 
 // An InternetGateway joins a VPC to the internet. Its key is its id.
 type InternetGateway struct {
@@ -103,7 +108,8 @@ type NetworkInterface struct {
 	Description      string
 	InterfaceType    string       // interface
 	Addresses        []netip.Addr // the first is the primary one
-	PublicIP         string
+	PublicIP         string // of the primary address: Elastic's, or one that goes with the interface
+	Elastic          string // eipalloc-… that PublicIP belongs to
 	SecurityGroups   []string
 	SourceDestCheck  bool
 	RequesterManaged bool
@@ -130,4 +136,104 @@ type Attachment struct {
 // NetworkInterfaceStatus is what is so.
 type NetworkInterfaceStatus struct {
 	Plugged string // the Guest it is plugged into on the host; "" while it is not
+}
+
+// An Address is an elastic IP address. Its key is its allocation id.
+type Address struct {
+	Home
+	ID          string // eipalloc-…
+	IP          netip.Addr
+	Association string // eipassoc-…, "" while it is associated with nothing
+	Interface   string
+	Private     netip.Addr
+	NATGateway  string // that holds it
+	Tags        Tags
+}
+
+// An AddressPool is where public addresses come from. The daemon writes the one there
+// is, with the key PublicPool, at its start.
+type AddressPool struct {
+	ID     string
+	Prefix netip.Prefix
+}
+
+// PublicPool is the key of the pool of public addresses.
+const PublicPool = "public"
+
+// A NATGateway lets private subnets out by one address. Its key is its id.
+type NATGateway struct {
+	Home
+	ID        string
+	VPC       string
+	Subnet    string
+	Interface string // its own, requester-managed
+	Private   netip.Addr
+	Address   string // eipalloc-…
+	PublicIP  netip.Addr
+	Created   time.Time
+	Deleted   time.Time // deleted ones are shown for an hour
+	Token     string
+	Tags      Tags
+}
+
+// A NetworkACL filters what enters and leaves subnets, packet by packet. Its key is its id.
+type NetworkACL struct {
+	Home
+	ID           string
+	VPC          string
+	Default      bool
+	Entries      []NetworkACLEntry
+	Associations map[string]string // aclassoc-… → subnet id
+	Tags         Tags
+}
+
+// A NetworkACLEntry allows or denies one kind of traffic; the lowest number that
+// matches decides, and without one the packet is dropped.
+type NetworkACLEntry struct {
+	Number   int32
+	Egress   bool
+	Allow    bool
+	Protocol string // "-1" or a number
+	CIDR     netip.Prefix
+	FromPort int32 // of tcp and udp; type and code of icmp, -1: any
+	ToPort   int32
+}
+
+// A PeeringConnection joins two VPCs. Its key is its id; its home is the requester's.
+type PeeringConnection struct {
+	Home
+	ID            string
+	Requester     string // vpc-…
+	Accepter      string // vpc-…
+	RequesterCIDR []netip.Prefix
+	AccepterCIDR  []netip.Prefix
+	State         string
+	Ended         time.Time // deleted and rejected ones are shown for an hour
+	Tags          Tags
+}
+
+// States of a peering connection, as the API spells them.
+const (
+	PeeringPending  = "pending-acceptance"
+	PeeringActive   = "active"
+	PeeringDeleted  = "deleted"
+	PeeringRejected = "rejected"
+)
+
+// A VPCEndpoint reaches one service of AWS from inside a VPC. Its key is its id.
+type VPCEndpoint struct {
+	Home
+	ID             string
+	VPC            string
+	Service        string   // com.amazonaws.us-west-2.sts
+	Type           string   // Interface, Gateway
+	RouteTables    []string // of a gateway endpoint
+	Subnets        []string // of an interface endpoint
+	Interfaces     []string // one a subnet
+	SecurityGroups []string
+	PrivateDNS     bool
+	Policy         string
+	Created        time.Time
+	Token          string
+	Tags           Tags
 }

@@ -18,6 +18,12 @@
 //	/ekster/internetgateways/<id>               resource.InternetGateway
 //	/ekster/securitygroups/<id>                 resource.SecurityGroup
 //	/ekster/interfaces/<id>                     resource.NetworkInterface
+//	/ekster/addresses/<id>                      resource.Address
+//	/ekster/addresspools/<id>                   resource.AddressPool
+//	/ekster/natgateways/<id>                    resource.NATGateway
+//	/ekster/networkacls/<id>                    resource.NetworkACL
+//	/ekster/peeringconnections/<id>             resource.PeeringConnection
+//	/ekster/vpcendpoints/<id>                   resource.VPCEndpoint
 //	/ekster/launchtemplates/<id>                resource.LaunchTemplate
 //	/ekster/instances/<id>                      resource.Instance
 //	/ekster/autoscalinggroups/<arn>             resource.AutoScalingGroup
@@ -28,6 +34,8 @@
 //	/ekster/updates/<id>                        resource.Update
 //	/ekster/accessentries/<cluster arn>|<principal arn>  resource.AccessEntry
 //	/ekster/nodes/<cluster arn>|<node name>     resource.Node
+//	/ekster/podidentityassociations/<arn>       resource.PodIdentityAssociation
+//	/ekster/identityproviders/<arn>             resource.IdentityProvider
 //
 // All records are also in memory, so a read costs a map look-up and a transaction
 // reads its own writes. Update runs its function alone among writers, commits what

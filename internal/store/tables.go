@@ -4,122 +4,148 @@ import "ekster.dev/ekster/internal/resource"
 
 // Names of the tables, as a Change has them.
 const (
-	Accounts          = "accounts"
-	Users             = "users"
-	Roles             = "roles"
-	Policies          = "policies"
-	InstanceProfiles  = "instanceprofiles"
-	Groups            = "groups"
-	OIDCProviders     = "oidcproviders"
-	AccessKeys        = "accesskeys"
-	Sessions          = "sessions"
-	KeyPairs          = "keypairs"
-	VPCs              = "vpcs"
-	Subnets           = "subnets"
-	RouteTables       = "routetables"
-	InternetGateways  = "internetgateways"
-	SecurityGroups    = "securitygroups"
-	Interfaces        = "interfaces"
-	LaunchTemplates   = "launchtemplates"
-	Instances         = "instances"
-	AutoScalingGroups = "autoscalinggroups"
-	GroupInstances    = "groupinstances"
-	ScalingActivities = "scalingactivities"
-	Clusters          = "clusters"
-	Nodegroups        = "nodegroups"
-	Updates           = "updates"
-	AccessEntries     = "accessentries"
-	Nodes             = "nodes"
+	Accounts           = "accounts"
+	Users              = "users"
+	Roles              = "roles"
+	Policies           = "policies"
+	InstanceProfiles   = "instanceprofiles"
+	Groups             = "groups"
+	OIDCProviders      = "oidcproviders"
+	AccessKeys         = "accesskeys"
+	Sessions           = "sessions"
+	KeyPairs           = "keypairs"
+	VPCs               = "vpcs"
+	Subnets            = "subnets"
+	RouteTables        = "routetables"
+	InternetGateways   = "internetgateways"
+	SecurityGroups     = "securitygroups"
+	Interfaces         = "interfaces"
+	Addresses          = "addresses"
+	AddressPools       = "addresspools"
+	NATGateways        = "natgateways"
+	NetworkACLs        = "networkacls"
+	PeeringConnections = "peeringconnections"
+	VPCEndpoints       = "vpcendpoints"
+	LaunchTemplates    = "launchtemplates"
+	Instances          = "instances"
+	AutoScalingGroups  = "autoscalinggroups"
+	GroupInstances     = "groupinstances"
+	ScalingActivities  = "scalingactivities"
+	Clusters           = "clusters"
+	Nodegroups         = "nodegroups"
+	Updates            = "updates"
+	AccessEntries      = "accessentries"
+	Nodes              = "nodes"
 )
 
 // A Tx is one transaction: a field a table.
 type Tx struct {
-	Accounts          *Table[resource.Account]
-	Users             *Table[resource.User]
-	Roles             *Table[resource.Role]
-	Policies          *Table[resource.Policy]
-	InstanceProfiles  *Table[resource.InstanceProfile]
-	Groups            *Table[resource.Group]
-	OIDCProviders     *Table[resource.OIDCProvider]
-	AccessKeys        *Table[resource.AccessKey]
-	Sessions          *Table[resource.Session]
-	KeyPairs          *Table[resource.KeyPair]
-	VPCs              *Table[resource.VPC]
-	Subnets           *Table[resource.Subnet]
-	RouteTables       *Table[resource.RouteTable]
-	InternetGateways  *Table[resource.InternetGateway]
-	SecurityGroups    *Table[resource.SecurityGroup]
-	Interfaces        *Table[resource.NetworkInterface]
-	LaunchTemplates   *Table[resource.LaunchTemplate]
-	Instances         *Table[resource.Instance]
-	AutoScalingGroups *Table[resource.AutoScalingGroup]
-	GroupInstances    *Table[resource.GroupInstance]
-	ScalingActivities *Table[resource.ScalingActivity]
-	Clusters          *Table[resource.Cluster]
-	Nodegroups        *Table[resource.Nodegroup]
-	Updates           *Table[resource.Update]
-	AccessEntries     *Table[resource.AccessEntry]
-	Nodes             *Table[resource.Node]
+	Accounts           *Table[resource.Account]
+	Users              *Table[resource.User]
+	Roles              *Table[resource.Role]
+	Policies           *Table[resource.Policy]
+	InstanceProfiles   *Table[resource.InstanceProfile]
+	Groups             *Table[resource.Group]
+	OIDCProviders      *Table[resource.OIDCProvider]
+	AccessKeys         *Table[resource.AccessKey]
+	Sessions           *Table[resource.Session]
+	KeyPairs           *Table[resource.KeyPair]
+	VPCs               *Table[resource.VPC]
+	Subnets            *Table[resource.Subnet]
+	RouteTables        *Table[resource.RouteTable]
+	InternetGateways   *Table[resource.InternetGateway]
+	SecurityGroups     *Table[resource.SecurityGroup]
+	Interfaces         *Table[resource.NetworkInterface]
+	Addresses          *Table[resource.Address]
+	AddressPools       *Table[resource.AddressPool]
+	NATGateways        *Table[resource.NATGateway]
+	NetworkACLs        *Table[resource.NetworkACL]
+	PeeringConnections *Table[resource.PeeringConnection]
+	VPCEndpoints       *Table[resource.VPCEndpoint]
+	LaunchTemplates    *Table[resource.LaunchTemplate]
+	Instances          *Table[resource.Instance]
+	AutoScalingGroups  *Table[resource.AutoScalingGroup]
+	GroupInstances     *Table[resource.GroupInstance]
+	ScalingActivities  *Table[resource.ScalingActivity]
+	Clusters           *Table[resource.Cluster]
+	Nodegroups         *Table[resource.Nodegroup]
+	Updates            *Table[resource.Update]
+	AccessEntries      *Table[resource.AccessEntry]
+	Nodes              *Table[resource.Node]
 }
 
 // tables are all records in memory.
 type tables struct {
-	accounts          *table[resource.Account]
-	users             *table[resource.User]
-	roles             *table[resource.Role]
-	policies          *table[resource.Policy]
-	instanceProfiles  *table[resource.InstanceProfile]
-	groups            *table[resource.Group]
-	oidcProviders     *table[resource.OIDCProvider]
-	accessKeys        *table[resource.AccessKey]
-	sessions          *table[resource.Session]
-	keyPairs          *table[resource.KeyPair]
-	vpcs              *table[resource.VPC]
-	subnets           *table[resource.Subnet]
-	routeTables       *table[resource.RouteTable]
-	internetGateways  *table[resource.InternetGateway]
-	securityGroups    *table[resource.SecurityGroup]
-	interfaces        *table[resource.NetworkInterface]
-	launchTemplates   *table[resource.LaunchTemplate]
-	instances         *table[resource.Instance]
-	autoScalingGroups *table[resource.AutoScalingGroup]
-	groupInstances    *table[resource.GroupInstance]
-	scalingActivities *table[resource.ScalingActivity]
-	clusters          *table[resource.Cluster]
-	nodegroups        *table[resource.Nodegroup]
-	updates           *table[resource.Update]
-	accessEntries     *table[resource.AccessEntry]
-	nodes             *table[resource.Node]
+	accounts           *table[resource.Account]
+	users              *table[resource.User]
+	roles              *table[resource.Role]
+	policies           *table[resource.Policy]
+	instanceProfiles   *table[resource.InstanceProfile]
+	groups             *table[resource.Group]
+	oidcProviders      *table[resource.OIDCProvider]
+	accessKeys         *table[resource.AccessKey]
+	sessions           *table[resource.Session]
+	keyPairs           *table[resource.KeyPair]
+	vpcs               *table[resource.VPC]
+	subnets            *table[resource.Subnet]
+	routeTables        *table[resource.RouteTable]
+	internetGateways   *table[resource.InternetGateway]
+	securityGroups     *table[resource.SecurityGroup]
+	interfaces         *table[resource.NetworkInterface]
+	addresses          *table[resource.Address]
+	addressPools       *table[resource.AddressPool]
+	natGateways        *table[resource.NATGateway]
+	networkACLs        *table[resource.NetworkACL]
+	peeringConnections *table[resource.PeeringConnection]
+	vpcEndpoints       *table[resource.VPCEndpoint]
+	launchTemplates    *table[resource.LaunchTemplate]
+	instances          *table[resource.Instance]
+	autoScalingGroups  *table[resource.AutoScalingGroup]
+	groupInstances     *table[resource.GroupInstance]
+	scalingActivities  *table[resource.ScalingActivity]
+	clusters           *table[resource.Cluster]
+	nodegroups         *table[resource.Nodegroup]
+	updates            *table[resource.Update]
+	accessEntries      *table[resource.AccessEntry]
+	nodes              *table[resource.Node]
 }
 
 func newTables() tables {
 	return tables{
-		accounts:          newTable[resource.Account](Accounts),
-		users:             newTable[resource.User](Users),
-		roles:             newTable[resource.Role](Roles),
-		policies:          newTable[resource.Policy](Policies),
-		instanceProfiles:  newTable[resource.InstanceProfile](InstanceProfiles),
-		groups:            newTable[resource.Group](Groups),
-		oidcProviders:     newTable[resource.OIDCProvider](OIDCProviders),
-		accessKeys:        newTable[resource.AccessKey](AccessKeys),
-		sessions:          newTable[resource.Session](Sessions),
-		keyPairs:          newTable[resource.KeyPair](KeyPairs),
-		vpcs:              newTable[resource.VPC](VPCs),
-		subnets:           newTable[resource.Subnet](Subnets),
-		routeTables:       newTable[resource.RouteTable](RouteTables),
-		internetGateways:  newTable[resource.InternetGateway](InternetGateways),
-		securityGroups:    newTable[resource.SecurityGroup](SecurityGroups),
-		interfaces:        newTable[resource.NetworkInterface](Interfaces),
-		launchTemplates:   newTable[resource.LaunchTemplate](LaunchTemplates),
-		instances:         newTable[resource.Instance](Instances),
-		autoScalingGroups: newTable[resource.AutoScalingGroup](AutoScalingGroups),
-		groupInstances:    newTable[resource.GroupInstance](GroupInstances),
-		scalingActivities: newTable[resource.ScalingActivity](ScalingActivities),
-		clusters:          newTable[resource.Cluster](Clusters),
-		nodegroups:        newTable[resource.Nodegroup](Nodegroups),
-		updates:           newTable[resource.Update](Updates),
-		accessEntries:     newTable[resource.AccessEntry](AccessEntries),
-		nodes:             newTable[resource.Node](Nodes),
+		accounts:                newTable[resource.Account](Accounts),
+		users:                   newTable[resource.User](Users),
+		roles:                   newTable[resource.Role](Roles),
+		policies:                newTable[resource.Policy](Policies),
+		instanceProfiles:        newTable[resource.InstanceProfile](InstanceProfiles),
+		groups:                  newTable[resource.Group](Groups),
+		oidcProviders:           newTable[resource.OIDCProvider](OIDCProviders),
+		accessKeys:              newTable[resource.AccessKey](AccessKeys),
+		sessions:                newTable[resource.Session](Sessions),
+		keyPairs:                newTable[resource.KeyPair](KeyPairs),
+		vpcs:                    newTable[resource.VPC](VPCs),
+		subnets:                 newTable[resource.Subnet](Subnets),
+		routeTables:             newTable[resource.RouteTable](RouteTables),
+		internetGateways:        newTable[resource.InternetGateway](InternetGateways),
+		securityGroups:          newTable[resource.SecurityGroup](SecurityGroups),
+		interfaces:              newTable[resource.NetworkInterface](Interfaces),
+		addresses:               newTable[resource.Address](Addresses),
+		addressPools:            newTable[resource.AddressPool](AddressPools),
+		natGateways:             newTable[resource.NATGateway](NATGateways),
+		networkACLs:             newTable[resource.NetworkACL](NetworkACLs),
+		peeringConnections:      newTable[resource.PeeringConnection](PeeringConnections),
+		vpcEndpoints:            newTable[resource.VPCEndpoint](VPCEndpoints),
+		launchTemplates:         newTable[resource.LaunchTemplate](LaunchTemplates),
+		instances:               newTable[resource.Instance](Instances),
+		autoScalingGroups:       newTable[resource.AutoScalingGroup](AutoScalingGroups),
+		groupInstances:          newTable[resource.GroupInstance](GroupInstances),
+		scalingActivities:       newTable[resource.ScalingActivity](ScalingActivities),
+		clusters:                newTable[resource.Cluster](Clusters),
+		nodegroups:              newTable[resource.Nodegroup](Nodegroups),
+		updates:                 newTable[resource.Update](Updates),
+		accessEntries:           newTable[resource.AccessEntry](AccessEntries),
+		nodes:                   newTable[resource.Node](Nodes),
+		podIdentityAssociations: newTable[resource.PodIdentityAssociation](PodIdentityAssociations),
+		identityProviders:       newTable[resource.IdentityProvider](IdentityProviders),
 	}
 }
 
@@ -141,6 +167,12 @@ func (t tables) list() []anyTable {
 		t.internetGateways,
 		t.securityGroups,
 		t.interfaces,
+		t.addresses,
+		t.addressPools,
+		t.natGateways,
+		t.networkACLs,
+		t.peeringConnections,
+		t.vpcEndpoints,
 		t.launchTemplates,
 		t.instances,
 		t.autoScalingGroups,
@@ -151,37 +183,47 @@ func (t tables) list() []anyTable {
 		t.updates,
 		t.accessEntries,
 		t.nodes,
+		t.podIdentityAssociations,
+		t.identityProviders,
 	}
 }
 
 func (t tables) begin(write bool) *Tx {
 	return &Tx{
-		Accounts:          begin(t.accounts, write),
-		Users:             begin(t.users, write),
-		Roles:             begin(t.roles, write),
-		Policies:          begin(t.policies, write),
-		InstanceProfiles:  begin(t.instanceProfiles, write),
-		Groups:            begin(t.groups, write),
-		OIDCProviders:     begin(t.oidcProviders, write),
-		AccessKeys:        begin(t.accessKeys, write),
-		Sessions:          begin(t.sessions, write),
-		KeyPairs:          begin(t.keyPairs, write),
-		VPCs:              begin(t.vpcs, write),
-		Subnets:           begin(t.subnets, write),
-		RouteTables:       begin(t.routeTables, write),
-		InternetGateways:  begin(t.internetGateways, write),
-		SecurityGroups:    begin(t.securityGroups, write),
-		Interfaces:        begin(t.interfaces, write),
-		LaunchTemplates:   begin(t.launchTemplates, write),
-		Instances:         begin(t.instances, write),
-		AutoScalingGroups: begin(t.autoScalingGroups, write),
-		GroupInstances:    begin(t.groupInstances, write),
-		ScalingActivities: begin(t.scalingActivities, write),
-		Clusters:          begin(t.clusters, write),
-		Nodegroups:        begin(t.nodegroups, write),
-		Updates:           begin(t.updates, write),
-		AccessEntries:     begin(t.accessEntries, write),
-		Nodes:             begin(t.nodes, write),
+		Accounts:                begin(t.accounts, write),
+		Users:                   begin(t.users, write),
+		Roles:                   begin(t.roles, write),
+		Policies:                begin(t.policies, write),
+		InstanceProfiles:        begin(t.instanceProfiles, write),
+		Groups:                  begin(t.groups, write),
+		OIDCProviders:           begin(t.oidcProviders, write),
+		AccessKeys:              begin(t.accessKeys, write),
+		Sessions:                begin(t.sessions, write),
+		KeyPairs:                begin(t.keyPairs, write),
+		VPCs:                    begin(t.vpcs, write),
+		Subnets:                 begin(t.subnets, write),
+		RouteTables:             begin(t.routeTables, write),
+		InternetGateways:        begin(t.internetGateways, write),
+		SecurityGroups:          begin(t.securityGroups, write),
+		Interfaces:              begin(t.interfaces, write),
+		Addresses:               begin(t.addresses, write),
+		AddressPools:            begin(t.addressPools, write),
+		NATGateways:             begin(t.natGateways, write),
+		NetworkACLs:             begin(t.networkACLs, write),
+		PeeringConnections:      begin(t.peeringConnections, write),
+		VPCEndpoints:            begin(t.vpcEndpoints, write),
+		LaunchTemplates:         begin(t.launchTemplates, write),
+		Instances:               begin(t.instances, write),
+		AutoScalingGroups:       begin(t.autoScalingGroups, write),
+		GroupInstances:          begin(t.groupInstances, write),
+		ScalingActivities:       begin(t.scalingActivities, write),
+		Clusters:                begin(t.clusters, write),
+		Nodegroups:              begin(t.nodegroups, write),
+		Updates:                 begin(t.updates, write),
+		AccessEntries:           begin(t.accessEntries, write),
+		Nodes:                   begin(t.nodes, write),
+		PodIdentityAssociations: begin(t.podIdentityAssociations, write),
+		IdentityProviders:       begin(t.identityProviders, write),
 	}
 }
 
@@ -213,6 +255,12 @@ func (tx *Tx) ops() ([]op, error) {
 		tx.InternetGateways.ops,
 		tx.SecurityGroups.ops,
 		tx.Interfaces.ops,
+		tx.Addresses.ops,
+		tx.AddressPools.ops,
+		tx.NATGateways.ops,
+		tx.NetworkACLs.ops,
+		tx.PeeringConnections.ops,
+		tx.VPCEndpoints.ops,
 		tx.LaunchTemplates.ops,
 		tx.Instances.ops,
 		tx.AutoScalingGroups.ops,
@@ -223,6 +271,8 @@ func (tx *Tx) ops() ([]op, error) {
 		tx.Updates.ops,
 		tx.AccessEntries.ops,
 		tx.Nodes.ops,
+		tx.PodIdentityAssociations.ops,
+		tx.IdentityProviders.ops,
 	} {
 		ops, err := f()
 		if err != nil {
