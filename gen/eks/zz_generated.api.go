@@ -11,29 +11,42 @@ import (
 // API is what serves the operations.
 type API interface {
 	AssociateAccessPolicy(ctx context.Context, call awsapi.Call, in *AssociateAccessPolicyInput) (*AssociateAccessPolicyOutput, error)
+	AssociateIdentityProviderConfig(ctx context.Context, call awsapi.Call, in *AssociateIdentityProviderConfigInput) (*AssociateIdentityProviderConfigOutput, error)
+	CancelUpdate(ctx context.Context, call awsapi.Call, in *CancelUpdateInput) (*CancelUpdateOutput, error)
 	CreateAccessEntry(ctx context.Context, call awsapi.Call, in *CreateAccessEntryInput) (*CreateAccessEntryOutput, error)
 	CreateCluster(ctx context.Context, call awsapi.Call, in *CreateClusterInput) (*CreateClusterOutput, error)
 	CreateNodegroup(ctx context.Context, call awsapi.Call, in *CreateNodegroupInput) (*CreateNodegroupOutput, error)
+	CreatePodIdentityAssociation(ctx context.Context, call awsapi.Call, in *CreatePodIdentityAssociationInput) (*CreatePodIdentityAssociationOutput, error)
 	DeleteAccessEntry(ctx context.Context, call awsapi.Call, in *DeleteAccessEntryInput) (*DeleteAccessEntryOutput, error)
 	DeleteCluster(ctx context.Context, call awsapi.Call, in *DeleteClusterInput) (*DeleteClusterOutput, error)
 	DeleteNodegroup(ctx context.Context, call awsapi.Call, in *DeleteNodegroupInput) (*DeleteNodegroupOutput, error)
+	DeletePodIdentityAssociation(ctx context.Context, call awsapi.Call, in *DeletePodIdentityAssociationInput) (*DeletePodIdentityAssociationOutput, error)
 	DescribeAccessEntry(ctx context.Context, call awsapi.Call, in *DescribeAccessEntryInput) (*DescribeAccessEntryOutput, error)
 	DescribeCluster(ctx context.Context, call awsapi.Call, in *DescribeClusterInput) (*DescribeClusterOutput, error)
 	DescribeClusterVersions(ctx context.Context, call awsapi.Call, in *DescribeClusterVersionsInput) (*DescribeClusterVersionsOutput, error)
+	DescribeIdentityProviderConfig(ctx context.Context, call awsapi.Call, in *DescribeIdentityProviderConfigInput) (*DescribeIdentityProviderConfigOutput, error)
 	DescribeNodegroup(ctx context.Context, call awsapi.Call, in *DescribeNodegroupInput) (*DescribeNodegroupOutput, error)
+	DescribePodIdentityAssociation(ctx context.Context, call awsapi.Call, in *DescribePodIdentityAssociationInput) (*DescribePodIdentityAssociationOutput, error)
 	DescribeUpdate(ctx context.Context, call awsapi.Call, in *DescribeUpdateInput) (*DescribeUpdateOutput, error)
 	DisassociateAccessPolicy(ctx context.Context, call awsapi.Call, in *DisassociateAccessPolicyInput) (*DisassociateAccessPolicyOutput, error)
+	DisassociateIdentityProviderConfig(ctx context.Context, call awsapi.Call, in *DisassociateIdentityProviderConfigInput) (*DisassociateIdentityProviderConfigOutput, error)
 	ListAccessEntries(ctx context.Context, call awsapi.Call, in *ListAccessEntriesInput) (*ListAccessEntriesOutput, error)
 	ListAccessPolicies(ctx context.Context, call awsapi.Call, in *ListAccessPoliciesInput) (*ListAccessPoliciesOutput, error)
 	ListAssociatedAccessPolicies(ctx context.Context, call awsapi.Call, in *ListAssociatedAccessPoliciesInput) (*ListAssociatedAccessPoliciesOutput, error)
 	ListClusters(ctx context.Context, call awsapi.Call, in *ListClustersInput) (*ListClustersOutput, error)
+	ListIdentityProviderConfigs(ctx context.Context, call awsapi.Call, in *ListIdentityProviderConfigsInput) (*ListIdentityProviderConfigsOutput, error)
 	ListNodegroups(ctx context.Context, call awsapi.Call, in *ListNodegroupsInput) (*ListNodegroupsOutput, error)
+	ListPodIdentityAssociations(ctx context.Context, call awsapi.Call, in *ListPodIdentityAssociationsInput) (*ListPodIdentityAssociationsOutput, error)
 	ListTagsForResource(ctx context.Context, call awsapi.Call, in *ListTagsForResourceInput) (*ListTagsForResourceOutput, error)
 	ListUpdates(ctx context.Context, call awsapi.Call, in *ListUpdatesInput) (*ListUpdatesOutput, error)
 	TagResource(ctx context.Context, call awsapi.Call, in *TagResourceInput) (*TagResourceOutput, error)
 	UntagResource(ctx context.Context, call awsapi.Call, in *UntagResourceInput) (*UntagResourceOutput, error)
 	UpdateAccessEntry(ctx context.Context, call awsapi.Call, in *UpdateAccessEntryInput) (*UpdateAccessEntryOutput, error)
+	UpdateClusterConfig(ctx context.Context, call awsapi.Call, in *UpdateClusterConfigInput) (*UpdateClusterConfigOutput, error)
+	UpdateClusterVersion(ctx context.Context, call awsapi.Call, in *UpdateClusterVersionInput) (*UpdateClusterVersionOutput, error)
 	UpdateNodegroupConfig(ctx context.Context, call awsapi.Call, in *UpdateNodegroupConfigInput) (*UpdateNodegroupConfigOutput, error)
+	UpdateNodegroupVersion(ctx context.Context, call awsapi.Call, in *UpdateNodegroupVersionInput) (*UpdateNodegroupVersionOutput, error)
+	UpdatePodIdentityAssociation(ctx context.Context, call awsapi.Call, in *UpdatePodIdentityAssociationInput) (*UpdatePodIdentityAssociationOutput, error)
 }
 
 // Unimplemented answers every operation with an error that names it. Embed it
@@ -45,6 +58,16 @@ var _ API = Unimplemented{}
 // AssociateAccessPolicy is not supported yet.
 func (Unimplemented) AssociateAccessPolicy(context.Context, awsapi.Call, *AssociateAccessPolicyInput) (*AssociateAccessPolicyOutput, error) {
 	return nil, awsapi.NotServed("EKS", "AssociateAccessPolicy")
+}
+
+// AssociateIdentityProviderConfig is not supported yet.
+func (Unimplemented) AssociateIdentityProviderConfig(context.Context, awsapi.Call, *AssociateIdentityProviderConfigInput) (*AssociateIdentityProviderConfigOutput, error) {
+	return nil, awsapi.NotServed("EKS", "AssociateIdentityProviderConfig")
+}
+
+// CancelUpdate is not supported yet.
+func (Unimplemented) CancelUpdate(context.Context, awsapi.Call, *CancelUpdateInput) (*CancelUpdateOutput, error) {
+	return nil, awsapi.NotServed("EKS", "CancelUpdate")
 }
 
 // CreateAccessEntry is not supported yet.
@@ -62,6 +85,11 @@ func (Unimplemented) CreateNodegroup(context.Context, awsapi.Call, *CreateNodegr
 	return nil, awsapi.NotServed("EKS", "CreateNodegroup")
 }
 
+// CreatePodIdentityAssociation is not supported yet.
+func (Unimplemented) CreatePodIdentityAssociation(context.Context, awsapi.Call, *CreatePodIdentityAssociationInput) (*CreatePodIdentityAssociationOutput, error) {
+	return nil, awsapi.NotServed("EKS", "CreatePodIdentityAssociation")
+}
+
 // DeleteAccessEntry is not supported yet.
 func (Unimplemented) DeleteAccessEntry(context.Context, awsapi.Call, *DeleteAccessEntryInput) (*DeleteAccessEntryOutput, error) {
 	return nil, awsapi.NotServed("EKS", "DeleteAccessEntry")
@@ -75,6 +103,11 @@ func (Unimplemented) DeleteCluster(context.Context, awsapi.Call, *DeleteClusterI
 // DeleteNodegroup is not supported yet.
 func (Unimplemented) DeleteNodegroup(context.Context, awsapi.Call, *DeleteNodegroupInput) (*DeleteNodegroupOutput, error) {
 	return nil, awsapi.NotServed("EKS", "DeleteNodegroup")
+}
+
+// DeletePodIdentityAssociation is not supported yet.
+func (Unimplemented) DeletePodIdentityAssociation(context.Context, awsapi.Call, *DeletePodIdentityAssociationInput) (*DeletePodIdentityAssociationOutput, error) {
+	return nil, awsapi.NotServed("EKS", "DeletePodIdentityAssociation")
 }
 
 // DescribeAccessEntry is not supported yet.
@@ -92,9 +125,19 @@ func (Unimplemented) DescribeClusterVersions(context.Context, awsapi.Call, *Desc
 	return nil, awsapi.NotServed("EKS", "DescribeClusterVersions")
 }
 
+// DescribeIdentityProviderConfig is not supported yet.
+func (Unimplemented) DescribeIdentityProviderConfig(context.Context, awsapi.Call, *DescribeIdentityProviderConfigInput) (*DescribeIdentityProviderConfigOutput, error) {
+	return nil, awsapi.NotServed("EKS", "DescribeIdentityProviderConfig")
+}
+
 // DescribeNodegroup is not supported yet.
 func (Unimplemented) DescribeNodegroup(context.Context, awsapi.Call, *DescribeNodegroupInput) (*DescribeNodegroupOutput, error) {
 	return nil, awsapi.NotServed("EKS", "DescribeNodegroup")
+}
+
+// DescribePodIdentityAssociation is not supported yet.
+func (Unimplemented) DescribePodIdentityAssociation(context.Context, awsapi.Call, *DescribePodIdentityAssociationInput) (*DescribePodIdentityAssociationOutput, error) {
+	return nil, awsapi.NotServed("EKS", "DescribePodIdentityAssociation")
 }
 
 // DescribeUpdate is not supported yet.
@@ -105,6 +148,11 @@ func (Unimplemented) DescribeUpdate(context.Context, awsapi.Call, *DescribeUpdat
 // DisassociateAccessPolicy is not supported yet.
 func (Unimplemented) DisassociateAccessPolicy(context.Context, awsapi.Call, *DisassociateAccessPolicyInput) (*DisassociateAccessPolicyOutput, error) {
 	return nil, awsapi.NotServed("EKS", "DisassociateAccessPolicy")
+}
+
+// DisassociateIdentityProviderConfig is not supported yet.
+func (Unimplemented) DisassociateIdentityProviderConfig(context.Context, awsapi.Call, *DisassociateIdentityProviderConfigInput) (*DisassociateIdentityProviderConfigOutput, error) {
+	return nil, awsapi.NotServed("EKS", "DisassociateIdentityProviderConfig")
 }
 
 // ListAccessEntries is not supported yet.
@@ -127,9 +175,19 @@ func (Unimplemented) ListClusters(context.Context, awsapi.Call, *ListClustersInp
 	return nil, awsapi.NotServed("EKS", "ListClusters")
 }
 
+// ListIdentityProviderConfigs is not supported yet.
+func (Unimplemented) ListIdentityProviderConfigs(context.Context, awsapi.Call, *ListIdentityProviderConfigsInput) (*ListIdentityProviderConfigsOutput, error) {
+	return nil, awsapi.NotServed("EKS", "ListIdentityProviderConfigs")
+}
+
 // ListNodegroups is not supported yet.
 func (Unimplemented) ListNodegroups(context.Context, awsapi.Call, *ListNodegroupsInput) (*ListNodegroupsOutput, error) {
 	return nil, awsapi.NotServed("EKS", "ListNodegroups")
+}
+
+// ListPodIdentityAssociations is not supported yet.
+func (Unimplemented) ListPodIdentityAssociations(context.Context, awsapi.Call, *ListPodIdentityAssociationsInput) (*ListPodIdentityAssociationsOutput, error) {
+	return nil, awsapi.NotServed("EKS", "ListPodIdentityAssociations")
 }
 
 // ListTagsForResource is not supported yet.
@@ -157,9 +215,29 @@ func (Unimplemented) UpdateAccessEntry(context.Context, awsapi.Call, *UpdateAcce
 	return nil, awsapi.NotServed("EKS", "UpdateAccessEntry")
 }
 
+// UpdateClusterConfig is not supported yet.
+func (Unimplemented) UpdateClusterConfig(context.Context, awsapi.Call, *UpdateClusterConfigInput) (*UpdateClusterConfigOutput, error) {
+	return nil, awsapi.NotServed("EKS", "UpdateClusterConfig")
+}
+
+// UpdateClusterVersion is not supported yet.
+func (Unimplemented) UpdateClusterVersion(context.Context, awsapi.Call, *UpdateClusterVersionInput) (*UpdateClusterVersionOutput, error) {
+	return nil, awsapi.NotServed("EKS", "UpdateClusterVersion")
+}
+
 // UpdateNodegroupConfig is not supported yet.
 func (Unimplemented) UpdateNodegroupConfig(context.Context, awsapi.Call, *UpdateNodegroupConfigInput) (*UpdateNodegroupConfigOutput, error) {
 	return nil, awsapi.NotServed("EKS", "UpdateNodegroupConfig")
+}
+
+// UpdateNodegroupVersion is not supported yet.
+func (Unimplemented) UpdateNodegroupVersion(context.Context, awsapi.Call, *UpdateNodegroupVersionInput) (*UpdateNodegroupVersionOutput, error) {
+	return nil, awsapi.NotServed("EKS", "UpdateNodegroupVersion")
+}
+
+// UpdatePodIdentityAssociation is not supported yet.
+func (Unimplemented) UpdatePodIdentityAssociation(context.Context, awsapi.Call, *UpdatePodIdentityAssociationInput) (*UpdatePodIdentityAssociationOutput, error) {
+	return nil, awsapi.NotServed("EKS", "UpdatePodIdentityAssociation")
 }
 
 // Service binds an implementation to the operation table.
@@ -178,8 +256,8 @@ func Service(api API) *awsapi.Service {
 		Operations: []awsapi.Operation{
 			{Name: "AssociateAccessPolicy", Method: "POST", Path: "/clusters/{name}/access-entries/{principalArn}/access-policies", Input: shapeAssociateAccessPolicyInput, Output: shapeAssociateAccessPolicyOutput, Handle: awsapi.Bind(api.AssociateAccessPolicy)},
 			{Name: "AssociateEncryptionConfig", Method: "POST", Path: "/clusters/{name}/encryption-config/associate"},
-			{Name: "AssociateIdentityProviderConfig", Method: "POST", Path: "/clusters/{name}/identity-provider-configs/associate"},
-			{Name: "CancelUpdate", Method: "POST", Path: "/clusters/{name}/updates/{updateId}/cancel-update"},
+			{Name: "AssociateIdentityProviderConfig", Method: "POST", Path: "/clusters/{name}/identity-provider-configs/associate", Input: shapeAssociateIdentityProviderConfigInput, Output: shapeAssociateIdentityProviderConfigOutput, Handle: awsapi.Bind(api.AssociateIdentityProviderConfig)},
+			{Name: "CancelUpdate", Method: "POST", Path: "/clusters/{name}/updates/{updateId}/cancel-update", Input: shapeCancelUpdateInput, Output: shapeCancelUpdateOutput, Handle: awsapi.Bind(api.CancelUpdate)},
 			{Name: "CreateAccessEntry", Method: "POST", Path: "/clusters/{name}/access-entries", Input: shapeCreateAccessEntryInput, Output: shapeCreateAccessEntryOutput, Handle: awsapi.Bind(api.CreateAccessEntry)},
 			{Name: "CreateAddon", Method: "POST", Path: "/clusters/{name}/addons"},
 			{Name: "CreateCapability", Method: "POST", Path: "/clusters/{name}/capabilities"},
@@ -187,7 +265,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "CreateEksAnywhereSubscription", Method: "POST", Path: "/eks-anywhere-subscriptions"},
 			{Name: "CreateFargateProfile", Method: "POST", Path: "/clusters/{name}/fargate-profiles"},
 			{Name: "CreateNodegroup", Method: "POST", Path: "/clusters/{name}/node-groups", Input: shapeCreateNodegroupInput, Output: shapeCreateNodegroupOutput, Handle: awsapi.Bind(api.CreateNodegroup)},
-			{Name: "CreatePodIdentityAssociation", Method: "POST", Path: "/clusters/{name}/pod-identity-associations"},
+			{Name: "CreatePodIdentityAssociation", Method: "POST", Path: "/clusters/{name}/pod-identity-associations", Input: shapeCreatePodIdentityAssociationInput, Output: shapeCreatePodIdentityAssociationOutput, Handle: awsapi.Bind(api.CreatePodIdentityAssociation)},
 			{Name: "DeleteAccessEntry", Method: "DELETE", Path: "/clusters/{name}/access-entries/{principalArn}", Input: shapeDeleteAccessEntryInput, Output: shapeDeleteAccessEntryOutput, Handle: awsapi.Bind(api.DeleteAccessEntry)},
 			{Name: "DeleteAddon", Method: "DELETE", Path: "/clusters/{name}/addons/{addonName}"},
 			{Name: "DeleteCapability", Method: "DELETE", Path: "/clusters/{name}/capabilities/{capabilityName}"},
@@ -195,7 +273,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DeleteEksAnywhereSubscription", Method: "DELETE", Path: "/eks-anywhere-subscriptions/{id}"},
 			{Name: "DeleteFargateProfile", Method: "DELETE", Path: "/clusters/{name}/fargate-profiles/{fargateProfileName}"},
 			{Name: "DeleteNodegroup", Method: "DELETE", Path: "/clusters/{name}/node-groups/{nodegroupName}", Input: shapeDeleteNodegroupInput, Output: shapeDeleteNodegroupOutput, Handle: awsapi.Bind(api.DeleteNodegroup)},
-			{Name: "DeletePodIdentityAssociation", Method: "DELETE", Path: "/clusters/{name}/pod-identity-associations/{associationId}"},
+			{Name: "DeletePodIdentityAssociation", Method: "DELETE", Path: "/clusters/{name}/pod-identity-associations/{associationId}", Input: shapeDeletePodIdentityAssociationInput, Output: shapeDeletePodIdentityAssociationOutput, Handle: awsapi.Bind(api.DeletePodIdentityAssociation)},
 			{Name: "DeregisterCluster", Method: "DELETE", Path: "/cluster-registrations/{name}"},
 			{Name: "DescribeAccessEntry", Method: "GET", Path: "/clusters/{name}/access-entries/{principalArn}", Input: shapeDescribeAccessEntryInput, Output: shapeDescribeAccessEntryOutput, Handle: awsapi.Bind(api.DescribeAccessEntry)},
 			{Name: "DescribeAddon", Method: "GET", Path: "/clusters/{name}/addons/{addonName}"},
@@ -206,14 +284,14 @@ func Service(api API) *awsapi.Service {
 			{Name: "DescribeClusterVersions", Method: "GET", Path: "/cluster-versions", Input: shapeDescribeClusterVersionsInput, Output: shapeDescribeClusterVersionsOutput, Handle: awsapi.Bind(api.DescribeClusterVersions)},
 			{Name: "DescribeEksAnywhereSubscription", Method: "GET", Path: "/eks-anywhere-subscriptions/{id}"},
 			{Name: "DescribeFargateProfile", Method: "GET", Path: "/clusters/{name}/fargate-profiles/{fargateProfileName}"},
-			{Name: "DescribeIdentityProviderConfig", Method: "POST", Path: "/clusters/{name}/identity-provider-configs/describe"},
+			{Name: "DescribeIdentityProviderConfig", Method: "POST", Path: "/clusters/{name}/identity-provider-configs/describe", Input: shapeDescribeIdentityProviderConfigInput, Output: shapeDescribeIdentityProviderConfigOutput, Handle: awsapi.Bind(api.DescribeIdentityProviderConfig)},
 			{Name: "DescribeInsight", Method: "GET", Path: "/clusters/{name}/insights/{id}"},
 			{Name: "DescribeInsightsRefresh", Method: "GET", Path: "/clusters/{name}/insights-refresh"},
 			{Name: "DescribeNodegroup", Method: "GET", Path: "/clusters/{name}/node-groups/{nodegroupName}", Input: shapeDescribeNodegroupInput, Output: shapeDescribeNodegroupOutput, Handle: awsapi.Bind(api.DescribeNodegroup)},
-			{Name: "DescribePodIdentityAssociation", Method: "GET", Path: "/clusters/{name}/pod-identity-associations/{associationId}"},
+			{Name: "DescribePodIdentityAssociation", Method: "GET", Path: "/clusters/{name}/pod-identity-associations/{associationId}", Input: shapeDescribePodIdentityAssociationInput, Output: shapeDescribePodIdentityAssociationOutput, Handle: awsapi.Bind(api.DescribePodIdentityAssociation)},
 			{Name: "DescribeUpdate", Method: "GET", Path: "/clusters/{name}/updates/{updateId}", Input: shapeDescribeUpdateInput, Output: shapeDescribeUpdateOutput, Handle: awsapi.Bind(api.DescribeUpdate)},
 			{Name: "DisassociateAccessPolicy", Method: "DELETE", Path: "/clusters/{name}/access-entries/{principalArn}/access-policies/{policyArn}", Input: shapeDisassociateAccessPolicyInput, Output: shapeDisassociateAccessPolicyOutput, Handle: awsapi.Bind(api.DisassociateAccessPolicy)},
-			{Name: "DisassociateIdentityProviderConfig", Method: "POST", Path: "/clusters/{name}/identity-provider-configs/disassociate"},
+			{Name: "DisassociateIdentityProviderConfig", Method: "POST", Path: "/clusters/{name}/identity-provider-configs/disassociate", Input: shapeDisassociateIdentityProviderConfigInput, Output: shapeDisassociateIdentityProviderConfigOutput, Handle: awsapi.Bind(api.DisassociateIdentityProviderConfig)},
 			{Name: "ListAccessEntries", Method: "GET", Path: "/clusters/{name}/access-entries", Input: shapeListAccessEntriesInput, Output: shapeListAccessEntriesOutput, Handle: awsapi.Bind(api.ListAccessEntries)},
 			{Name: "ListAccessPolicies", Method: "GET", Path: "/access-policies", Input: shapeListAccessPoliciesInput, Output: shapeListAccessPoliciesOutput, Handle: awsapi.Bind(api.ListAccessPolicies)},
 			{Name: "ListAddons", Method: "GET", Path: "/clusters/{name}/addons"},
@@ -222,10 +300,10 @@ func Service(api API) *awsapi.Service {
 			{Name: "ListClusters", Method: "GET", Path: "/clusters", Input: shapeListClustersInput, Output: shapeListClustersOutput, Handle: awsapi.Bind(api.ListClusters)},
 			{Name: "ListEksAnywhereSubscriptions", Method: "GET", Path: "/eks-anywhere-subscriptions"},
 			{Name: "ListFargateProfiles", Method: "GET", Path: "/clusters/{name}/fargate-profiles"},
-			{Name: "ListIdentityProviderConfigs", Method: "GET", Path: "/clusters/{name}/identity-provider-configs"},
+			{Name: "ListIdentityProviderConfigs", Method: "GET", Path: "/clusters/{name}/identity-provider-configs", Input: shapeListIdentityProviderConfigsInput, Output: shapeListIdentityProviderConfigsOutput, Handle: awsapi.Bind(api.ListIdentityProviderConfigs)},
 			{Name: "ListInsights", Method: "POST", Path: "/clusters/{name}/insights"},
 			{Name: "ListNodegroups", Method: "GET", Path: "/clusters/{name}/node-groups", Input: shapeListNodegroupsInput, Output: shapeListNodegroupsOutput, Handle: awsapi.Bind(api.ListNodegroups)},
-			{Name: "ListPodIdentityAssociations", Method: "GET", Path: "/clusters/{name}/pod-identity-associations"},
+			{Name: "ListPodIdentityAssociations", Method: "GET", Path: "/clusters/{name}/pod-identity-associations", Input: shapeListPodIdentityAssociationsInput, Output: shapeListPodIdentityAssociationsOutput, Handle: awsapi.Bind(api.ListPodIdentityAssociations)},
 			{Name: "ListTagsForResource", Method: "GET", Path: "/tags/{resourceArn}", Input: shapeListTagsForResourceInput, Output: shapeListTagsForResourceOutput, Handle: awsapi.Bind(api.ListTagsForResource)},
 			{Name: "ListUpdates", Method: "GET", Path: "/clusters/{name}/updates", Input: shapeListUpdatesInput, Output: shapeListUpdatesOutput, Handle: awsapi.Bind(api.ListUpdates)},
 			{Name: "RegisterCluster", Method: "POST", Path: "/cluster-registrations"},
@@ -235,12 +313,12 @@ func Service(api API) *awsapi.Service {
 			{Name: "UpdateAccessEntry", Method: "POST", Path: "/clusters/{name}/access-entries/{principalArn}", Input: shapeUpdateAccessEntryInput, Output: shapeUpdateAccessEntryOutput, Handle: awsapi.Bind(api.UpdateAccessEntry)},
 			{Name: "UpdateAddon", Method: "POST", Path: "/clusters/{name}/addons/{addonName}/update"},
 			{Name: "UpdateCapability", Method: "POST", Path: "/clusters/{name}/capabilities/{capabilityName}"},
-			{Name: "UpdateClusterConfig", Method: "POST", Path: "/clusters/{name}/update-config"},
-			{Name: "UpdateClusterVersion", Method: "POST", Path: "/clusters/{name}/updates"},
+			{Name: "UpdateClusterConfig", Method: "POST", Path: "/clusters/{name}/update-config", Input: shapeUpdateClusterConfigInput, Output: shapeUpdateClusterConfigOutput, Handle: awsapi.Bind(api.UpdateClusterConfig)},
+			{Name: "UpdateClusterVersion", Method: "POST", Path: "/clusters/{name}/updates", Input: shapeUpdateClusterVersionInput, Output: shapeUpdateClusterVersionOutput, Handle: awsapi.Bind(api.UpdateClusterVersion)},
 			{Name: "UpdateEksAnywhereSubscription", Method: "POST", Path: "/eks-anywhere-subscriptions/{id}"},
 			{Name: "UpdateNodegroupConfig", Method: "POST", Path: "/clusters/{name}/node-groups/{nodegroupName}/update-config", Input: shapeUpdateNodegroupConfigInput, Output: shapeUpdateNodegroupConfigOutput, Handle: awsapi.Bind(api.UpdateNodegroupConfig)},
-			{Name: "UpdateNodegroupVersion", Method: "POST", Path: "/clusters/{name}/node-groups/{nodegroupName}/update-version"},
-			{Name: "UpdatePodIdentityAssociation", Method: "POST", Path: "/clusters/{name}/pod-identity-associations/{associationId}"},
+			{Name: "UpdateNodegroupVersion", Method: "POST", Path: "/clusters/{name}/node-groups/{nodegroupName}/update-version", Input: shapeUpdateNodegroupVersionInput, Output: shapeUpdateNodegroupVersionOutput, Handle: awsapi.Bind(api.UpdateNodegroupVersion)},
+			{Name: "UpdatePodIdentityAssociation", Method: "POST", Path: "/clusters/{name}/pod-identity-associations/{associationId}", Input: shapeUpdatePodIdentityAssociationInput, Output: shapeUpdatePodIdentityAssociationOutput, Handle: awsapi.Bind(api.UpdatePodIdentityAssociation)},
 		},
 	}
 }

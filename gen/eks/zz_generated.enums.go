@@ -331,3 +331,10 @@ const (
 	WarmPoolStateRunning    = "RUNNING"
 	WarmPoolStateHibernated = "HIBERNATED"
 )
+
+// Values of ConfigStatus.
+const (
+	ConfigStatusCreating = "CREATING"
+	ConfigStatusDeleting = "DELETING"
+	ConfigStatusActive   = "ACTIVE"
+)

@@ -15,6 +15,8 @@ const (
 	shapeAccessScopeType
 	shapeAssociateAccessPolicyInput
 	shapeAssociateAccessPolicyOutput
+	shapeAssociateIdentityProviderConfigInput
+	shapeAssociateIdentityProviderConfigOutput
 	shapeAssociatedAccessPoliciesList
 	shapeAssociatedAccessPolicy
 	shapeAuthenticationMode
@@ -22,6 +24,8 @@ const (
 	shapeAutoScalingGroupList
 	shapeBadRequestException
 	shapeBlockStorage
+	shapeCancelUpdateInput
+	shapeCancelUpdateOutput
 	shapeCancellation
 	shapeCancellationStatus
 	shapeCapacity
@@ -40,6 +44,7 @@ const (
 	shapeClusterVersionStatus
 	shapeComputeConfigRequest
 	shapeComputeConfigResponse
+	shapeConfigStatus
 	shapeConnectorConfigResponse
 	shapeControlPlaneEgressModeType
 	shapeControlPlanePlacementRequest
@@ -52,12 +57,16 @@ const (
 	shapeCreateClusterOutput
 	shapeCreateNodegroupInput
 	shapeCreateNodegroupOutput
+	shapeCreatePodIdentityAssociationInput
+	shapeCreatePodIdentityAssociationOutput
 	shapeDeleteAccessEntryInput
 	shapeDeleteAccessEntryOutput
 	shapeDeleteClusterInput
 	shapeDeleteClusterOutput
 	shapeDeleteNodegroupInput
 	shapeDeleteNodegroupOutput
+	shapeDeletePodIdentityAssociationInput
+	shapeDeletePodIdentityAssociationOutput
 	shapeDescribeAccessEntryInput
 	shapeDescribeAccessEntryOutput
 	shapeDescribeClusterInput
@@ -65,12 +74,18 @@ const (
 	shapeDescribeClusterVersionMaxResults
 	shapeDescribeClusterVersionsInput
 	shapeDescribeClusterVersionsOutput
+	shapeDescribeIdentityProviderConfigInput
+	shapeDescribeIdentityProviderConfigOutput
 	shapeDescribeNodegroupInput
 	shapeDescribeNodegroupOutput
+	shapeDescribePodIdentityAssociationInput
+	shapeDescribePodIdentityAssociationOutput
 	shapeDescribeUpdateInput
 	shapeDescribeUpdateOutput
 	shapeDisassociateAccessPolicyInput
 	shapeDisassociateAccessPolicyOutput
+	shapeDisassociateIdentityProviderConfigInput
+	shapeDisassociateIdentityProviderConfigOutput
 	shapeElasticLoadBalancing
 	shapeEncryptionConfig
 	shapeEncryptionConfigList
@@ -80,6 +95,9 @@ const (
 	shapeEtcdPlacementRequest
 	shapeEtcdPlacementResponse
 	shapeIdentity
+	shapeIdentityProviderConfig
+	shapeIdentityProviderConfigResponse
+	shapeIdentityProviderConfigs
 	shapeIncludeClustersList
 	shapeInvalidParameterException
 	shapeInvalidRequestException
@@ -106,9 +124,15 @@ const (
 	shapeListClustersInput
 	shapeListClustersOutput
 	shapeListClustersRequestMaxResults
+	shapeListIdentityProviderConfigsInput
+	shapeListIdentityProviderConfigsOutput
+	shapeListIdentityProviderConfigsRequestMaxResults
 	shapeListNodegroupsInput
 	shapeListNodegroupsOutput
 	shapeListNodegroupsRequestMaxResults
+	shapeListPodIdentityAssociationsInput
+	shapeListPodIdentityAssociationsMaxResults
+	shapeListPodIdentityAssociationsOutput
 	shapeListTagsForResourceInput
 	shapeListTagsForResourceOutput
 	shapeListUpdatesInput
@@ -133,9 +157,14 @@ const (
 	shapeNonZeroInteger
 	shapeNotFoundException
 	shapeOIDC
+	shapeOidcIdentityProviderConfig
+	shapeOidcIdentityProviderConfigRequest
 	shapeOutpostConfigRequest
 	shapeOutpostConfigResponse
 	shapePercentCapacity
+	shapePodIdentityAssociation
+	shapePodIdentityAssociationSummaries
+	shapePodIdentityAssociationSummary
 	shapeProvider
 	shapeProvisionedControlPlaneTier
 	shapeRemoteAccessConfig
@@ -146,10 +175,14 @@ const (
 	shapeRemotePodNetwork
 	shapeRemotePodNetworkList
 	shapeRepairAction
+	shapeRequiredClaimsKey
+	shapeRequiredClaimsMap
+	shapeRequiredClaimsValue
 	shapeResourceInUseException
 	shapeResourceLimitExceededException
 	shapeResourceNotFoundException
 	shapeResourcePropagationDelayException
+	shapeRollbackConfig
 	shapeServerException
 	shapeServiceUnavailableException
 	shapeSpreadLevel
@@ -173,14 +206,23 @@ const (
 	shapeUntagResourceInput
 	shapeUntagResourceOutput
 	shapeUpdate
+	shapeUpdateAccessConfigRequest
 	shapeUpdateAccessEntryInput
 	shapeUpdateAccessEntryOutput
+	shapeUpdateClusterConfigInput
+	shapeUpdateClusterConfigOutput
+	shapeUpdateClusterVersionInput
+	shapeUpdateClusterVersionOutput
 	shapeUpdateLabelsPayload
 	shapeUpdateNodegroupConfigInput
 	shapeUpdateNodegroupConfigOutput
+	shapeUpdateNodegroupVersionInput
+	shapeUpdateNodegroupVersionOutput
 	shapeUpdateParam
 	shapeUpdateParamType
 	shapeUpdateParams
+	shapeUpdatePodIdentityAssociationInput
+	shapeUpdatePodIdentityAssociationOutput
 	shapeUpdateStatus
 	shapeUpdateTaintsPayload
 	shapeUpdateType
@@ -246,6 +288,16 @@ var shapes = []schema.Shape{
 		{Name: "principalArn", Shape: shape_string},
 		{Name: "associatedAccessPolicy", Shape: shapeAssociatedAccessPolicy},
 	}},
+	shapeAssociateIdentityProviderConfigInput: {Kind: schema.Structure, Name: "AssociateIdentityProviderConfigRequest", Members: []schema.Member{
+		{Name: "clusterName", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
+		{Name: "oidc", Shape: shapeOidcIdentityProviderConfigRequest, Required: true},
+		{Name: "tags", Shape: shapeTagMap},
+		{Name: "clientRequestToken", Shape: shape_string, Token: true},
+	}},
+	shapeAssociateIdentityProviderConfigOutput: {Kind: schema.Structure, Name: "AssociateIdentityProviderConfigResponse", Members: []schema.Member{
+		{Name: "update", Shape: shapeUpdate},
+		{Name: "tags", Shape: shapeTagMap},
+	}},
 	shapeAssociatedAccessPoliciesList: {Kind: schema.List, Name: "AssociatedAccessPoliciesList", Elem: schema.Member{Shape: shapeAssociatedAccessPolicy}},
 	shapeAssociatedAccessPolicy: {Kind: schema.Structure, Name: "AssociatedAccessPolicy", Members: []schema.Member{
 		{Name: "policyArn", Shape: shape_string},
@@ -263,6 +315,14 @@ var shapes = []schema.Shape{
 	}},
 	shapeBlockStorage: {Kind: schema.Structure, Name: "BlockStorage", Members: []schema.Member{
 		{Name: "enabled", Shape: shape_boolean},
+	}},
+	shapeCancelUpdateInput: {Kind: schema.Structure, Name: "CancelUpdateRequest", Members: []schema.Member{
+		{Name: "name", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
+		{Name: "updateId", Shape: shape_string, Wire: "updateId", In: schema.URI, Required: true},
+		{Name: "clientRequestToken", Shape: shape_string, Token: true},
+	}},
+	shapeCancelUpdateOutput: {Kind: schema.Structure, Name: "CancelUpdateResponse", Members: []schema.Member{
+		{Name: "update", Shape: shapeUpdate},
 	}},
 	shapeCancellation: {Kind: schema.Structure, Name: "Cancellation", Members: []schema.Member{
 		{Name: "status", Shape: shapeCancellationStatus},
@@ -347,6 +407,7 @@ var shapes = []schema.Shape{
 		{Name: "nodePools", Shape: shapeStringList},
 		{Name: "nodeRoleArn", Shape: shape_string},
 	}},
+	shapeConfigStatus: {Kind: schema.String, Enum: []string{"CREATING", "DELETING", "ACTIVE"}},
 	shapeConnectorConfigResponse: {Kind: schema.Structure, Name: "ConnectorConfigResponse", Members: []schema.Member{
 		{Name: "activationId", Shape: shape_string},
 		{Name: "activationCode", Shape: shape_string},
@@ -431,6 +492,20 @@ var shapes = []schema.Shape{
 	shapeCreateNodegroupOutput: {Kind: schema.Structure, Name: "CreateNodegroupResponse", Members: []schema.Member{
 		{Name: "nodegroup", Shape: shapeNodegroup},
 	}},
+	shapeCreatePodIdentityAssociationInput: {Kind: schema.Structure, Name: "CreatePodIdentityAssociationRequest", Members: []schema.Member{
+		{Name: "clusterName", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
+		{Name: "namespace", Shape: shape_string, Required: true},
+		{Name: "serviceAccount", Shape: shape_string, Required: true},
+		{Name: "roleArn", Shape: shape_string, Required: true},
+		{Name: "clientRequestToken", Shape: shape_string, Token: true},
+		{Name: "tags", Shape: shapeTagMap},
+		{Name: "disableSessionTags", Shape: shape_boolean},
+		{Name: "targetRoleArn", Shape: shape_string},
+		{Name: "policy", Shape: shape_string},
+	}},
+	shapeCreatePodIdentityAssociationOutput: {Kind: schema.Structure, Name: "CreatePodIdentityAssociationResponse", Members: []schema.Member{
+		{Name: "association", Shape: shapePodIdentityAssociation},
+	}},
 	shapeDeleteAccessEntryInput: {Kind: schema.Structure, Name: "DeleteAccessEntryRequest", Members: []schema.Member{
 		{Name: "clusterName", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
 		{Name: "principalArn", Shape: shape_string, Wire: "principalArn", In: schema.URI, Required: true},
@@ -448,6 +523,13 @@ var shapes = []schema.Shape{
 	}},
 	shapeDeleteNodegroupOutput: {Kind: schema.Structure, Name: "DeleteNodegroupResponse", Members: []schema.Member{
 		{Name: "nodegroup", Shape: shapeNodegroup},
+	}},
+	shapeDeletePodIdentityAssociationInput: {Kind: schema.Structure, Name: "DeletePodIdentityAssociationRequest", Members: []schema.Member{
+		{Name: "clusterName", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
+		{Name: "associationId", Shape: shape_string, Wire: "associationId", In: schema.URI, Required: true},
+	}},
+	shapeDeletePodIdentityAssociationOutput: {Kind: schema.Structure, Name: "DeletePodIdentityAssociationResponse", Members: []schema.Member{
+		{Name: "association", Shape: shapePodIdentityAssociation},
 	}},
 	shapeDescribeAccessEntryInput: {Kind: schema.Structure, Name: "DescribeAccessEntryRequest", Members: []schema.Member{
 		{Name: "clusterName", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
@@ -477,12 +559,26 @@ var shapes = []schema.Shape{
 		{Name: "nextToken", Shape: shape_string},
 		{Name: "clusterVersions", Shape: shapeClusterVersionList},
 	}},
+	shapeDescribeIdentityProviderConfigInput: {Kind: schema.Structure, Name: "DescribeIdentityProviderConfigRequest", Members: []schema.Member{
+		{Name: "clusterName", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
+		{Name: "identityProviderConfig", Shape: shapeIdentityProviderConfig, Required: true},
+	}},
+	shapeDescribeIdentityProviderConfigOutput: {Kind: schema.Structure, Name: "DescribeIdentityProviderConfigResponse", Members: []schema.Member{
+		{Name: "identityProviderConfig", Shape: shapeIdentityProviderConfigResponse},
+	}},
 	shapeDescribeNodegroupInput: {Kind: schema.Structure, Name: "DescribeNodegroupRequest", Members: []schema.Member{
 		{Name: "clusterName", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
 		{Name: "nodegroupName", Shape: shape_string, Wire: "nodegroupName", In: schema.URI, Required: true},
 	}},
 	shapeDescribeNodegroupOutput: {Kind: schema.Structure, Name: "DescribeNodegroupResponse", Members: []schema.Member{
 		{Name: "nodegroup", Shape: shapeNodegroup},
+	}},
+	shapeDescribePodIdentityAssociationInput: {Kind: schema.Structure, Name: "DescribePodIdentityAssociationRequest", Members: []schema.Member{
+		{Name: "clusterName", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
+		{Name: "associationId", Shape: shape_string, Wire: "associationId", In: schema.URI, Required: true},
+	}},
+	shapeDescribePodIdentityAssociationOutput: {Kind: schema.Structure, Name: "DescribePodIdentityAssociationResponse", Members: []schema.Member{
+		{Name: "association", Shape: shapePodIdentityAssociation},
 	}},
 	shapeDescribeUpdateInput: {Kind: schema.Structure, Name: "DescribeUpdateRequest", Members: []schema.Member{
 		{Name: "name", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
@@ -500,6 +596,14 @@ var shapes = []schema.Shape{
 		{Name: "policyArn", Shape: shape_string, Wire: "policyArn", In: schema.URI, Required: true},
 	}},
 	shapeDisassociateAccessPolicyOutput: {Kind: schema.Structure, Name: "DisassociateAccessPolicyResponse"},
+	shapeDisassociateIdentityProviderConfigInput: {Kind: schema.Structure, Name: "DisassociateIdentityProviderConfigRequest", Members: []schema.Member{
+		{Name: "clusterName", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
+		{Name: "identityProviderConfig", Shape: shapeIdentityProviderConfig, Required: true},
+		{Name: "clientRequestToken", Shape: shape_string, Token: true},
+	}},
+	shapeDisassociateIdentityProviderConfigOutput: {Kind: schema.Structure, Name: "DisassociateIdentityProviderConfigResponse", Members: []schema.Member{
+		{Name: "update", Shape: shapeUpdate},
+	}},
 	shapeElasticLoadBalancing: {Kind: schema.Structure, Name: "ElasticLoadBalancing", Members: []schema.Member{
 		{Name: "enabled", Shape: shape_boolean},
 	}},
@@ -524,7 +628,15 @@ var shapes = []schema.Shape{
 	shapeIdentity: {Kind: schema.Structure, Name: "Identity", Members: []schema.Member{
 		{Name: "oidc", Shape: shapeOIDC},
 	}},
-	shapeIncludeClustersList: {Kind: schema.List, Name: "IncludeClustersList", Elem: schema.Member{Shape: shape_string}},
+	shapeIdentityProviderConfig: {Kind: schema.Structure, Name: "IdentityProviderConfig", Members: []schema.Member{
+		{Name: "type", Shape: shape_string, Required: true},
+		{Name: "name", Shape: shape_string, Required: true},
+	}},
+	shapeIdentityProviderConfigResponse: {Kind: schema.Structure, Name: "IdentityProviderConfigResponse", Members: []schema.Member{
+		{Name: "oidc", Shape: shapeOidcIdentityProviderConfig},
+	}},
+	shapeIdentityProviderConfigs: {Kind: schema.List, Name: "IdentityProviderConfigs", Elem: schema.Member{Shape: shapeIdentityProviderConfig}},
+	shapeIncludeClustersList:     {Kind: schema.List, Name: "IncludeClustersList", Elem: schema.Member{Shape: shape_string}},
 	shapeInvalidParameterException: {Kind: schema.Structure, Name: "InvalidParameterException", Exception: true, Members: []schema.Member{
 		{Name: "clusterName", Shape: shape_string},
 		{Name: "nodegroupName", Shape: shape_string},
@@ -614,6 +726,16 @@ var shapes = []schema.Shape{
 		{Name: "nextToken", Shape: shape_string},
 	}},
 	shapeListClustersRequestMaxResults: {Kind: schema.Integer, HasMin: true, Min: 1, HasMax: true, Max: 100},
+	shapeListIdentityProviderConfigsInput: {Kind: schema.Structure, Name: "ListIdentityProviderConfigsRequest", Members: []schema.Member{
+		{Name: "clusterName", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
+		{Name: "maxResults", Shape: shapeListIdentityProviderConfigsRequestMaxResults, Wire: "maxResults", In: schema.Querystring},
+		{Name: "nextToken", Shape: shape_string, Wire: "nextToken", In: schema.Querystring},
+	}},
+	shapeListIdentityProviderConfigsOutput: {Kind: schema.Structure, Name: "ListIdentityProviderConfigsResponse", Members: []schema.Member{
+		{Name: "identityProviderConfigs", Shape: shapeIdentityProviderConfigs},
+		{Name: "nextToken", Shape: shape_string},
+	}},
+	shapeListIdentityProviderConfigsRequestMaxResults: {Kind: schema.Integer, HasMin: true, Min: 1, HasMax: true, Max: 100},
 	shapeListNodegroupsInput: {Kind: schema.Structure, Name: "ListNodegroupsRequest", Members: []schema.Member{
 		{Name: "clusterName", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
 		{Name: "maxResults", Shape: shapeListNodegroupsRequestMaxResults, Wire: "maxResults", In: schema.Querystring},
@@ -624,6 +746,18 @@ var shapes = []schema.Shape{
 		{Name: "nextToken", Shape: shape_string},
 	}},
 	shapeListNodegroupsRequestMaxResults: {Kind: schema.Integer, HasMin: true, Min: 1, HasMax: true, Max: 100},
+	shapeListPodIdentityAssociationsInput: {Kind: schema.Structure, Name: "ListPodIdentityAssociationsRequest", Members: []schema.Member{
+		{Name: "clusterName", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
+		{Name: "namespace", Shape: shape_string, Wire: "namespace", In: schema.Querystring},
+		{Name: "serviceAccount", Shape: shape_string, Wire: "serviceAccount", In: schema.Querystring},
+		{Name: "maxResults", Shape: shapeListPodIdentityAssociationsMaxResults, Wire: "maxResults", In: schema.Querystring},
+		{Name: "nextToken", Shape: shape_string, Wire: "nextToken", In: schema.Querystring},
+	}},
+	shapeListPodIdentityAssociationsMaxResults: {Kind: schema.Integer, HasMin: true, Min: 1, HasMax: true, Max: 100},
+	shapeListPodIdentityAssociationsOutput: {Kind: schema.Structure, Name: "ListPodIdentityAssociationsResponse", Members: []schema.Member{
+		{Name: "associations", Shape: shapePodIdentityAssociationSummaries},
+		{Name: "nextToken", Shape: shape_string},
+	}},
 	shapeListTagsForResourceInput: {Kind: schema.Structure, Name: "ListTagsForResourceRequest", Members: []schema.Member{
 		{Name: "resourceArn", Shape: shape_string, Wire: "resourceArn", In: schema.URI, Required: true},
 	}},
@@ -722,6 +856,30 @@ var shapes = []schema.Shape{
 	shapeOIDC: {Kind: schema.Structure, Name: "OIDC", Members: []schema.Member{
 		{Name: "issuer", Shape: shape_string},
 	}},
+	shapeOidcIdentityProviderConfig: {Kind: schema.Structure, Name: "OidcIdentityProviderConfig", Members: []schema.Member{
+		{Name: "identityProviderConfigName", Shape: shape_string},
+		{Name: "identityProviderConfigArn", Shape: shape_string},
+		{Name: "clusterName", Shape: shape_string},
+		{Name: "issuerUrl", Shape: shape_string},
+		{Name: "clientId", Shape: shape_string},
+		{Name: "usernameClaim", Shape: shape_string},
+		{Name: "usernamePrefix", Shape: shape_string},
+		{Name: "groupsClaim", Shape: shape_string},
+		{Name: "groupsPrefix", Shape: shape_string},
+		{Name: "requiredClaims", Shape: shapeRequiredClaimsMap},
+		{Name: "tags", Shape: shapeTagMap},
+		{Name: "status", Shape: shapeConfigStatus},
+	}},
+	shapeOidcIdentityProviderConfigRequest: {Kind: schema.Structure, Name: "OidcIdentityProviderConfigRequest", Members: []schema.Member{
+		{Name: "identityProviderConfigName", Shape: shape_string, Required: true},
+		{Name: "issuerUrl", Shape: shape_string, Required: true},
+		{Name: "clientId", Shape: shape_string, Required: true},
+		{Name: "usernameClaim", Shape: shape_string},
+		{Name: "usernamePrefix", Shape: shape_string},
+		{Name: "groupsClaim", Shape: shape_string},
+		{Name: "groupsPrefix", Shape: shape_string},
+		{Name: "requiredClaims", Shape: shapeRequiredClaimsMap},
+	}},
 	shapeOutpostConfigRequest: {Kind: schema.Structure, Name: "OutpostConfigRequest", Members: []schema.Member{
 		{Name: "outpostArns", Shape: shapeStringList, Required: true},
 		{Name: "controlPlaneInstanceType", Shape: shape_string, Required: true},
@@ -737,6 +895,31 @@ var shapes = []schema.Shape{
 		{Name: "etcdPlacement", Shape: shapeEtcdPlacementResponse},
 	}},
 	shapePercentCapacity: {Kind: schema.Integer, HasMin: true, Min: 1, HasMax: true, Max: 100},
+	shapePodIdentityAssociation: {Kind: schema.Structure, Name: "PodIdentityAssociation", Members: []schema.Member{
+		{Name: "clusterName", Shape: shape_string},
+		{Name: "namespace", Shape: shape_string},
+		{Name: "serviceAccount", Shape: shape_string},
+		{Name: "roleArn", Shape: shape_string},
+		{Name: "associationArn", Shape: shape_string},
+		{Name: "associationId", Shape: shape_string},
+		{Name: "tags", Shape: shapeTagMap},
+		{Name: "createdAt", Shape: shape_timestamp},
+		{Name: "modifiedAt", Shape: shape_timestamp},
+		{Name: "ownerArn", Shape: shape_string},
+		{Name: "disableSessionTags", Shape: shape_boolean},
+		{Name: "targetRoleArn", Shape: shape_string},
+		{Name: "externalId", Shape: shape_string},
+		{Name: "policy", Shape: shape_string},
+	}},
+	shapePodIdentityAssociationSummaries: {Kind: schema.List, Name: "PodIdentityAssociationSummaries", Elem: schema.Member{Shape: shapePodIdentityAssociationSummary}},
+	shapePodIdentityAssociationSummary: {Kind: schema.Structure, Name: "PodIdentityAssociationSummary", Members: []schema.Member{
+		{Name: "clusterName", Shape: shape_string},
+		{Name: "namespace", Shape: shape_string},
+		{Name: "serviceAccount", Shape: shape_string},
+		{Name: "associationArn", Shape: shape_string},
+		{Name: "associationId", Shape: shape_string},
+		{Name: "ownerArn", Shape: shape_string},
+	}},
 	shapeProvider: {Kind: schema.Structure, Name: "Provider", Members: []schema.Member{
 		{Name: "keyArn", Shape: shape_string},
 	}},
@@ -762,6 +945,9 @@ var shapes = []schema.Shape{
 	}},
 	shapeRemotePodNetworkList: {Kind: schema.List, Name: "RemotePodNetworkList", HasMax: true, Max: 1, Elem: schema.Member{Shape: shapeRemotePodNetwork}},
 	shapeRepairAction:         {Kind: schema.String, Enum: []string{"Replace", "Reboot", "NoAction"}},
+	shapeRequiredClaimsKey:    {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 63},
+	shapeRequiredClaimsMap:    {Kind: schema.Map, Name: "requiredClaimsMap", Key: schema.Member{Shape: shapeRequiredClaimsKey}, Elem: schema.Member{Shape: shapeRequiredClaimsValue}},
+	shapeRequiredClaimsValue:  {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 253},
 	shapeResourceInUseException: {Kind: schema.Structure, Name: "ResourceInUseException", Exception: true, Members: []schema.Member{
 		{Name: "clusterName", Shape: shape_string},
 		{Name: "nodegroupName", Shape: shape_string},
@@ -784,6 +970,9 @@ var shapes = []schema.Shape{
 	}},
 	shapeResourcePropagationDelayException: {Kind: schema.Structure, Name: "ResourcePropagationDelayException", Exception: true, Members: []schema.Member{
 		{Name: "message", Shape: shape_string},
+	}},
+	shapeRollbackConfig: {Kind: schema.Structure, Name: "RollbackConfig", Members: []schema.Member{
+		{Name: "timeoutMinutes", Shape: shape_integer},
 	}},
 	shapeServerException: {Kind: schema.Structure, Name: "ServerException", Exception: true, Members: []schema.Member{
 		{Name: "clusterName", Shape: shape_string},
@@ -846,6 +1035,9 @@ var shapes = []schema.Shape{
 		{Name: "errors", Shape: shapeErrorDetails},
 		{Name: "cancellation", Shape: shapeCancellation},
 	}},
+	shapeUpdateAccessConfigRequest: {Kind: schema.Structure, Name: "UpdateAccessConfigRequest", Members: []schema.Member{
+		{Name: "authenticationMode", Shape: shapeAuthenticationMode},
+	}},
 	shapeUpdateAccessEntryInput: {Kind: schema.Structure, Name: "UpdateAccessEntryRequest", Members: []schema.Member{
 		{Name: "clusterName", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
 		{Name: "principalArn", Shape: shape_string, Wire: "principalArn", In: schema.URI, Required: true},
@@ -855,6 +1047,34 @@ var shapes = []schema.Shape{
 	}},
 	shapeUpdateAccessEntryOutput: {Kind: schema.Structure, Name: "UpdateAccessEntryResponse", Members: []schema.Member{
 		{Name: "accessEntry", Shape: shapeAccessEntry},
+	}},
+	shapeUpdateClusterConfigInput: {Kind: schema.Structure, Name: "UpdateClusterConfigRequest", Members: []schema.Member{
+		{Name: "name", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
+		{Name: "resourcesVpcConfig", Shape: shapeVpcConfigRequest},
+		{Name: "logging", Shape: shapeLogging},
+		{Name: "clientRequestToken", Shape: shape_string, Token: true},
+		{Name: "accessConfig", Shape: shapeUpdateAccessConfigRequest},
+		{Name: "upgradePolicy", Shape: shapeUpgradePolicyRequest},
+		{Name: "zonalShiftConfig", Shape: shapeZonalShiftConfigRequest},
+		{Name: "computeConfig", Shape: shapeComputeConfigRequest},
+		{Name: "kubernetesNetworkConfig", Shape: shapeKubernetesNetworkConfigRequest},
+		{Name: "storageConfig", Shape: shapeStorageConfigRequest},
+		{Name: "remoteNetworkConfig", Shape: shapeRemoteNetworkConfigRequest},
+		{Name: "deletionProtection", Shape: shape_boolean},
+		{Name: "controlPlaneScalingConfig", Shape: shapeControlPlaneScalingConfig},
+	}},
+	shapeUpdateClusterConfigOutput: {Kind: schema.Structure, Name: "UpdateClusterConfigResponse", Members: []schema.Member{
+		{Name: "update", Shape: shapeUpdate},
+	}},
+	shapeUpdateClusterVersionInput: {Kind: schema.Structure, Name: "UpdateClusterVersionRequest", Members: []schema.Member{
+		{Name: "name", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
+		{Name: "version", Shape: shape_string, Required: true},
+		{Name: "clientRequestToken", Shape: shape_string, Token: true},
+		{Name: "force", Shape: shape_boolean},
+		{Name: "rollbackConfig", Shape: shapeRollbackConfig},
+	}},
+	shapeUpdateClusterVersionOutput: {Kind: schema.Structure, Name: "UpdateClusterVersionResponse", Members: []schema.Member{
+		{Name: "update", Shape: shapeUpdate},
 	}},
 	shapeUpdateLabelsPayload: {Kind: schema.Structure, Name: "UpdateLabelsPayload", Members: []schema.Member{
 		{Name: "addOrUpdateLabels", Shape: shapeLabelsMap},
@@ -874,13 +1094,37 @@ var shapes = []schema.Shape{
 	shapeUpdateNodegroupConfigOutput: {Kind: schema.Structure, Name: "UpdateNodegroupConfigResponse", Members: []schema.Member{
 		{Name: "update", Shape: shapeUpdate},
 	}},
+	shapeUpdateNodegroupVersionInput: {Kind: schema.Structure, Name: "UpdateNodegroupVersionRequest", Members: []schema.Member{
+		{Name: "clusterName", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
+		{Name: "nodegroupName", Shape: shape_string, Wire: "nodegroupName", In: schema.URI, Required: true},
+		{Name: "version", Shape: shape_string},
+		{Name: "releaseVersion", Shape: shape_string},
+		{Name: "launchTemplate", Shape: shapeLaunchTemplateSpecification},
+		{Name: "force", Shape: shape_boolean},
+		{Name: "clientRequestToken", Shape: shape_string, Token: true},
+	}},
+	shapeUpdateNodegroupVersionOutput: {Kind: schema.Structure, Name: "UpdateNodegroupVersionResponse", Members: []schema.Member{
+		{Name: "update", Shape: shapeUpdate},
+	}},
 	shapeUpdateParam: {Kind: schema.Structure, Name: "UpdateParam", Members: []schema.Member{
 		{Name: "type", Shape: shapeUpdateParamType},
 		{Name: "value", Shape: shape_string},
 	}},
 	shapeUpdateParamType: {Kind: schema.String, Enum: []string{"Version", "PlatformVersion", "EndpointPrivateAccess", "EndpointPublicAccess", "ClusterLogging", "DesiredSize", "LabelsToAdd", "LabelsToRemove", "TaintsToAdd", "TaintsToRemove", "MaxSize", "MinSize", "ReleaseVersion", "PublicAccessCidrs", "LaunchTemplateName", "LaunchTemplateVersion", "IdentityProviderConfig", "EncryptionConfig", "AddonVersion", "ServiceAccountRoleArn", "ResolveConflicts", "MaxUnavailable", "MaxUnavailablePercentage", "NodeRepairEnabled", "UpdateStrategy", "ConfigurationValues", "SecurityGroups", "Subnets", "AuthenticationMode", "PodIdentityAssociations", "UpgradePolicy", "ZonalShiftConfig", "ComputeConfig", "StorageConfig", "KubernetesNetworkConfig", "RemoteNetworkConfig", "DeletionProtection", "NodeRepairConfig", "RoleArn", "RoleMappingsToAddOrUpdate", "RoleMappingsToRemove", "NetworkAccess", "VendedLogs", "UpdatedTier", "PreviousTier", "WarmPoolEnabled", "WarmPoolMaxGroupPreparedCapacity", "WarmPoolMinSize", "WarmPoolState", "WarmPoolReuseOnScaleIn", "ControlPlaneEgressMode"}},
 	shapeUpdateParams:    {Kind: schema.List, Name: "UpdateParams", Elem: schema.Member{Shape: shapeUpdateParam}},
-	shapeUpdateStatus:    {Kind: schema.String, Enum: []string{"InProgress", "Failed", "Cancelled", "Successful"}},
+	shapeUpdatePodIdentityAssociationInput: {Kind: schema.Structure, Name: "UpdatePodIdentityAssociationRequest", Members: []schema.Member{
+		{Name: "clusterName", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
+		{Name: "associationId", Shape: shape_string, Wire: "associationId", In: schema.URI, Required: true},
+		{Name: "roleArn", Shape: shape_string},
+		{Name: "clientRequestToken", Shape: shape_string, Token: true},
+		{Name: "disableSessionTags", Shape: shape_boolean},
+		{Name: "targetRoleArn", Shape: shape_string},
+		{Name: "policy", Shape: shape_string},
+	}},
+	shapeUpdatePodIdentityAssociationOutput: {Kind: schema.Structure, Name: "UpdatePodIdentityAssociationResponse", Members: []schema.Member{
+		{Name: "association", Shape: shapePodIdentityAssociation},
+	}},
+	shapeUpdateStatus: {Kind: schema.String, Enum: []string{"InProgress", "Failed", "Cancelled", "Successful"}},
 	shapeUpdateTaintsPayload: {Kind: schema.Structure, Name: "UpdateTaintsPayload", Members: []schema.Member{
 		{Name: "addOrUpdateTaints", Shape: shapeTaintsList},
 		{Name: "removeTaints", Shape: shapeTaintsList},

@@ -50,6 +50,20 @@ type AssociateAccessPolicyOutput struct {
 	AssociatedAccessPolicy *AssociatedAccessPolicy
 }
 
+// AssociateIdentityProviderConfigInput is what AssociateIdentityProviderConfig takes.
+type AssociateIdentityProviderConfigInput struct {
+	ClusterName        *string                            // required
+	Oidc               *OidcIdentityProviderConfigRequest // required
+	Tags               map[string]string
+	ClientRequestToken *string
+}
+
+// AssociateIdentityProviderConfigOutput is what AssociateIdentityProviderConfig answers.
+type AssociateIdentityProviderConfigOutput struct {
+	Update *Update
+	Tags   map[string]string
+}
+
 // AssociatedAccessPolicy is part of inputs and outputs.
 type AssociatedAccessPolicy struct {
 	PolicyArn    *string
@@ -66,6 +80,18 @@ type AutoScalingGroup struct {
 // BlockStorage is part of inputs and outputs.
 type BlockStorage struct {
 	Enabled *bool
+}
+
+// CancelUpdateInput is what CancelUpdate takes.
+type CancelUpdateInput struct {
+	Name               *string // required
+	UpdateId           *string // required
+	ClientRequestToken *string
+}
+
+// CancelUpdateOutput is what CancelUpdate answers.
+type CancelUpdateOutput struct {
+	Update *Update
 }
 
 // Cancellation is part of inputs and outputs.
@@ -256,6 +282,24 @@ type CreateNodegroupOutput struct {
 	Nodegroup *Nodegroup
 }
 
+// CreatePodIdentityAssociationInput is what CreatePodIdentityAssociation takes.
+type CreatePodIdentityAssociationInput struct {
+	ClusterName        *string // required
+	Namespace          *string // required
+	ServiceAccount     *string // required
+	RoleArn            *string // required
+	ClientRequestToken *string
+	Tags               map[string]string
+	DisableSessionTags *bool
+	TargetRoleArn      *string
+	Policy             *string
+}
+
+// CreatePodIdentityAssociationOutput is what CreatePodIdentityAssociation answers.
+type CreatePodIdentityAssociationOutput struct {
+	Association *PodIdentityAssociation
+}
+
 // DeleteAccessEntryInput is what DeleteAccessEntry takes.
 type DeleteAccessEntryInput struct {
 	ClusterName  *string // required
@@ -285,6 +329,17 @@ type DeleteNodegroupInput struct {
 // DeleteNodegroupOutput is what DeleteNodegroup answers.
 type DeleteNodegroupOutput struct {
 	Nodegroup *Nodegroup
+}
+
+// DeletePodIdentityAssociationInput is what DeletePodIdentityAssociation takes.
+type DeletePodIdentityAssociationInput struct {
+	ClusterName   *string // required
+	AssociationId *string // required
+}
+
+// DeletePodIdentityAssociationOutput is what DeletePodIdentityAssociation answers.
+type DeletePodIdentityAssociationOutput struct {
+	Association *PodIdentityAssociation
 }
 
 // DescribeAccessEntryInput is what DescribeAccessEntry takes.
@@ -326,6 +381,17 @@ type DescribeClusterVersionsOutput struct {
 	ClusterVersions []ClusterVersionInformation
 }
 
+// DescribeIdentityProviderConfigInput is what DescribeIdentityProviderConfig takes.
+type DescribeIdentityProviderConfigInput struct {
+	ClusterName            *string                 // required
+	IdentityProviderConfig *IdentityProviderConfig // required
+}
+
+// DescribeIdentityProviderConfigOutput is what DescribeIdentityProviderConfig answers.
+type DescribeIdentityProviderConfigOutput struct {
+	IdentityProviderConfig *IdentityProviderConfigResponse
+}
+
 // DescribeNodegroupInput is what DescribeNodegroup takes.
 type DescribeNodegroupInput struct {
 	ClusterName   *string // required
@@ -335,6 +401,17 @@ type DescribeNodegroupInput struct {
 // DescribeNodegroupOutput is what DescribeNodegroup answers.
 type DescribeNodegroupOutput struct {
 	Nodegroup *Nodegroup
+}
+
+// DescribePodIdentityAssociationInput is what DescribePodIdentityAssociation takes.
+type DescribePodIdentityAssociationInput struct {
+	ClusterName   *string // required
+	AssociationId *string // required
+}
+
+// DescribePodIdentityAssociationOutput is what DescribePodIdentityAssociation answers.
+type DescribePodIdentityAssociationOutput struct {
+	Association *PodIdentityAssociation
 }
 
 // DescribeUpdateInput is what DescribeUpdate takes.
@@ -360,6 +437,18 @@ type DisassociateAccessPolicyInput struct {
 
 // DisassociateAccessPolicyOutput is what DisassociateAccessPolicy answers.
 type DisassociateAccessPolicyOutput struct {
+}
+
+// DisassociateIdentityProviderConfigInput is what DisassociateIdentityProviderConfig takes.
+type DisassociateIdentityProviderConfigInput struct {
+	ClusterName            *string                 // required
+	IdentityProviderConfig *IdentityProviderConfig // required
+	ClientRequestToken     *string
+}
+
+// DisassociateIdentityProviderConfigOutput is what DisassociateIdentityProviderConfig answers.
+type DisassociateIdentityProviderConfigOutput struct {
+	Update *Update
 }
 
 // ElasticLoadBalancing is part of inputs and outputs.
@@ -393,6 +482,17 @@ type EtcdPlacementResponse struct {
 // Identity is part of inputs and outputs.
 type Identity struct {
 	Oidc *OIDC
+}
+
+// IdentityProviderConfig is part of inputs and outputs.
+type IdentityProviderConfig struct {
+	Type *string // required
+	Name *string // required
+}
+
+// IdentityProviderConfigResponse is part of inputs and outputs.
+type IdentityProviderConfigResponse struct {
+	Oidc *OidcIdentityProviderConfig
 }
 
 // Issue is part of inputs and outputs.
@@ -479,6 +579,19 @@ type ListClustersOutput struct {
 	NextToken *string
 }
 
+// ListIdentityProviderConfigsInput is what ListIdentityProviderConfigs takes.
+type ListIdentityProviderConfigsInput struct {
+	ClusterName *string // required
+	MaxResults  *int32
+	NextToken   *string
+}
+
+// ListIdentityProviderConfigsOutput is what ListIdentityProviderConfigs answers.
+type ListIdentityProviderConfigsOutput struct {
+	IdentityProviderConfigs []IdentityProviderConfig
+	NextToken               *string
+}
+
 // ListNodegroupsInput is what ListNodegroups takes.
 type ListNodegroupsInput struct {
 	ClusterName *string // required
@@ -490,6 +603,21 @@ type ListNodegroupsInput struct {
 type ListNodegroupsOutput struct {
 	Nodegroups []string
 	NextToken  *string
+}
+
+// ListPodIdentityAssociationsInput is what ListPodIdentityAssociations takes.
+type ListPodIdentityAssociationsInput struct {
+	ClusterName    *string // required
+	Namespace      *string
+	ServiceAccount *string
+	MaxResults     *int32
+	NextToken      *string
+}
+
+// ListPodIdentityAssociationsOutput is what ListPodIdentityAssociations answers.
+type ListPodIdentityAssociationsOutput struct {
+	Associations []PodIdentityAssociationSummary
+	NextToken    *string
 }
 
 // ListTagsForResourceInput is what ListTagsForResource takes.
@@ -606,6 +734,34 @@ type OIDC struct {
 	Issuer *string
 }
 
+// OidcIdentityProviderConfig is part of inputs and outputs.
+type OidcIdentityProviderConfig struct {
+	IdentityProviderConfigName *string
+	IdentityProviderConfigArn  *string
+	ClusterName                *string
+	IssuerUrl                  *string
+	ClientId                   *string
+	UsernameClaim              *string
+	UsernamePrefix             *string
+	GroupsClaim                *string
+	GroupsPrefix               *string
+	RequiredClaims             map[string]string
+	Tags                       map[string]string
+	Status                     *string
+}
+
+// OidcIdentityProviderConfigRequest is part of inputs and outputs.
+type OidcIdentityProviderConfigRequest struct {
+	IdentityProviderConfigName *string // required
+	IssuerUrl                  *string // required
+	ClientId                   *string // required
+	UsernameClaim              *string
+	UsernamePrefix             *string
+	GroupsClaim                *string
+	GroupsPrefix               *string
+	RequiredClaims             map[string]string
+}
+
 // OutpostConfigRequest is part of inputs and outputs.
 type OutpostConfigRequest struct {
 	OutpostArns              []string // required
@@ -622,6 +778,34 @@ type OutpostConfigResponse struct {
 	ControlPlanePlacement    *ControlPlanePlacementResponse
 	EtcdInstanceType         *string
 	EtcdPlacement            *EtcdPlacementResponse
+}
+
+// PodIdentityAssociation is part of inputs and outputs.
+type PodIdentityAssociation struct {
+	ClusterName        *string
+	Namespace          *string
+	ServiceAccount     *string
+	RoleArn            *string
+	AssociationArn     *string
+	AssociationId      *string
+	Tags               map[string]string
+	CreatedAt          *time.Time
+	ModifiedAt         *time.Time
+	OwnerArn           *string
+	DisableSessionTags *bool
+	TargetRoleArn      *string
+	ExternalId         *string
+	Policy             *string
+}
+
+// PodIdentityAssociationSummary is part of inputs and outputs.
+type PodIdentityAssociationSummary struct {
+	ClusterName    *string
+	Namespace      *string
+	ServiceAccount *string
+	AssociationArn *string
+	AssociationId  *string
+	OwnerArn       *string
 }
 
 // Provider is part of inputs and outputs.
@@ -655,6 +839,11 @@ type RemoteNodeNetwork struct {
 // RemotePodNetwork is part of inputs and outputs.
 type RemotePodNetwork struct {
 	Cidrs []string
+}
+
+// RollbackConfig is part of inputs and outputs.
+type RollbackConfig struct {
+	TimeoutMinutes *int32
 }
 
 // StorageConfigRequest is part of inputs and outputs.
@@ -705,6 +894,11 @@ type Update struct {
 	Cancellation *Cancellation
 }
 
+// UpdateAccessConfigRequest is part of inputs and outputs.
+type UpdateAccessConfigRequest struct {
+	AuthenticationMode *string
+}
+
 // UpdateAccessEntryInput is what UpdateAccessEntry takes.
 type UpdateAccessEntryInput struct {
 	ClusterName        *string // required
@@ -717,6 +911,42 @@ type UpdateAccessEntryInput struct {
 // UpdateAccessEntryOutput is what UpdateAccessEntry answers.
 type UpdateAccessEntryOutput struct {
 	AccessEntry *AccessEntry
+}
+
+// UpdateClusterConfigInput is what UpdateClusterConfig takes.
+type UpdateClusterConfigInput struct {
+	Name                      *string // required
+	ResourcesVpcConfig        *VpcConfigRequest
+	Logging                   *Logging
+	ClientRequestToken        *string
+	AccessConfig              *UpdateAccessConfigRequest
+	UpgradePolicy             *UpgradePolicyRequest
+	ZonalShiftConfig          *ZonalShiftConfigRequest
+	ComputeConfig             *ComputeConfigRequest
+	KubernetesNetworkConfig   *KubernetesNetworkConfigRequest
+	StorageConfig             *StorageConfigRequest
+	RemoteNetworkConfig       *RemoteNetworkConfigRequest
+	DeletionProtection        *bool
+	ControlPlaneScalingConfig *ControlPlaneScalingConfig
+}
+
+// UpdateClusterConfigOutput is what UpdateClusterConfig answers.
+type UpdateClusterConfigOutput struct {
+	Update *Update
+}
+
+// UpdateClusterVersionInput is what UpdateClusterVersion takes.
+type UpdateClusterVersionInput struct {
+	Name               *string // required
+	Version            *string // required
+	ClientRequestToken *string
+	Force              *bool
+	RollbackConfig     *RollbackConfig
+}
+
+// UpdateClusterVersionOutput is what UpdateClusterVersion answers.
+type UpdateClusterVersionOutput struct {
+	Update *Update
 }
 
 // UpdateLabelsPayload is part of inputs and outputs.
@@ -743,10 +973,42 @@ type UpdateNodegroupConfigOutput struct {
 	Update *Update
 }
 
+// UpdateNodegroupVersionInput is what UpdateNodegroupVersion takes.
+type UpdateNodegroupVersionInput struct {
+	ClusterName        *string // required
+	NodegroupName      *string // required
+	Version            *string
+	ReleaseVersion     *string
+	LaunchTemplate     *LaunchTemplateSpecification
+	Force              *bool
+	ClientRequestToken *string
+}
+
+// UpdateNodegroupVersionOutput is what UpdateNodegroupVersion answers.
+type UpdateNodegroupVersionOutput struct {
+	Update *Update
+}
+
 // UpdateParam is part of inputs and outputs.
 type UpdateParam struct {
 	Type  *string
 	Value *string
+}
+
+// UpdatePodIdentityAssociationInput is what UpdatePodIdentityAssociation takes.
+type UpdatePodIdentityAssociationInput struct {
+	ClusterName        *string // required
+	AssociationId      *string // required
+	RoleArn            *string
+	ClientRequestToken *string
+	DisableSessionTags *bool
+	TargetRoleArn      *string
+	Policy             *string
+}
+
+// UpdatePodIdentityAssociationOutput is what UpdatePodIdentityAssociation answers.
+type UpdatePodIdentityAssociationOutput struct {
+	Association *PodIdentityAssociation
 }
 
 // UpdateTaintsPayload is part of inputs and outputs.

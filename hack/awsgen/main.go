@@ -5,7 +5,7 @@
 //
 // For each file served/<service>.txt it reads DIR/<service>.json, applies
 // patches/<service>.json (a JSON merge patch, RFC 7386) if there is one, and
-// writes gen/<service>: Go structs, errors, enum constants, the interface API
+// writes gen/<service>, dashes left out: Go structs, errors, enum constants, the interface API
 // of the served operations, and the tables that package awsapi works from. A
 // line of a served file is an operation, or "+" and the name of an error shape
 // that no served operation lists but the service answers.
@@ -52,12 +52,15 @@ func run(models, out string) error {
 	}
 	for _, list := range lists {
 		name := strings.TrimSuffix(filepath.Base(list), ".txt")
-		if err := service(name, models, filepath.Join(out, name)); err != nil {
+		if err := service(name, models, filepath.Join(out, packageName(name))); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return nil
 }
+
+// packageName is a model's name as a Go package has it: eks-auth is eksauth.
+func packageName(model string) string { return strings.ReplaceAll(model, "-", "") }
 
 // service generates one package.
 func service(name, models, out string) error {
@@ -83,7 +86,7 @@ func service(name, models, out string) error {
 	if err != nil {
 		return err
 	}
-	g, err := newGenerator(name, m, strings.Fields(string(list)))
+	g, err := newGenerator(packageName(name), m, strings.Fields(string(list)))
 	if err != nil {
 		return err
 	}

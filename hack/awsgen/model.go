@@ -37,6 +37,8 @@ type (
 		HTTP struct {
 			Method     string `json:"method"`
 			RequestURI string `json:"requestUri"`
+			// 200 wherever a model gives it, which is what our answers have anyway.
+			ResponseCode int `json:"responseCode"`
 		} `json:"http"`
 		Input    *ref     `json:"input"`
 		Output   *ref     `json:"output"`
