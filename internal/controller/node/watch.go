@@ -67,18 +67,19 @@ func (cl *cluster) lost() error {
 	return errors.Join(all...)
 }
 
-// report notes how a watch is, and says whether it was otherwise before.
+// report notes how a watch is, and says whether the cluster is seen otherwise than before:
+// the first of its watches has broken, or the last is whole again.
 func (cl *cluster) report(resource string, err error) (news bool) {
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
-	had := cl.errs[resource] != nil
+	had := len(cl.errs) > 0
 	if err == nil {
 		delete(cl.errs, resource)
 	} else {
 		cl.errs[resource] = err
 		cl.api = nil // its certificate may be over, its address another
 	}
-	return had != (err != nil)
+	return had != (len(cl.errs) > 0)
 }
 
 // A source is one kind of object that is watched.
@@ -120,14 +121,14 @@ func (c *Controller) watch(ctx context.Context, cl *cluster, s source) {
 		err := c.session(ctx, cl, s, func() {
 			backoff = firstBackoff
 			if cl.report(s.resource, nil) {
-				c.log.Info("the API server answers again", "cluster", cl.arn, "watch", s.resource)
+				c.log.Info("the API server answers again", "cluster", cl.arn)
 			}
 		})
 		if ctx.Err() != nil {
 			return
 		}
 		if cl.report(s.resource, fmt.Errorf("watching %s: %w", s.resource, err)) {
-			c.log.Warn("a watch has broken", "cluster", cl.arn, "watch", s.resource, "err", err)
+			c.log.Warn("the API server does not answer", "cluster", cl.arn, "watch", s.resource, "err", err)
 		}
 		select {
 		case <-ctx.Done():
