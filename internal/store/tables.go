@@ -4,110 +4,116 @@ import "ekster.dev/ekster/internal/resource"
 
 // Names of the tables, as a Change has them.
 const (
-	Accounts           = "accounts"
-	Users              = "users"
-	Roles              = "roles"
-	Policies           = "policies"
-	InstanceProfiles   = "instanceprofiles"
-	Groups             = "groups"
-	OIDCProviders      = "oidcproviders"
-	AccessKeys         = "accesskeys"
-	Sessions           = "sessions"
-	KeyPairs           = "keypairs"
-	VPCs               = "vpcs"
-	Subnets            = "subnets"
-	RouteTables        = "routetables"
-	InternetGateways   = "internetgateways"
-	SecurityGroups     = "securitygroups"
-	Interfaces         = "interfaces"
-	Addresses          = "addresses"
-	AddressPools       = "addresspools"
-	NATGateways        = "natgateways"
-	NetworkACLs        = "networkacls"
-	PeeringConnections = "peeringconnections"
-	VPCEndpoints       = "vpcendpoints"
-	LaunchTemplates    = "launchtemplates"
-	Instances          = "instances"
-	AutoScalingGroups  = "autoscalinggroups"
-	GroupInstances     = "groupinstances"
-	ScalingActivities  = "scalingactivities"
-	Clusters           = "clusters"
-	Nodegroups         = "nodegroups"
-	Updates            = "updates"
-	AccessEntries      = "accessentries"
-	Nodes              = "nodes"
+	Accounts                = "accounts"
+	Users                   = "users"
+	Roles                   = "roles"
+	Policies                = "policies"
+	InstanceProfiles        = "instanceprofiles"
+	Groups                  = "groups"
+	OIDCProviders           = "oidcproviders"
+	AccessKeys              = "accesskeys"
+	Sessions                = "sessions"
+	KeyPairs                = "keypairs"
+	VPCs                    = "vpcs"
+	Subnets                 = "subnets"
+	RouteTables             = "routetables"
+	InternetGateways        = "internetgateways"
+	SecurityGroups          = "securitygroups"
+	Interfaces              = "interfaces"
+	Addresses               = "addresses"
+	AddressPools            = "addresspools"
+	NATGateways             = "natgateways"
+	NetworkACLs             = "networkacls"
+	PeeringConnections      = "peeringconnections"
+	VPCEndpoints            = "vpcendpoints"
+	LaunchTemplates         = "launchtemplates"
+	Instances               = "instances"
+	AutoScalingGroups       = "autoscalinggroups"
+	GroupInstances          = "groupinstances"
+	ScalingActivities       = "scalingactivities"
+	Clusters                = "clusters"
+	Nodegroups              = "nodegroups"
+	Updates                 = "updates"
+	AccessEntries           = "accessentries"
+	Nodes                   = "nodes"
+	PodIdentityAssociations = "podidentityassociations"
+	IdentityProviders       = "identityproviders"
 )
 
 // A Tx is one transaction: a field a table.
 type Tx struct {
-	Accounts           *Table[resource.Account]
-	Users              *Table[resource.User]
-	Roles              *Table[resource.Role]
-	Policies           *Table[resource.Policy]
-	InstanceProfiles   *Table[resource.InstanceProfile]
-	Groups             *Table[resource.Group]
-	OIDCProviders      *Table[resource.OIDCProvider]
-	AccessKeys         *Table[resource.AccessKey]
-	Sessions           *Table[resource.Session]
-	KeyPairs           *Table[resource.KeyPair]
-	VPCs               *Table[resource.VPC]
-	Subnets            *Table[resource.Subnet]
-	RouteTables        *Table[resource.RouteTable]
-	InternetGateways   *Table[resource.InternetGateway]
-	SecurityGroups     *Table[resource.SecurityGroup]
-	Interfaces         *Table[resource.NetworkInterface]
-	Addresses          *Table[resource.Address]
-	AddressPools       *Table[resource.AddressPool]
-	NATGateways        *Table[resource.NATGateway]
-	NetworkACLs        *Table[resource.NetworkACL]
-	PeeringConnections *Table[resource.PeeringConnection]
-	VPCEndpoints       *Table[resource.VPCEndpoint]
-	LaunchTemplates    *Table[resource.LaunchTemplate]
-	Instances          *Table[resource.Instance]
-	AutoScalingGroups  *Table[resource.AutoScalingGroup]
-	GroupInstances     *Table[resource.GroupInstance]
-	ScalingActivities  *Table[resource.ScalingActivity]
-	Clusters           *Table[resource.Cluster]
-	Nodegroups         *Table[resource.Nodegroup]
-	Updates            *Table[resource.Update]
-	AccessEntries      *Table[resource.AccessEntry]
-	Nodes              *Table[resource.Node]
+	Accounts                *Table[resource.Account]
+	Users                   *Table[resource.User]
+	Roles                   *Table[resource.Role]
+	Policies                *Table[resource.Policy]
+	InstanceProfiles        *Table[resource.InstanceProfile]
+	Groups                  *Table[resource.Group]
+	OIDCProviders           *Table[resource.OIDCProvider]
+	AccessKeys              *Table[resource.AccessKey]
+	Sessions                *Table[resource.Session]
+	KeyPairs                *Table[resource.KeyPair]
+	VPCs                    *Table[resource.VPC]
+	Subnets                 *Table[resource.Subnet]
+	RouteTables             *Table[resource.RouteTable]
+	InternetGateways        *Table[resource.InternetGateway]
+	SecurityGroups          *Table[resource.SecurityGroup]
+	Interfaces              *Table[resource.NetworkInterface]
+	Addresses               *Table[resource.Address]
+	AddressPools            *Table[resource.AddressPool]
+	NATGateways             *Table[resource.NATGateway]
+	NetworkACLs             *Table[resource.NetworkACL]
+	PeeringConnections      *Table[resource.PeeringConnection]
+	VPCEndpoints            *Table[resource.VPCEndpoint]
+	LaunchTemplates         *Table[resource.LaunchTemplate]
+	Instances               *Table[resource.Instance]
+	AutoScalingGroups       *Table[resource.AutoScalingGroup]
+	GroupInstances          *Table[resource.GroupInstance]
+	ScalingActivities       *Table[resource.ScalingActivity]
+	Clusters                *Table[resource.Cluster]
+	Nodegroups              *Table[resource.Nodegroup]
+	Updates                 *Table[resource.Update]
+	AccessEntries           *Table[resource.AccessEntry]
+	Nodes                   *Table[resource.Node]
+	PodIdentityAssociations *Table[resource.PodIdentityAssociation]
+	IdentityProviders       *Table[resource.IdentityProvider]
 }
 
 // tables are all records in memory.
 type tables struct {
-	accounts           *table[resource.Account]
-	users              *table[resource.User]
-	roles              *table[resource.Role]
-	policies           *table[resource.Policy]
-	instanceProfiles   *table[resource.InstanceProfile]
-	groups             *table[resource.Group]
-	oidcProviders      *table[resource.OIDCProvider]
-	accessKeys         *table[resource.AccessKey]
-	sessions           *table[resource.Session]
-	keyPairs           *table[resource.KeyPair]
-	vpcs               *table[resource.VPC]
-	subnets            *table[resource.Subnet]
-	routeTables        *table[resource.RouteTable]
-	internetGateways   *table[resource.InternetGateway]
-	securityGroups     *table[resource.SecurityGroup]
-	interfaces         *table[resource.NetworkInterface]
-	addresses          *table[resource.Address]
-	addressPools       *table[resource.AddressPool]
-	natGateways        *table[resource.NATGateway]
-	networkACLs        *table[resource.NetworkACL]
-	peeringConnections *table[resource.PeeringConnection]
-	vpcEndpoints       *table[resource.VPCEndpoint]
-	launchTemplates    *table[resource.LaunchTemplate]
-	instances          *table[resource.Instance]
-	autoScalingGroups  *table[resource.AutoScalingGroup]
-	groupInstances     *table[resource.GroupInstance]
-	scalingActivities  *table[resource.ScalingActivity]
-	clusters           *table[resource.Cluster]
-	nodegroups         *table[resource.Nodegroup]
-	updates            *table[resource.Update]
-	accessEntries      *table[resource.AccessEntry]
-	nodes              *table[resource.Node]
+	accounts                *table[resource.Account]
+	users                   *table[resource.User]
+	roles                   *table[resource.Role]
+	policies                *table[resource.Policy]
+	instanceProfiles        *table[resource.InstanceProfile]
+	groups                  *table[resource.Group]
+	oidcProviders           *table[resource.OIDCProvider]
+	accessKeys              *table[resource.AccessKey]
+	sessions                *table[resource.Session]
+	keyPairs                *table[resource.KeyPair]
+	vpcs                    *table[resource.VPC]
+	subnets                 *table[resource.Subnet]
+	routeTables             *table[resource.RouteTable]
+	internetGateways        *table[resource.InternetGateway]
+	securityGroups          *table[resource.SecurityGroup]
+	interfaces              *table[resource.NetworkInterface]
+	addresses               *table[resource.Address]
+	addressPools            *table[resource.AddressPool]
+	natGateways             *table[resource.NATGateway]
+	networkACLs             *table[resource.NetworkACL]
+	peeringConnections      *table[resource.PeeringConnection]
+	vpcEndpoints            *table[resource.VPCEndpoint]
+	launchTemplates         *table[resource.LaunchTemplate]
+	instances               *table[resource.Instance]
+	autoScalingGroups       *table[resource.AutoScalingGroup]
+	groupInstances          *table[resource.GroupInstance]
+	scalingActivities       *table[resource.ScalingActivity]
+	clusters                *table[resource.Cluster]
+	nodegroups              *table[resource.Nodegroup]
+	updates                 *table[resource.Update]
+	accessEntries           *table[resource.AccessEntry]
+	nodes                   *table[resource.Node]
+	podIdentityAssociations *table[resource.PodIdentityAssociation]
+	identityProviders       *table[resource.IdentityProvider]
 }
 
 func newTables() tables {
