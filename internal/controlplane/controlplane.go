@@ -17,6 +17,7 @@
 //
 // The files are a pure function of the Config (files.go); a digest of them is in the process's environment, so a
 // Config that changed (a version, an address) leads to a restart, and one that did not leaves the process alone.
+// The issuers of people's tokens are the exception: the API server reads their file again when it changes.
 //
 // Creation, a crash, a daemon's restart and an upgrade are all Ensure. The package makes no network namespace and
 // knows no AWS; the webhooks' server behind Config.AuthSocket is the caller's.
@@ -50,8 +51,9 @@ type Config struct {
 	ServiceCIDR netip.Prefix   // the Services' addresses
 	SANs        []string       // further names and addresses of the API server: its endpoint's
 
-	IssuerURL  string // of service account tokens
-	AuthSocket string // unix socket with /authenticate and /authorize; may come and go
+	IssuerURL  string   // of service account tokens
+	Issuers    []Issuer // of people's tokens; needs Netns
+	AuthSocket string   // unix socket with /authenticate, /authorize and what AdmissionURL leads to; may come and go
 }
 
 // Status is what is so.
@@ -107,7 +109,7 @@ func (p *Planes) ensure(ctx context.Context, cfg Config) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	files := filesFor(cfg)
+	files := filesFor(cfg, keys.ca)
 	if err := files.write(cfg.Dir); err != nil {
 		return Status{}, err
 	}

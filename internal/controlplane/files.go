@@ -46,14 +46,21 @@ type processConfig struct {
 	GuestListen       netip.AddrPort    `json:"guestListen,omitzero"`
 	AuthSocket        string            `json:"authSocket"`
 	Webhooks          map[string]string `json:"webhooks"`
+	Admission         admission         `json:"admission,omitzero"`
 	CA                string            `json:"ca"`
 	APIServer         []string          `json:"kube-apiserver"`
 	ControllerManager []string          `json:"kube-controller-manager"`
 	Scheduler         []string          `json:"kube-scheduler"`
 }
 
-// filesFor says what the files of a control plane hold. Pure.
-func filesFor(cfg Config) files {
+type admission struct {
+	Listen netip.AddrPort `json:"listen"`
+	Cert   string         `json:"cert"`
+	Key    string         `json:"key"`
+}
+
+// filesFor says what the files of a control plane hold, whose authority's certificate is ca. Pure.
+func filesFor(cfg Config, ca []byte) files {
 	p := processConfig{
 		Dir:               cfg.Dir,
 		Listen:            cfg.Listen,
@@ -68,26 +75,16 @@ func filesFor(cfg Config) files {
 	server := cfg.Listen
 	if cfg.Netns != "" {
 		p.GuestListen = guestListen
+		dir := pkiDir(cfg.Dir)
+		p.Admission = admission{admissionListen, pki.CertFile(dir, serverPair), pki.KeyFile(dir, serverPair)}
 		server = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), guestListen.Port())
 	}
 	return files{
 		configFile:         mustJSON(p),
-		authenticationFile: mustYAML(authentication()),
+		authenticationFile: mustYAML(authentication(cfg.Issuers, ca)),
 		authorizationFile:  mustYAML(authorization(cfg)),
 		controllersFile:    mustYAML(kubeconfig(cfg, server, controllersPair)),
 		schedulerFile:      mustYAML(kubeconfig(cfg, server, schedulerPair)),
-	}
-}
-
-// authentication lets nobody be anonymous but for health checks, as EKS does.
-func authentication() object {
-	return object{
-		"apiVersion": "apiserver.config.k8s.io/v1",
-		"kind":       "AuthenticationConfiguration",
-		"anonymous": object{
-			"enabled":    true,
-			"conditions": []object{{"path": "/healthz"}, {"path": "/livez"}, {"path": "/readyz"}},
-		},
 	}
 }
 
@@ -172,10 +169,13 @@ func (f files) write(dir string) error {
 	return nil
 }
 
-// digest names the content of all files.
+// digest names the content of the files that a running process does not read again.
 func (f files) digest() string {
 	h := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(f)) {
+		if name == authenticationFile { // the API server watches it
+			continue
+		}
 		fmt.Fprintf(h, "%s %d\n%s", name, len(f[name]), f[name])
 	}
 	return hex.EncodeToString(h.Sum(nil))

@@ -36,6 +36,16 @@ func golden() Config {
 func TestFilesGolden(t *testing.T) {
 	inHost := golden()
 	inHost.Netns, inHost.SANs, inHost.Addresses = "", nil, inHost.Addresses[:1]
+	issuers := golden()
+	issuers.Issuers = []Issuer{
+		{ID: "1", URL: "https://issuer.example.com", ClientID: "kubernetes", UsernameClaim: "email"},
+		{ID: "2", URL: "https://other.example.com/x", ClientID: "k", UsernameClaim: "sub", UsernamePrefix: "https://other.example.com/x#",
+			GroupsClaim: "groups", GroupsPrefix: "oidc:", RequiredClaims: map[string]string{"b": "2", "a": "1"}},
+	}
+	if diff := cmp.Diff(filesFor(golden(), nil).digest(), filesFor(issuers, nil).digest()); diff != "" {
+		t.Error("an issuer makes it another process")
+	}
+	compareGolden(t, "issuers", string(filesFor(issuers, []byte("PEM\n"))[authenticationFile]))
 	for name, cfg := range map[string]Config{"namespace": golden(), "host": inHost} {
 		t.Run(name, func(t *testing.T) { compareGolden(t, name, render(cfg)) })
 	}
@@ -44,7 +54,7 @@ func TestFilesGolden(t *testing.T) {
 // render shows everything that follows from a Config: files, certificates and the process.
 func render(cfg Config) string {
 	var b strings.Builder
-	f := filesFor(cfg)
+	f := filesFor(cfg, []byte("PEM\n"))
 	for _, name := range slices.Sorted(maps.Keys(f)) {
 		b.WriteString("---------- " + name + "\n" + string(f[name]))
 	}
@@ -78,7 +88,9 @@ func compareGolden(t *testing.T, name, got string) {
 
 // A changed Config must be another process, and an equal one the same.
 func TestSpecFollowsConfig(t *testing.T) {
-	spec := func(cfg Config) string { return strings.Join(specFor(cfg, filesFor(cfg)).Env, " ") + cfg.Binary }
+	spec := func(cfg Config) string {
+		return strings.Join(specFor(cfg, filesFor(cfg, []byte("PEM\n"))).Env, " ") + cfg.Binary
+	}
 	if spec(golden()) != spec(golden()) {
 		t.Error("the same Config makes different processes")
 	}
