@@ -10,11 +10,25 @@ import (
 
 // A rule says what an operation is checked for.
 type rule struct {
-	action    string                           // where it is not <service>:<Operation>
-	free      bool                             // everybody who is somebody may, or the handler decides
-	resources func(s scope, in any) []string   // ARNs; nil: the operation knows no resources ("*")
-	keys      func(in any) map[string][]string // condition keys that the input gives
+	action    string                                    // where it is not <service>:<Operation>
+	free      bool                                      // everybody who is somebody may, or the handler decides
+	resources func(s scope, in any) []string            // ARNs; nil: the operation knows no resources ("*")
+	keys      func(s scope, in any) map[string][]string // condition keys that the input gives
+	made      func(s scope, in any) created             // tags of what the operation makes, by resource type (EC2)
+	also      func(s scope, in any) []check             // what else the caller must be allowed
 }
+
+// A check is something that an operation is checked for besides itself: its dependent
+// actions in AWS's service authorization reference.
+type check struct {
+	action    string
+	resources []string
+	keys      map[string][]string
+	refuse    func(denial string) error // how the service words it; nil: as any denial
+}
+
+// created are the tags that a request gives to what it makes, by resource type.
+type created map[string]map[string]string
 
 // A scope is where a rule finds what its input only names.
 type scope struct {
@@ -60,12 +74,40 @@ func on[In any](f func(s scope, in *In) []string) rule {
 
 // with adds to a rule the condition keys that the operation's own input gives.
 func with[In any](r rule, f func(in *In) map[string][]string) rule {
-	r.keys = func(in any) map[string][]string {
+	r.keys = func(_ scope, in any) map[string][]string {
 		i, ok := in.(*In)
 		if !ok {
 			return nil
 		}
 		return f(i)
+	}
+	return r
+}
+
+// within is with for keys that take a look at the records.
+func within[In any](r rule, f func(s scope, in *In) map[string][]string) rule {
+	r.keys = func(s scope, in any) map[string][]string {
+		i, ok := in.(*In)
+		if !ok {
+			return nil
+		}
+		return f(s, i)
+	}
+	return r
+}
+
+// needs adds to a rule what the operation's own input makes it be checked for besides.
+func needs[In any](r rule, f func(s scope, in *In) []check) rule {
+	before := r.also
+	r.also = func(s scope, in any) []check {
+		var out []check
+		if before != nil {
+			out = before(s, in)
+		}
+		if i, ok := in.(*In); ok {
+			out = append(out, f(s, i)...)
+		}
+		return out
 	}
 	return r
 }

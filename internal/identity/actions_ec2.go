@@ -54,6 +54,43 @@ func (s scope) ec2s(ids []string) []string {
 	return out
 }
 
+// templates are the ARNs of a launch template that is named by its id or its name.
+func (s scope) templates(id, name *string) []string {
+	if lt, _ := s.template(id, name, nil); lt.ID != "" {
+		return s.ec2(&lt.ID)
+	}
+	if id == nil {
+		return []string{s.arn("ec2", "launch-template/*")}
+	}
+	return s.ec2(id)
+}
+
+// groups are the ARNs of a security group that is named by its id or, in the default VPC, its name.
+func (s scope) groups(id, name *string) []string {
+	if id != nil || name == nil {
+		return s.ec2(id)
+	}
+	for _, g := range s.tx.SecurityGroups.All() {
+		if v, ok := s.tx.VPCs.Get(g.VPC); ok && v.Default && g.Name == *name && g.Account == s.call.Account && g.Region == s.call.Region {
+			return s.ec2(&g.ID)
+		}
+	}
+	return []string{s.arn("ec2", "security-group/*")}
+}
+
+// runInstances is checked for what the request says together with its launch template.
+var runInstances = rule{
+	resources: on(func(s scope, in *ec2.RunInstancesInput) []string { return s.launchOf(in).resources(s) }).resources,
+	keys:      within(rule{}, func(s scope, in *ec2.RunInstancesInput) map[string][]string { return s.launchOf(in).keys(s) }).keys,
+	made: func(s scope, in any) created {
+		if i, ok := in.(*ec2.RunInstancesInput); ok {
+			return s.launchOf(i).tags
+		}
+		return nil
+	},
+	also: needs(rule{}, func(s scope, in *ec2.RunInstancesInput) []check { return s.launchOf(in).also(s) }).also,
+}
+
 var ec2Rules = rules{
 	"AssignPrivateIpAddresses": on(func(s scope, in *ec2.AssignPrivateIpAddressesInput) []string { return s.ec2(in.NetworkInterfaceId) }),
 	"AssociateRouteTable":      on(func(s scope, in *ec2.AssociateRouteTableInput) []string { return s.ec2(in.RouteTableId, in.SubnetId) }),
@@ -63,35 +100,58 @@ var ec2Rules = rules{
 	"AttachNetworkInterface": on(func(s scope, in *ec2.AttachNetworkInterfaceInput) []string {
 		return s.ec2(in.NetworkInterfaceId, in.InstanceId)
 	}),
-	"AuthorizeSecurityGroupEgress":  on(func(s scope, in *ec2.AuthorizeSecurityGroupEgressInput) []string { return s.ec2(in.GroupId) }),
-	"AuthorizeSecurityGroupIngress": on(func(s scope, in *ec2.AuthorizeSecurityGroupIngressInput) []string { return s.ec2(in.GroupId) }),
-	"CreateInternetGateway": on(func(s scope, _ *ec2.CreateInternetGatewayInput) []string {
+	"AuthorizeSecurityGroupEgress": tagging(on(func(s scope, in *ec2.AuthorizeSecurityGroupEgressInput) []string {
+		return s.groups(in.GroupId, nil)
+	}), func(in *ec2.AuthorizeSecurityGroupEgressInput) []ec2.TagSpecification { return in.TagSpecifications }),
+	"AuthorizeSecurityGroupIngress": tagging(on(func(s scope, in *ec2.AuthorizeSecurityGroupIngressInput) []string {
+		return s.groups(in.GroupId, in.GroupName)
+	}), func(in *ec2.AuthorizeSecurityGroupIngressInput) []ec2.TagSpecification { return in.TagSpecifications }),
+	"CreateInternetGateway": tagging(on(func(s scope, _ *ec2.CreateInternetGatewayInput) []string {
 		return []string{s.arn("ec2", "internet-gateway/*")}
-	}),
-	"CreateLaunchTemplate": on(func(s scope, _ *ec2.CreateLaunchTemplateInput) []string {
+	}), func(in *ec2.CreateInternetGatewayInput) []ec2.TagSpecification { return in.TagSpecifications }),
+	"CreateLaunchTemplate": tagging(on(func(s scope, _ *ec2.CreateLaunchTemplateInput) []string {
 		return []string{s.arn("ec2", "launch-template/*")}
+	}), func(in *ec2.CreateLaunchTemplateInput) []ec2.TagSpecification { return in.TagSpecifications }),
+	"CreateLaunchTemplateVersion": on(func(s scope, in *ec2.CreateLaunchTemplateVersionInput) []string {
+		return s.templates(in.LaunchTemplateId, in.LaunchTemplateName)
 	}),
-	"CreateLaunchTemplateVersion": on(func(s scope, in *ec2.CreateLaunchTemplateVersionInput) []string { return s.ec2(in.LaunchTemplateId) }),
-	"CreateNetworkInterface": on(func(s scope, in *ec2.CreateNetworkInterfaceInput) []string {
-		return append(s.ec2(in.SubnetId), s.arn("ec2", "network-interface/*"))
-	}),
+	"CreateNetworkInterface": tagging(on(func(s scope, in *ec2.CreateNetworkInterfaceInput) []string {
+		return append(append([]string{s.arn("ec2", "network-interface/*")}, s.ec2(in.SubnetId)...), s.ec2s(in.Groups)...)
+	}), func(in *ec2.CreateNetworkInterfaceInput) []ec2.TagSpecification { return in.TagSpecifications }),
 	"CreateRoute": on(func(s scope, in *ec2.CreateRouteInput) []string { return s.ec2(in.RouteTableId) }),
-	"CreateRouteTable": on(func(s scope, in *ec2.CreateRouteTableInput) []string {
-		return append(s.ec2(in.VpcId), s.arn("ec2", "route-table/*"))
+	"CreateRouteTable": tagging(on(func(s scope, in *ec2.CreateRouteTableInput) []string {
+		return append([]string{s.arn("ec2", "route-table/*")}, s.ec2(in.VpcId)...)
+	}), func(in *ec2.CreateRouteTableInput) []ec2.TagSpecification { return in.TagSpecifications }),
+	"CreateSecurityGroup": tagging(on(func(s scope, in *ec2.CreateSecurityGroupInput) []string {
+		return append([]string{s.arn("ec2", "security-group/*")}, s.ec2(in.VpcId)...)
+	}), func(in *ec2.CreateSecurityGroupInput) []ec2.TagSpecification { return in.TagSpecifications }),
+	"CreateSubnet": tagging(on(func(s scope, in *ec2.CreateSubnetInput) []string {
+		return append([]string{s.arn("ec2", "subnet/*")}, s.ec2(in.VpcId)...)
+	}), func(in *ec2.CreateSubnetInput) []ec2.TagSpecification { return in.TagSpecifications }),
+	"CreateTags": with(on(func(s scope, in *ec2.CreateTagsInput) []string { return s.ec2s(in.Resources) }), func(in *ec2.CreateTagsInput) map[string][]string {
+		tags := map[string]string{}
+		for _, t := range in.Tags {
+			tags[deref(t.Key)] = deref(t.Value)
+		}
+		return requestTags(tags)
 	}),
-	"CreateSecurityGroup": on(func(s scope, in *ec2.CreateSecurityGroupInput) []string {
-		return append(s.ec2(in.VpcId), s.arn("ec2", "security-group/*"))
+	"CreateVpc": tagging(on(func(s scope, _ *ec2.CreateVpcInput) []string { return []string{s.arn("ec2", "vpc/*")} }),
+		func(in *ec2.CreateVpcInput) []ec2.TagSpecification { return in.TagSpecifications }),
+	"DeleteLaunchTemplate": on(func(s scope, in *ec2.DeleteLaunchTemplateInput) []string {
+		return s.templates(in.LaunchTemplateId, in.LaunchTemplateName)
 	}),
-	"CreateSubnet": on(func(s scope, in *ec2.CreateSubnetInput) []string {
-		return append(s.ec2(in.VpcId), s.arn("ec2", "subnet/*"))
+	"DeleteNetworkInterface": on(func(s scope, in *ec2.DeleteNetworkInterfaceInput) []string { return s.ec2(in.NetworkInterfaceId) }),
+	"DeleteSecurityGroup": on(func(s scope, in *ec2.DeleteSecurityGroupInput) []string {
+		return s.groups(in.GroupId, in.GroupName)
 	}),
-	"CreateTags":                     on(func(s scope, in *ec2.CreateTagsInput) []string { return s.ec2s(in.Resources) }),
-	"CreateVpc":                      on(func(s scope, _ *ec2.CreateVpcInput) []string { return []string{s.arn("ec2", "vpc/*")} }),
-	"DeleteLaunchTemplate":           on(func(s scope, in *ec2.DeleteLaunchTemplateInput) []string { return s.ec2(in.LaunchTemplateId) }),
-	"DeleteNetworkInterface":         on(func(s scope, in *ec2.DeleteNetworkInterfaceInput) []string { return s.ec2(in.NetworkInterfaceId) }),
-	"DeleteSecurityGroup":            on(func(s scope, in *ec2.DeleteSecurityGroupInput) []string { return s.ec2(in.GroupId) }),
-	"DeleteSubnet":                   on(func(s scope, in *ec2.DeleteSubnetInput) []string { return s.ec2(in.SubnetId) }),
-	"DeleteTags":                     on(func(s scope, in *ec2.DeleteTagsInput) []string { return s.ec2s(in.Resources) }),
+	"DeleteSubnet": on(func(s scope, in *ec2.DeleteSubnetInput) []string { return s.ec2(in.SubnetId) }),
+	"DeleteTags": with(on(func(s scope, in *ec2.DeleteTagsInput) []string { return s.ec2s(in.Resources) }), func(in *ec2.DeleteTagsInput) map[string][]string {
+		var keys []string
+		for _, t := range in.Tags {
+			keys = append(keys, deref(t.Key))
+		}
+		return map[string][]string{"aws:TagKeys": keys}
+	}),
 	"DeleteVpc":                      on(func(s scope, in *ec2.DeleteVpcInput) []string { return s.ec2(in.VpcId) }),
 	"DescribeAccountAttributes":      anything,
 	"DescribeAvailabilityZones":      anything,
@@ -113,19 +173,27 @@ var ec2Rules = rules{
 	"DescribeTags":                   anything,
 	"DescribeVpcAttribute":           anything,
 	"DescribeVpcs":                   anything,
-	"DetachNetworkInterface":         anything, // names an attachment, whose interface and instance issue 3 looks up
-	"ModifyLaunchTemplate":           on(func(s scope, in *ec2.ModifyLaunchTemplateInput) []string { return s.ec2(in.LaunchTemplateId) }),
+	"DetachNetworkInterface": on(func(s scope, in *ec2.DetachNetworkInterfaceInput) []string {
+		for _, n := range s.tx.Interfaces.All() {
+			if n.Attachment != nil && n.Attachment.ID == deref(in.AttachmentId) && n.Account == s.call.Account {
+				return s.ec2(&n.ID, &n.Attachment.Instance)
+			}
+		}
+		return []string{s.arn("ec2", "network-interface/*")}
+	}),
+	"ModifyLaunchTemplate": on(func(s scope, in *ec2.ModifyLaunchTemplateInput) []string {
+		return s.templates(in.LaunchTemplateId, in.LaunchTemplateName)
+	}),
 	"ModifyNetworkInterfaceAttribute": on(func(s scope, in *ec2.ModifyNetworkInterfaceAttributeInput) []string {
 		return s.ec2(in.NetworkInterfaceId)
 	}),
-	"ModifySubnetAttribute":      on(func(s scope, in *ec2.ModifySubnetAttributeInput) []string { return s.ec2(in.SubnetId) }),
-	"ModifyVpcAttribute":         on(func(s scope, in *ec2.ModifyVpcAttributeInput) []string { return s.ec2(in.VpcId) }),
-	"RevokeSecurityGroupEgress":  on(func(s scope, in *ec2.RevokeSecurityGroupEgressInput) []string { return s.ec2(in.GroupId) }),
-	"RevokeSecurityGroupIngress": on(func(s scope, in *ec2.RevokeSecurityGroupIngressInput) []string { return s.ec2(in.GroupId) }),
-	"RunInstances": on(func(s scope, in *ec2.RunInstancesInput) []string {
-		out := append([]string{s.arn("ec2", "instance/*")}, s.ec2(in.ImageId, in.SubnetId)...)
-		return append(out, s.ec2s(in.SecurityGroupIds)...)
+	"ModifySubnetAttribute":     on(func(s scope, in *ec2.ModifySubnetAttributeInput) []string { return s.ec2(in.SubnetId) }),
+	"ModifyVpcAttribute":        on(func(s scope, in *ec2.ModifyVpcAttributeInput) []string { return s.ec2(in.VpcId) }),
+	"RevokeSecurityGroupEgress": on(func(s scope, in *ec2.RevokeSecurityGroupEgressInput) []string { return s.ec2(in.GroupId) }),
+	"RevokeSecurityGroupIngress": on(func(s scope, in *ec2.RevokeSecurityGroupIngressInput) []string {
+		return s.groups(in.GroupId, in.GroupName)
 	}),
+	"RunInstances":               runInstances,
 	"TerminateInstances":         on(func(s scope, in *ec2.TerminateInstancesInput) []string { return s.ec2s(in.InstanceIds) }),
 	"UnassignPrivateIpAddresses": on(func(s scope, in *ec2.UnassignPrivateIpAddressesInput) []string { return s.ec2(in.NetworkInterfaceId) }),
 }

@@ -3,14 +3,21 @@ package identity
 import (
 	"ekster.dev/ekster/gen/autoscaling"
 	"ekster.dev/ekster/gen/ssm"
+	"ekster.dev/ekster/gen/sts"
 )
 
-// GetCallerIdentity needs no permission. AssumeRole is decided by its handler, in which the trust
+// GetCallerIdentity and GetSessionToken need no permission. AssumeRole is decided by its handler, in which the trust
 // policy meets the caller's own policies.
 var stsRules = rules{
-	"AssumeRole":                {free: true},
-	"AssumeRoleWithWebIdentity": {free: true},
-	"GetCallerIdentity":         {free: true},
+	"AssumeRole":                 {free: true},
+	"AssumeRoleWithWebIdentity":  {free: true},
+	"DecodeAuthorizationMessage": anything,
+	"GetAccessKeyInfo":           anything,
+	"GetCallerIdentity":          {free: true},
+	"GetFederationToken": on(func(s scope, in *sts.GetFederationTokenInput) []string {
+		return []string{"arn:aws:sts::" + s.call.Account + ":federated-user/" + deref(in.Name)}
+	}),
+	"GetSessionToken": {free: true},
 }
 
 var ssmRules = rules{
@@ -48,15 +55,35 @@ func (s scope) groupsOf(tags []autoscaling.Tag) []string {
 	return out
 }
 
+// groupTags are the condition keys of a group's tags.
+func groupTags(tags []autoscaling.Tag) map[string][]string {
+	m := map[string]string{}
+	for _, t := range tags {
+		m[deref(t.Key)] = deref(t.Value)
+	}
+	return requestTags(m)
+}
+
 var autoscalingRules = rules{
-	"CreateAutoScalingGroup": on(func(s scope, in *autoscaling.CreateAutoScalingGroupInput) []string {
+	"CreateAutoScalingGroup": needs(with(on(func(s scope, in *autoscaling.CreateAutoScalingGroupInput) []string {
 		return s.group(in.AutoScalingGroupName)
-	}),
-	"CreateOrUpdateTags": on(func(s scope, in *autoscaling.CreateOrUpdateTagsInput) []string { return s.groupsOf(in.Tags) }),
+	}), func(in *autoscaling.CreateAutoScalingGroupInput) map[string][]string { return groupTags(in.Tags) }),
+		func(s scope, in *autoscaling.CreateAutoScalingGroupInput) []check {
+			checks := s.groupLaunch(in.LaunchTemplate, in.MixedInstancesPolicy)
+			if in.ServiceLinkedRoleARN == nil {
+				return append(checks, s.linked("autoscaling.amazonaws.com")...)
+			}
+			return append(checks, s.pass(in.ServiceLinkedRoleARN, "autoscaling.amazonaws.com")...)
+		}),
+	"CreateOrUpdateTags": with(on(func(s scope, in *autoscaling.CreateOrUpdateTagsInput) []string { return s.groupsOf(in.Tags) }),
+		func(in *autoscaling.CreateOrUpdateTagsInput) map[string][]string { return groupTags(in.Tags) }),
 	"DeleteAutoScalingGroup": on(func(s scope, in *autoscaling.DeleteAutoScalingGroupInput) []string {
 		return s.group(in.AutoScalingGroupName)
 	}),
-	"DeleteTags":                   on(func(s scope, in *autoscaling.DeleteTagsInput) []string { return s.groupsOf(in.Tags) }),
+	"DeleteTags": with(on(func(s scope, in *autoscaling.DeleteTagsInput) []string { return s.groupsOf(in.Tags) }),
+		func(in *autoscaling.DeleteTagsInput) map[string][]string {
+			return map[string][]string{"aws:TagKeys": groupTags(in.Tags)["aws:TagKeys"]}
+		}),
 	"DescribeAutoScalingGroups":    anything,
 	"DescribeAutoScalingInstances": anything,
 	"DescribeScalingActivities":    anything,
@@ -70,7 +97,9 @@ var autoscalingRules = rules{
 		}
 		return nil
 	}),
-	"UpdateAutoScalingGroup": on(func(s scope, in *autoscaling.UpdateAutoScalingGroupInput) []string {
+	"UpdateAutoScalingGroup": needs(on(func(s scope, in *autoscaling.UpdateAutoScalingGroupInput) []string {
 		return s.group(in.AutoScalingGroupName)
+	}), func(s scope, in *autoscaling.UpdateAutoScalingGroupInput) []check {
+		return append(s.groupLaunch(in.LaunchTemplate, in.MixedInstancesPolicy), s.pass(in.ServiceLinkedRoleARN, "autoscaling.amazonaws.com")...)
 	}),
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,12 +35,15 @@ func NewAuthorizer(st *store.Store, p *Policies) *Authorizer {
 // Authorize returns nil if the caller may make the call, and otherwise AWS's denial in
 // the form that the service has for it. The root user of an account may do everything
 // in it. An operation that its service's table does not have is checked for all
-// resources ("*").
+// resources ("*"). After the operation itself its dependent actions are decided.
 func (a *Authorizer) Authorize(_ context.Context, call awsapi.Call, input any) error {
 	if call.Caller.Type == awsapi.TypeAnonymous { // operations that need no signature
 		return nil
 	}
 	a.note(call)
+	if err := limitSession(call); err != nil {
+		return err
+	}
 	if call.Caller.Type == awsapi.TypeRoot && call.Caller.Account == call.Account {
 		return nil
 	}
@@ -47,34 +51,83 @@ func (a *Authorizer) Authorize(_ context.Context, call awsapi.Call, input any) e
 	if r.free {
 		return nil
 	}
-	req := authz.Request{
-		Principal: Caller(call.Caller),
-		Action:    call.Service + ":" + call.Operation,
-		Context:   Context(call),
-	}
-	if r.action != "" {
-		req.Action = r.action
-	}
-	var decision authz.Decision
-	err := a.store.View(func(tx *store.Tx) error {
-		in, tags, err := a.policies.Of(tx, call.Caller)
+	return a.store.View(func(tx *store.Tx) error {
+		policies, tags, err := a.policies.Of(tx, call.Caller)
 		if err != nil {
 			return fmt.Errorf("finding the policies of %s: %w", call.Caller.ARN, err)
 		}
-		maps.Copy(req.Context, tags)
+		s := scope{call, tx}
+		main := check{action: call.Service + ":" + call.Operation}
+		if r.action != "" {
+			main.action = r.action
+		}
 		if r.resources != nil {
-			req.Resources = r.resources(scope{call, tx}, input)
+			main.resources = r.resources(s, input)
 		}
 		if r.keys != nil {
-			maps.Copy(req.Context, r.keys(input))
+			main.keys = r.keys(s, input)
 		}
-		decision = authz.Evaluate(in, req)
+		checks := []check{main}
+		if r.also != nil {
+			checks = append(checks, r.also(s, input)...)
+		}
+		var made created
+		if r.made != nil {
+			made = r.made(s, input)
+		}
+		for _, c := range checks {
+			req := s.request(c, tags, made)
+			d := authz.Evaluate(policies, req)
+			if d.Allowed {
+				continue
+			}
+			message := d.DenyMessage(req)
+			if c.refuse != nil {
+				return c.refuse(message)
+			}
+			if call.Service == "ec2" && !strings.HasPrefix(call.Operation, "Describe") {
+				message += encodedFailure(tx, req, d)
+			}
+			return Denial(call.Service, message)
+		}
 		return nil
 	})
-	if err != nil || decision.Allowed {
-		return err
+}
+
+// request is what package authz decides for a check.
+func (s scope) request(c check, principalTags map[string][]string, made created) authz.Request {
+	req := authz.Request{Principal: Caller(s.call.Caller), Action: c.action, Resources: c.resources, Context: Context(s.call)}
+	maps.Copy(req.Context, principalTags)
+	maps.Copy(req.Context, c.keys)
+	for _, arn := range c.resources {
+		keys := s.keysOf(arn)
+		for k := range c.keys { // what the request says of a resource goes before what it is
+			delete(keys, k)
+		}
+		if kind, ok := strings.CutSuffix(arn, "/*"); ok && len(made) > 0 {
+			maps.Copy(keys, requestTags(made[kind[strings.LastIndexByte(kind, ':')+1:]]))
+		}
+		req.ResourceContext = append(req.ResourceContext, keys)
 	}
-	return Denial(call.Service, decision.DenyMessage(req))
+	return req
+}
+
+// limitSession refuses what sessions of users themselves may not do whatever their
+// policies say: IAM without MFA, and most of STS for federated users.
+func limitSession(call awsapi.Call) error {
+	own := call.Caller.SessionName == "" && !call.Caller.Expires.IsZero()
+	federated := call.Caller.Type == awsapi.TypeFederatedUser
+	switch {
+	case !own && !federated:
+	case call.Service == "iam",
+		call.Service == "sts" && federated && call.Operation != "GetCallerIdentity",
+		call.Service == "sts" && own && call.Operation != "GetCallerIdentity" && call.Operation != "AssumeRole":
+		if call.Service == "sts" && (call.Operation == "GetSessionToken" || call.Operation == "GetFederationToken") {
+			return Denial("sts", "Cannot call "+call.Operation+" with session credentials")
+		}
+		return awsapi.Errorf("InvalidClientTokenId", 403, "The security token included in the request is invalid")
+	}
+	return nil
 }
 
 // Denial is the error that a service answers to a caller who may not, in its form.

@@ -39,7 +39,7 @@ func Context(call awsapi.Call) map[string][]string {
 	if call.UserAgent != "" {
 		ctx["aws:UserAgent"] = []string{call.UserAgent}
 	}
-	if !call.Caller.Issued.IsZero() && call.Caller.SessionName != "" {
+	if !call.Caller.Issued.IsZero() && !call.Caller.Expires.IsZero() {
 		ctx["aws:TokenIssueTime"] = []string{call.Caller.Issued.UTC().Format(time.RFC3339)}
 		ctx["aws:MultiFactorAuthPresent"] = []string{"false"}
 	}

@@ -19,7 +19,9 @@ func EnsureRoot(ctx context.Context, st *store.Store, account string) (resource.
 	var key resource.AccessKey
 	err := st.View(func(tx *store.Tx) error {
 		if tx.Accounts.Has(account) {
-			key, _ = rootKey(tx, account)
+			if a, _ := tx.Accounts.Get(account); len(a.Sealing) > 0 {
+				key, _ = rootKey(tx, account)
+			}
 		}
 		return nil
 	})
@@ -28,10 +30,14 @@ func EnsureRoot(ctx context.Context, st *store.Store, account string) (resource.
 	}
 	err = st.Update(ctx, func(tx *store.Tx) error {
 		now := time.Now().UTC().Truncate(time.Second)
-		if !tx.Accounts.Has(account) {
-			tx.Accounts.Put(account, resource.Account{ID: account, Created: now})
+		a, ok := tx.Accounts.Get(account)
+		if !ok {
+			a = resource.Account{ID: account, Created: now}
 		}
-		var ok bool
+		if len(a.Sealing) == 0 {
+			a.Sealing = newSealing()
+			tx.Accounts.Put(account, a)
+		}
 		if key, ok = rootKey(tx, account); ok {
 			return nil
 		}

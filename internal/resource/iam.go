@@ -153,7 +153,8 @@ type Account struct {
 	Created  time.Time
 	Regions  []string // whose default VPC has been made
 	Alias    string
-	Deleting bool // asked to go with everything that is in it
+	Deleting bool   // asked to go with everything that is in it
+	Sealing  []byte // key that authorization failures are encoded with, for DecodeAuthorizationMessage
 	// Deletions are of service-linked roles, by the id of their task.
 	Deletions map[string]RoleDeletion
 }

@@ -1,0 +1,162 @@
+package identity
+
+import (
+	"strings"
+
+	"ekster.dev/ekster/internal/resource"
+)
+
+// keysOf are the condition keys that a resource gives by itself: aws:ResourceTag/k and the
+// service's own form of it, and what the service's reference lists for its type. Of a
+// resource that does not exist, or is another account's, there are none.
+func (s scope) keysOf(arn string) map[string][]string {
+	f := strings.SplitN(arn, ":", 6)
+	if len(f) != 6 {
+		return nil
+	}
+	keys := map[string][]string{}
+	tag := func(account string, tags resource.Tags, own string) {
+		if account != s.call.Account {
+			return
+		}
+		for k, v := range tags {
+			keys["aws:ResourceTag/"+k] = []string{v}
+			if own != "" {
+				keys[own+":ResourceTag/"+k] = []string{v}
+			}
+		}
+	}
+	switch f[2] {
+	case "iam":
+		if r, ok := s.tx.Roles.Get(arn); ok {
+			tag(r.Account, r.Tags, "iam")
+			boundaryKey(keys, r.Boundary)
+		} else if u, ok := s.tx.Users.Get(arn); ok {
+			tag(u.Account, u.Tags, "iam")
+			boundaryKey(keys, u.Boundary)
+		} else if p, ok := s.tx.Policies.Get(arn); ok {
+			tag(p.Account, p.Tags, "iam")
+		} else if p, ok := s.tx.InstanceProfiles.Get(arn); ok {
+			tag(p.Account, p.Tags, "iam")
+		} else if p, ok := s.tx.OIDCProviders.Get(arn); ok {
+			tag(p.Account, p.Tags, "iam")
+		}
+	case "eks":
+		if c, ok := s.tx.Clusters.Get(arn); ok {
+			tag(c.Account, c.Spec.Tags, "")
+		} else if n, ok := s.tx.Nodegroups.Get(arn); ok {
+			tag(n.Account, n.Spec.Tags, "")
+		} else if strings.HasPrefix(f[5], "access-entry/") {
+			s.accessEntryKeys(keys, arn)
+		}
+	case "autoscaling":
+		if g, ok := s.tx.AutoScalingGroups.Get(arn); ok {
+			tags := resource.Tags{}
+			for _, t := range g.Spec.Tags {
+				tags[t.Key] = t.Value
+			}
+			tag(g.Account, tags, "autoscaling")
+		}
+	case "ec2":
+		kind, id, _ := strings.Cut(f[5], "/")
+		s.ec2Keys(keys, kind, id, func(account string, tags resource.Tags) { tag(account, tags, "ec2") })
+	}
+	return keys
+}
+
+// boundaryKey gives iam:PermissionsBoundary its value of a resource; a request that sets one goes before it.
+func boundaryKey(keys map[string][]string, boundary string) {
+	if boundary != "" {
+		keys["iam:PermissionsBoundary"] = []string{boundary}
+	}
+}
+
+func (s scope) accessEntryKeys(keys map[string][]string, arn string) {
+	for _, e := range s.tx.AccessEntries.All() {
+		if e.ARN != arn || !strings.Contains(e.Cluster, ":"+s.call.Account+":") {
+			continue
+		}
+		for k, v := range e.Tags {
+			keys["aws:ResourceTag/"+k] = []string{v}
+		}
+		keys["eks:accessEntryType"] = []string{e.Type}
+		keys["eks:principalArn"] = []string{e.Principal}
+		keys["eks:username"] = []string{e.Username}
+		keys["eks:kubernetesGroups"] = e.Groups
+		_, name, _ := strings.Cut(e.Cluster, "cluster/")
+		keys["eks:clusterName"] = []string{name}
+	}
+}
+
+// ec2Keys are those of one of EC2's resources.
+func (s scope) ec2Keys(keys map[string][]string, kind, id string, tag func(account string, tags resource.Tags)) {
+	put := func(key, value string) {
+		if value != "" {
+			keys[key] = []string{value}
+		}
+	}
+	vpc := func(id string) {
+		if id != "" {
+			put("ec2:Vpc", s.arn("ec2", "vpc/"+id))
+		}
+	}
+	put("ec2:Region", s.call.Region)
+	switch kind {
+	case "instance":
+		if i, ok := s.tx.Instances.Get(id); ok {
+			tag(i.Account, i.Tags)
+			put("ec2:InstanceType", i.Spec.Type)
+			put("ec2:AvailabilityZone", i.Spec.Zone)
+			put("ec2:InstanceProfile", i.Spec.InstanceProfileARN)
+			put("ec2:InstanceID", id)
+		}
+	case "network-interface":
+		if n, ok := s.tx.Interfaces.Get(id); ok {
+			tag(n.Account, n.Tags)
+			put("ec2:AvailabilityZone", n.Zone)
+			put("ec2:Subnet", s.arn("ec2", "subnet/"+n.Subnet))
+			put("ec2:NetworkInterfaceID", id)
+			vpc(n.VPC)
+		}
+	case "subnet":
+		if n, ok := s.tx.Subnets.Get(id); ok {
+			tag(n.Account, n.Tags)
+			put("ec2:AvailabilityZone", n.Zone)
+			put("ec2:SubnetID", id)
+			vpc(n.VPC)
+		}
+	case "security-group":
+		if g, ok := s.tx.SecurityGroups.Get(id); ok {
+			tag(g.Account, g.Tags)
+			put("ec2:SecurityGroupID", id)
+			vpc(g.VPC)
+		}
+	case "vpc":
+		if v, ok := s.tx.VPCs.Get(id); ok {
+			tag(v.Account, v.Tags)
+			put("ec2:VpcID", id)
+		}
+	case "route-table":
+		if t, ok := s.tx.RouteTables.Get(id); ok {
+			tag(t.Account, t.Tags)
+			put("ec2:RouteTableID", id)
+			vpc(t.VPC)
+		}
+	case "internet-gateway":
+		if g, ok := s.tx.InternetGateways.Get(id); ok {
+			tag(g.Account, g.Tags)
+			put("ec2:InternetGatewayID", id)
+		}
+	case "launch-template":
+		if t, ok := s.tx.LaunchTemplates.Get(id); ok {
+			tag(t.Account, t.Tags)
+		}
+	case "key-pair":
+		for _, k := range s.tx.KeyPairs.All() {
+			if k.ID == id || k.Name == id && k.Region == s.call.Region {
+				tag(k.Account, k.Tags)
+				put("ec2:KeyPairName", k.Name)
+			}
+		}
+	}
+}
