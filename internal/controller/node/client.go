@@ -10,26 +10,36 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// A client talks to one API server, over one connection. It knows the three API groups that
-// are needed here: client-go's own clientset knows all of them, and costs their memory.
+// codecs are how objects go over the wire. They know the three API groups that are needed
+// here: those of client-go's own clientset know all of them, and cost their memory.
+type codecs struct {
+	objects runtime.NegotiatedSerializer
+	params  runtime.ParameterCodec
+}
+
+func newCodecs() (codecs, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{core.AddToScheme, certificates.AddToScheme, policy.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return codecs{}, err
+		}
+	}
+	return codecs{serializer.NewCodecFactory(scheme).WithoutConversion(), runtime.NewParameterCodec(scheme)}, nil
+}
+
+// A client talks to one API server, over one connection.
 type client struct {
 	core         *rest.RESTClient
 	certificates *rest.RESTClient
 	params       runtime.ParameterCodec
 }
 
-func newClient(cfg *rest.Config) (*client, error) {
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{core.AddToScheme, certificates.AddToScheme, policy.AddToScheme} {
-		if err := add(scheme); err != nil {
-			return nil, err
-		}
-	}
+func newClient(cfg *rest.Config, c codecs) (*client, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS = -1 // a node that joins must not wait for its turn
 	cfg.UserAgent = "ekster/node"
 	cfg.ContentType, cfg.AcceptContentTypes = runtime.ContentTypeProtobuf, runtime.ContentTypeProtobuf+","+runtime.ContentTypeJSON
-	cfg.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+	cfg.NegotiatedSerializer = c.objects
 	transport, err := rest.HTTPClientFor(cfg)
 	if err != nil {
 		return nil, err
@@ -39,7 +49,7 @@ func newClient(cfg *rest.Config) (*client, error) {
 		cfg.APIPath, cfg.GroupVersion = path, &gv
 		return rest.RESTClientForConfigAndClient(cfg, transport)
 	}
-	out := &client{params: runtime.NewParameterCodec(scheme)}
+	out := &client{params: c.params}
 	if out.core, err = group("/api", core.SchemeGroupVersion); err != nil {
 		return nil, err
 	}

@@ -48,6 +48,8 @@ type Controller struct {
 	queue *reconcile.Queue
 	log   *slog.Logger
 
+	codecs func() (codecs, error) // made once
+
 	ctx      context.Context // of Run
 	wg       sync.WaitGroup
 	mu       sync.Mutex
@@ -64,7 +66,7 @@ func key(cluster, kind, name string) string { return cluster + "|" + kind + "|" 
 
 // New returns the controller; Run starts it.
 func New(cfg Config) *Controller {
-	c := &Controller{cfg: cfg, store: cfg.Store, log: cfg.Log, clusters: map[string]*cluster{}}
+	c := &Controller{cfg: cfg, store: cfg.Store, log: cfg.Log, codecs: sync.OnceValues(newCodecs), clusters: map[string]*cluster{}}
 	c.queue = reconcile.New("node", c.Reconcile, cfg.Log)
 	return c
 }
@@ -208,7 +210,11 @@ func (c *Controller) connect(arn string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	api, err := newClient(cfg)
+	codecs, err := c.codecs()
+	if err != nil {
+		return nil, err
+	}
+	api, err := newClient(cfg, codecs)
 	if err != nil {
 		return nil, fmt.Errorf("a client for cluster %s: %w", rec.Name, err)
 	}
