@@ -11,7 +11,7 @@ import (
 // and everybody may use them.
 var data = []string{
 	"internal/accesspolicy", "internal/ami", "internal/authz", "internal/awsid", "internal/eksversion",
-	"internal/iampolicy", "internal/instancetype", "internal/nodeconfig", "internal/region",
+	"internal/iampolicy", "internal/insight", "internal/instancetype", "internal/nodeconfig", "internal/region",
 }
 
 // host are the packages that touch the machine. They take plain values.
@@ -42,7 +42,7 @@ var layers = map[string][]string{
 	"internal/clusterauth":  append([]string{"internal/awsapi", "internal/identity", "internal/resource", "internal/store"}, data...),
 	"internal/identity/*":   {"internal/awsapi", "internal/identity", "internal/resource", "internal/store"},
 	"internal/accesspolicy": {}, "internal/ami": {}, "internal/authz": {}, "internal/awsid": {}, "internal/eksversion": {}, "internal/iampolicy": {},
-	"internal/instancetype": {}, "internal/nodeconfig": {}, "internal/region": {},
+	"internal/insight": {}, "internal/instancetype": {}, "internal/nodeconfig": {}, "internal/region": {},
 
 	// Where the halves meet.
 	"internal/resource": {},

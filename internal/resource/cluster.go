@@ -47,6 +47,7 @@ type ClusterSpec struct {
 	AutoModeOff          bool   // Auto Mode was mentioned, and switched off: it is shown so
 	ZonalShiftOff        bool   // the same of zonal shift
 	Tags                 Tags
+	Revision             int64 // counts updates, so that each is carried out and ended
 }
 
 // ClusterStatus is what is so.
@@ -58,10 +59,18 @@ type ClusterStatus struct {
 	CA              []byte // PEM
 	Issuer          string
 	JWKS            []byte // public keys of service account tokens
-	RunningVersion  string // minor version of the control plane that runs
+	RunningVersion  string // minor version of the control plane that last became ready
 	DefaultsApplied bool   // the first objects, self-managed add-ons among them, are in the cluster
 	Issues          []Issue
 	Ready           time.Time // when it first became ACTIVE
+
+	AppliedRevision int64     // of Spec.Revision: the updates up to it have ended
+	UpdateStarted   time.Time // when the one after it was begun; zero: it was not
+	UpdateDeaths    int       // of processes that ended before they were ever ready, since then
+	FailedRevision  int64     // the update whose version did not come up; the version before is to run
+	FailedReason    string    // why it did not
+	UpgradedFrom    string    // the minor version before the last upgrade; empty: there is no way back to it
+	Upgraded        time.Time // when that upgrade had ended
 }
 
 // States of a cluster, as the API spells them.
@@ -94,7 +103,33 @@ func (c Cluster) Current() string {
 	if c.Deleting {
 		return ClusterDeleting
 	}
+	// An update that is asked for shows at once, so that a waiter does not take the state
+	// before it for the state after.
+	if c.Status.State == ClusterActive && c.Updating() {
+		return ClusterUpdating
+	}
 	return c.Status.State
+}
+
+// Updating says whether an update has been asked for and has not ended.
+func (c Cluster) Updating() bool { return c.Status.AppliedRevision < c.Spec.Revision }
+
+// Version is the minor version that the cluster is at: during an upgrade, and after one
+// that failed, the one before it.
+func (c Cluster) Version() string {
+	if c.Status.RunningVersion == "" {
+		return c.Spec.Version
+	}
+	return c.Status.RunningVersion
+}
+
+// TargetVersion is the minor version that the control plane should run: what the caller
+// wants, unless that has been tried and did not come up.
+func (c Cluster) TargetVersion() string {
+	if c.Status.RunningVersion == "" || c.Updating() && c.Status.FailedRevision != c.Spec.Revision {
+		return c.Spec.Version
+	}
+	return c.Status.RunningVersion
 }
 
 func move(state *string, to string, moves map[string][]string) error {

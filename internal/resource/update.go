@@ -13,7 +13,8 @@ type Update struct {
 	Type        string // VersionUpdate, ConfigUpdate …
 	Params      []UpdateParam
 	Created     time.Time
-	Revision    int64  // of the node group's Spec that this update made
+	Revision    int64  // of the Spec, the node group's or the cluster's, that this update made
+	Force       bool   // of a node group's version: pods that cannot be evicted are deleted
 	Token       string // clientRequestToken of the call that made it
 	Fingerprint string // of the request that Token stands for
 

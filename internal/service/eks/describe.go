@@ -12,9 +12,9 @@ import (
 // describeCluster is a cluster as the API shows it. Endpoint, certificate authority and
 // identity show once the cluster has been ACTIVE.
 func describeCluster(c resource.Cluster) *eks.Cluster {
-	v, _ := eksversion.Lookup(c.Spec.Version)
+	v, _ := eksversion.Lookup(c.Version())
 	out := &eks.Cluster{
-		Name: new(c.Name), Arn: new(c.ARN), CreatedAt: new(c.Created), Version: new(c.Spec.Version), RoleArn: new(c.Spec.RoleARN),
+		Name: new(c.Name), Arn: new(c.ARN), CreatedAt: new(c.Created), Version: new(c.Version()), RoleArn: new(c.Spec.RoleARN),
 		Endpoint: optional(c.Status.Endpoint),
 		ResourcesVpcConfig: &eks.VpcConfigResponse{
 			SubnetIds: list(c.Spec.Subnets), SecurityGroupIds: list(c.Spec.SecurityGroups), ClusterSecurityGroupId: optional(c.Spec.ClusterSecurityGroup),

@@ -8,7 +8,6 @@ import (
 	"ekster.dev/ekster/gen/eks"
 	"ekster.dev/ekster/internal/awsapi"
 	"ekster.dev/ekster/internal/awsid"
-	"ekster.dev/ekster/internal/eksversion"
 	"ekster.dev/ekster/internal/resource"
 )
 
@@ -46,7 +45,7 @@ func newNodegroup(call awsapi.Call, c resource.Cluster, in *eks.CreateNodegroupI
 		Home: c.Home, Cluster: c.ARN, Name: name, ID: awsid.UUID(), Created: moment(call.Time), Modified: moment(call.Time),
 		Token: deref(in.ClientRequestToken),
 		Spec: resource.NodegroupSpec{
-			Version: or(in.Version, c.Spec.Version), ReleaseVersion: deref(in.ReleaseVersion), AMIType: deref(in.AmiType),
+			Version: or(in.Version, c.Version()), ReleaseVersion: deref(in.ReleaseVersion), AMIType: deref(in.AmiType),
 			InstanceTypes: unique(in.InstanceTypes), CapacityType: or(in.CapacityType, onDemand), Subnets: unique(in.Subnets),
 			NodeRole: deref(in.NodeRole), Labels: in.Labels, Tags: in.Tags,
 		},
@@ -74,12 +73,9 @@ func newNodegroup(call awsapi.Call, c resource.Cluster, in *eks.CreateNodegroupI
 			return n, err
 		}
 	}
-	var allowed []string
-	for i := range versionsBehind + 1 {
-		allowed = append(allowed, eksversion.Older(c.Spec.Version, i))
-	}
+	allowed := nodeVersions(c.Version())
 	if !slices.Contains(allowed, n.Spec.Version) {
-		return n, sub.invalidParameter("Cluster Kubernetes version %s supports the following Nodegroup Kubernetes versions: [%s]", c.Spec.Version, strings.Join(allowed, ", "))
+		return n, sub.invalidParameter("Cluster Kubernetes version %s supports the following Nodegroup Kubernetes versions: [%s]", c.Version(), strings.Join(allowed, ", "))
 	}
 	return n, checkTags(sub, in.Tags)
 }

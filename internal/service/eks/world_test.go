@@ -194,7 +194,7 @@ func (w *world) active(t *testing.T, name string, change ...func(*sdk.CreateClus
 	w.Update(t, func(tx *store.Tx) {
 		c, _ = tx.Clusters.Get("arn:aws:eks:us-west-2:" + account + ":cluster/" + name)
 		c.Status = resource.ClusterStatus{
-			State: resource.ClusterActive, Endpoint: "https://127.7.0.2", CA: []byte("PEM"), Issuer: "https://oidc.test/id/" + c.Spec.Hex,
+			State: resource.ClusterActive, RunningVersion: c.Spec.Version, Endpoint: "https://127.7.0.2", CA: []byte("PEM"), Issuer: "https://oidc.test/id/" + c.Spec.Hex,
 		}
 		tx.Clusters.Put(c.ARN, c)
 	})

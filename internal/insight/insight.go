@@ -1,0 +1,143 @@
+// Package insight judges whether a cluster is ready for another Kubernetes version, as
+// EKS's cluster insights do.
+//
+//	Facts (nodes, their kubelets and kube-proxies, deprecated APIs seen)
+//	  └─ Of(facts, category, version) ─▶ one Insight a check: PASSING, WARNING, ERROR, UNKNOWN
+//
+// It is pure: callers gather the facts and keep what comes out. It knows no add-on
+// versions and no node images.
+package insight
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A Category is what an insight is about, as the API spells it.
+type Category string
+
+// The categories.
+const (
+	Upgrade  Category = "UPGRADE_READINESS"
+	Rollback Category = "ROLLBACK_READINESS"
+)
+
+// A Status is the verdict of an insight, as the API spells it.
+type Status string
+
+// The verdicts: nothing is in the way; it will be of a version after the next; it is of
+// the version itself; it cannot be told.
+const (
+	Passing Status = "PASSING"
+	Warning Status = "WARNING"
+	Error   Status = "ERROR"
+	Unknown Status = "UNKNOWN"
+)
+
+// Names of the insights, as EKS has them.
+const (
+	KubeletSkew   = "Kubelet version skew"
+	KubeProxySkew = "kube-proxy version skew"
+)
+
+// behind is how many minor versions a node may be older than its control plane.
+const behind = 3
+
+// Facts are what is so in a cluster.
+type Facts struct {
+	Version string // minor version of the control plane
+	Nodes   []Node
+}
+
+// A Node is one node of the cluster.
+type Node struct {
+	Name     string
+	Instance string
+	Kubelet  string // v1.35.4-eks-…, empty: not known
+	Proxy    string // the same of its kube-proxy; empty: there is none, or it is not known
+}
+
+// An Insight is one verdict.
+type Insight struct {
+	Name           string
+	Category       Category
+	Version        string // the minor version that it is about
+	Status         Status
+	Reason         string
+	Description    string
+	Recommendation string
+	Info           map[string]string // further reading: title → URL
+	Resources      []Resource
+}
+
+// A Resource is a thing in the cluster that an insight is about, and the verdict on it.
+type Resource struct {
+	URI    string // /api/v1/nodes/…
+	Status Status
+	Reason string
+}
+
+// Of returns the insights of a category about a version, in the order of their names.
+func Of(f Facts, category Category, version string) []Insight {
+	out := []Insight{
+		skew(f, category, version, KubeletSkew, "kubelet", func(n Node) string { return n.Kubelet }),
+		skew(f, category, version, KubeProxySkew, "kube-proxy", func(n Node) string { return n.Proxy }),
+	}
+	slices.SortFunc(out, func(a, b Insight) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+const skewPolicy = "https://kubernetes.io/releases/version-skew-policy/"
+
+// skew judges the version of one program on all nodes against that of a control plane.
+func skew(f Facts, category Category, version, name, program string, of func(Node) string) Insight {
+	i := Insight{
+		Name: name, Category: category, Version: version, Status: Passing,
+		Description:    fmt.Sprintf("Checks for %s versions of worker nodes in the cluster to see if upgrade would cause non compliance with supported Kubernetes %s version skew policy.", program, program),
+		Recommendation: fmt.Sprintf("Update your worker nodes to match the Kubernetes version of your cluster control plane, so that every %s is at most %d minor versions older than it and none is newer.", program, behind),
+		Info:           map[string]string{"Kubernetes version skew policy": skewPolicy},
+	}
+	want, ok := minor(version)
+	at, _ := minor(f.Version)
+	if !ok {
+		i.Status, i.Reason = Unknown, "The version "+version+" cannot be read."
+		return i
+	}
+	for _, n := range f.Nodes {
+		have, known := minor(of(n))
+		if !known {
+			continue
+		}
+		r := Resource{URI: "/api/v1/nodes/" + n.Name, Status: Passing}
+		switch {
+		case have > want, want-have > behind:
+			r.Status = Error
+			if want > at+1 { // the one before it comes first
+				r.Status = Warning
+			}
+		default:
+			continue
+		}
+		r.Reason = fmt.Sprintf("Node is using %s version %s.", program, of(n))
+		i.Resources = append(i.Resources, r)
+	}
+	if len(i.Resources) == 0 {
+		i.Reason = fmt.Sprintf("Node %s versions match the cluster control plane version.", program)
+		return i
+	}
+	i.Status = i.Resources[0].Status
+	i.Reason = fmt.Sprintf("Node %s versions are not compatible with version %s of the cluster control plane.", program, version)
+	return i
+}
+
+// minor is the second number of a version: 35 of v1.35.4-eks-0123456 and of 1.35.
+func minor(version string) (int, bool) {
+	parts := strings.Split(strings.TrimPrefix(version, "v"), ".")
+	if len(parts) < 2 {
+		return 0, false
+	}
+	n, err := strconv.Atoi(parts[1])
+	return n, err == nil
+}
