@@ -3,6 +3,9 @@
 //	CREATING ─ interfaces plugged ─ loopback address chosen ─ authenticator listening
 //	         ─ controlplane.Ensure until ready ─ self-managed defaults applied ─▶ ACTIVE
 //	process gone, daemon restarted, host rebooted: the same line again
+//	Spec.Revision ahead ─ UPDATING ─ the same line with what is wanted now ─▶ ACTIVE
+//	                         └─ the new version is not up in time ─ the same line with the
+//	                            version before ─▶ ACTIVE, the update Failed (update.go)
 //	Deleting ─ control plane removed ─ authenticator closed ─ guest removed
 //	         ─ interfaces, security group, access entries, updates and record deleted
 //
@@ -58,6 +61,8 @@ type Config struct {
 	Bindable func(netip.AddrPort) bool                                                                    // nobody listens there
 	Defaults func(ctx context.Context, api *rest.Config, c resource.Cluster, server netip.AddrPort) error // applies the self-managed add-ons
 	Now      func() time.Time
+
+	UpgradeTimeout time.Duration // until a version that is not up is given up; 0: DefaultUpgradeTimeout
 }
 
 // Controller reconciles clusters, by their ARNs.
@@ -147,6 +152,9 @@ func (c *Controller) Reconcile(ctx context.Context, arn string) (time.Duration, 
 			return reconcile.Never, err
 		}
 	}
+	if cl, err = c.begin(ctx, cl); err != nil {
+		return reconcile.Never, fmt.Errorf("update of cluster %s: %w", cl.Name, err)
+	}
 	return c.run(ctx, cl, enis)
 }
 
@@ -161,6 +169,9 @@ func (c *Controller) run(ctx context.Context, cl resource.Cluster, enis []resour
 		return reconcile.Never, err
 	}
 	st, err := c.planes.Ensure(ctx, cfg)
+	if err != nil && upgrading(cl) && ctx.Err() == nil {
+		return c.died(ctx, cl, err)
+	}
 	if err != nil {
 		return reconcile.Never, fmt.Errorf("control plane of cluster %s: %w", cl.Name, err)
 	}
@@ -178,15 +189,9 @@ func (c *Controller) run(ctx context.Context, cl resource.Cluster, enis []resour
 			return reconcile.Never, fmt.Errorf("first objects of cluster %s: %w", cl.Name, err)
 		}
 	}
-	return reconcile.Never, c.setStatus(ctx, cl.ARN, func(s *resource.ClusterStatus) error {
+	return reconcile.Never, c.ready(ctx, cl, func(s *resource.ClusterStatus) {
 		s.Waiting, s.DefaultsApplied = "", true
 		s.Endpoint, s.CA, s.JWKS, s.Issuer = endpoint(cl), st.CA, st.JWKS, cfg.IssuerURL
-		s.RunningVersion = cl.Spec.Version
-		if s.State == resource.ClusterCreating {
-			s.Ready = c.cfg.Now()
-			return s.Move(resource.ClusterActive)
-		}
-		return nil
 	})
 }
 
@@ -196,9 +201,10 @@ func (c *Controller) configFor(cl resource.Cluster, enis []resource.NetworkInter
 	if err != nil {
 		return controlplane.Config{}, fmt.Errorf("endpoint of cluster %s: %w", cl.Name, err)
 	}
-	binary, ok := c.cfg.Kube(cl.Spec.Version)
+	version := cl.TargetVersion()
+	binary, ok := c.cfg.Kube(version)
 	if !ok {
-		return controlplane.Config{}, fmt.Errorf("cluster %s needs the payload of Kubernetes %s, which is not there", cl.Name, cl.Spec.Version)
+		return controlplane.Config{}, fmt.Errorf("cluster %s needs the payload of Kubernetes %s, which is not there", cl.Name, version)
 	}
 	cfg := controlplane.Config{
 		ID: cl.ARN, Dir: Dir(c.cfg.Dir, cl), Binary: binary, ClusterName: cl.Name, Region: cl.Region,

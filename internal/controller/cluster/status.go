@@ -21,12 +21,14 @@ func (c *Controller) setStatus(ctx context.Context, arn string, f func(*resource
 		if err := f(&cl.Status); err != nil {
 			return err
 		}
-		if !reflect.DeepEqual(cl.Status, before) {
+		if !sameStatus(before, cl.Status) {
 			tx.Clusters.Put(arn, cl)
 		}
 		return nil
 	})
 }
+
+func sameStatus(a, b resource.ClusterStatus) bool { return reflect.DeepEqual(a, b) }
 
 // ports are tried in this order for an endpoint: EKS's, and the API server's usual one
 // for hosts where somebody listens on every address's 443.

@@ -1,0 +1,122 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// DefaultUpgradeTimeout is how long the control plane of another version may take to become
+// ready. A fresh one takes seconds; a cluster of many objects some more.
+const DefaultUpgradeTimeout = 3 * time.Minute
+
+// maxDeaths is how often the process of another version may end before it is ready.
+const maxDeaths = 5
+
+// deathPause spaces the starts of a process that ends at once.
+const deathPause = time.Second
+
+// upgrading says whether the control plane is to become one of a version that has not been
+// up yet.
+func upgrading(cl resource.Cluster) bool {
+	return cl.Status.RunningVersion != "" && cl.TargetVersion() != cl.Status.RunningVersion
+}
+
+// begin shows that an update is carried out, and gives up the version of one that has had
+// its time. It returns the cluster as it is then.
+func (c *Controller) begin(ctx context.Context, cl resource.Cluster) (resource.Cluster, error) {
+	if !cl.Updating() || cl.Status.State == resource.ClusterCreating {
+		return cl, nil
+	}
+	now := c.cfg.Now()
+	err := c.setStatus(ctx, cl.ARN, func(s *resource.ClusterStatus) error {
+		if s.UpdateStarted.IsZero() {
+			s.UpdateStarted, s.UpdateDeaths = now, 0
+		}
+		late := now.Sub(s.UpdateStarted) > c.upgradeTimeout()
+		if upgrading(cl) && (late || s.UpdateDeaths >= maxDeaths) {
+			s.FailedRevision, s.FailedReason = cl.Spec.Revision, s.Waiting
+		}
+		return s.Move(resource.ClusterUpdating)
+	})
+	if err != nil {
+		return cl, err
+	}
+	cl, _, _, err = c.get(cl.ARN)
+	return cl, err
+}
+
+func (c *Controller) upgradeTimeout() time.Duration {
+	if c.cfg.UpgradeTimeout == 0 {
+		return DefaultUpgradeTimeout
+	}
+	return c.cfg.UpgradeTimeout
+}
+
+// died counts a start of another version's process that failed.
+func (c *Controller) died(ctx context.Context, cl resource.Cluster, why error) (time.Duration, error) {
+	c.log.Warn("a control plane of another version has not come up", "cluster", cl.Name, "version", cl.TargetVersion(), "err", why)
+	return deathPause, c.setStatus(ctx, cl.ARN, func(s *resource.ClusterStatus) error {
+		s.Waiting = why.Error()
+		s.UpdateDeaths++
+		return nil
+	})
+}
+
+// ready records that the control plane of cl, which is what the caller has seen and
+// ensured, is up: the cluster is ACTIVE and the update that cl asked for has ended.
+func (c *Controller) ready(ctx context.Context, cl resource.Cluster, f func(*resource.ClusterStatus)) error {
+	return c.store.Update(ctx, func(tx *store.Tx) error {
+		now, ok := tx.Clusters.Get(cl.ARN)
+		if !ok {
+			return nil
+		}
+		before := now.Status
+		s := &now.Status
+		f(s)
+		if s.State == resource.ClusterCreating {
+			s.Ready = c.cfg.Now()
+		}
+		if cl.Updating() {
+			c.end(tx, cl, s)
+		}
+		s.RunningVersion = cl.TargetVersion()
+		if err := s.Move(resource.ClusterActive); err != nil {
+			return err
+		}
+		if !sameStatus(before, *s) {
+			tx.Clusters.Put(cl.ARN, now)
+		}
+		return nil
+	})
+}
+
+// end ends the update that cl asked for.
+func (c *Controller) end(tx *store.Tx, cl resource.Cluster, s *resource.ClusterStatus) {
+	failed := cl.Status.FailedRevision == cl.Spec.Revision
+	for id, u := range tx.Updates.All() {
+		if u.Cluster != cl.ARN || u.Nodegroup != "" || u.Addon != "" || u.State != resource.UpdateInProgress || u.Revision > cl.Spec.Revision {
+			continue
+		}
+		u, _ := tx.Updates.Get(id) // one that may be changed
+		u.State, u.Ended = resource.UpdateSuccessful, c.cfg.Now()
+		if failed {
+			u.State = resource.UpdateFailed
+			u.Errors = []resource.UpdateError{{Code: "Unknown", ResourceIDs: []string{cl.Name}, Message: fmt.Sprintf(
+				"The control plane of Kubernetes version %s did not become ready and the cluster stays at version %s. %s",
+				cl.Spec.Version, cl.Status.RunningVersion, cl.Status.FailedReason)}}
+		}
+		tx.Updates.Put(id, u)
+		if upgrading(cl) {
+			s.UpgradedFrom, s.Upgraded = "", time.Time{}
+			if u.Type == "VersionUpdate" { // a rollback is a step back that leads nowhere else
+				s.UpgradedFrom, s.Upgraded = cl.Status.RunningVersion, c.cfg.Now()
+			}
+		}
+	}
+	s.AppliedRevision = cl.Spec.Revision
+	s.UpdateStarted, s.UpdateDeaths, s.FailedReason = time.Time{}, 0, ""
+}
