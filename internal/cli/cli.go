@@ -85,6 +85,8 @@ planes, and nodes that run real containers.`,
 		Example:       "  sudo ekster up --detach\n  eval \"$(ekster env)\"\n  aws eks list-clusters",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args:          args(cobra.NoArgs),
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetOut(a.out)
 	root.SetErr(a.err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -75,6 +76,7 @@ func (a *app) checks() []check {
 			}
 			return payloadErr
 		}, mend: "make build"},
+		{name: "inotify instances", ok: inotify, mend: "sysctl -w fs.inotify.max_user_instances=8192 (a node takes some 7, and more for its pods)", warn: true},
 		{name: "memory", ok: memory, mend: "a cluster takes some 250 MiB, a node some 150 MiB", warn: true},
 		{name: "setting OOM scores", ok: oomScore, mend: "grant CAP_SYS_RESOURCE; without it containers keep their OOM scores within the daemon's", warn: true},
 	}
@@ -122,6 +124,21 @@ func program(name string) func() error {
 		}
 		return err
 	}
+}
+
+// leastInotify is what some ten nodes with their pods take.
+const leastInotify = 512
+
+func inotify() error {
+	raw, err := os.ReadFile("/proc/sys/fs/inotify/max_user_instances")
+	if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(raw)))
+	if err == nil && n < leastInotify {
+		err = fmt.Errorf("only %d of them for root", n)
+	}
+	return err
 }
 
 func memory() error {

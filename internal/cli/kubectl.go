@@ -127,10 +127,10 @@ func (a *app) findCluster(ctx context.Context, dir daemon.Dir, name string) (dae
 	switch {
 	case len(found) == 1:
 		return found[0], nil
-	case len(found) == 0 && name != "":
+	case len(found) == 0 && name != "" && len(names) > 0:
 		return daemon.ClusterStatus{}, fmt.Errorf("%w: cluster %s (there are: %s)", errNotFound, name, strings.Join(names, ", "))
 	case len(found) == 0:
-		return daemon.ClusterStatus{}, fmt.Errorf("%w: there is no cluster", errNotFound)
+		return daemon.ClusterStatus{}, fmt.Errorf("%w: there is no cluster (aws eks create-cluster, or ekster quickstart)", errNotFound)
 	}
 	return daemon.ClusterStatus{}, fmt.Errorf("%w: which cluster? --cluster with one of %s", errUsage, strings.Join(names, ", "))
 }
