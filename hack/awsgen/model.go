@@ -135,7 +135,7 @@ func parseModel(b []byte) (*model, error) {
 func mergePatch(doc, patch []byte) ([]byte, error) {
 	var p map[string]json.RawMessage
 	if err := json.Unmarshal(patch, &p); err != nil {
-		return patch, nil // not an object: replaces what was there
+		return patch, nil //nolint:nilerr // not an object: replaces what was there
 	}
 	d := json.NewDecoder(bytes.NewReader(doc))
 	open, err := d.Token()

@@ -27,12 +27,4 @@ func enumName(value string) string {
 	return b.String()
 }
 
-// article is the indefinite article of a name.
-func article(name string) string {
-	if strings.ContainsRune("AEIOU", rune(name[0])) {
-		return "an"
-	}
-	return "a"
-}
-
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -134,7 +134,7 @@ func serve(ctx context.Context, addr string) error {
 	context.AfterFunc(ctx, func() {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		s.Shutdown(end) // what is still open after that ends with the process
+		_ = s.Shutdown(end) // what is still open after that ends with the process
 	})
 	if err := s.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving on %s: %w", addr, err)

@@ -46,6 +46,7 @@ type Request struct {
 // Reason is how a decision came about.
 type Reason uint8
 
+// The reasons.
 const (
 	Allowed      Reason = iota
 	ExplicitDeny        // a statement denies it

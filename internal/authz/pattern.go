@@ -138,9 +138,6 @@ func variable(text string) (token, int, bool) {
 	return token{kind: variableToken, key: strings.TrimSpace(body)}, end + 1, true
 }
 
-// matchesAll says that the pattern is a lone star.
-func (p *pattern) matchesAll() bool { return len(p.tokens) == 1 && p.tokens[0].kind == anyTokens }
-
 // match says whether the whole text matches. With fold, letters match in either case (ASCII).
 // A variable without a value and without a default matches nothing.
 //

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"errors"
 	"slices"
 	"strings"
 )
@@ -8,6 +9,7 @@ import (
 // Kind is what a policy is attached to, and so which elements it may have.
 type Kind uint8
 
+// The kinds.
 const (
 	Identity       Kind = iota // attached to a user, group or role, inline or managed
 	Resource                   // attached to a resource: a key, a repository
@@ -39,6 +41,7 @@ func (k Kind) hasPrincipal() bool { return k == Resource || k == Trust }
 // Effect is what a statement does when it matches.
 type Effect uint8
 
+// The effects.
 const (
 	Allow Effect = iota
 	Deny
@@ -225,7 +228,7 @@ func checkStatements(stmts []*node, kind Kind) error {
 		}
 	}
 	resourceErr := firstResourceError(stmts)
-	if resourceErr == errLegacy {
+	if errors.Is(resourceErr, errLegacy) {
 		return errLegacy
 	}
 	sids := map[string]bool{}

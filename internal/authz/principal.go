@@ -8,6 +8,7 @@ import (
 // PrincipalType is what kind of caller makes a request.
 type PrincipalType uint8
 
+// The types.
 const (
 	Anonymous     PrincipalType = iota // unsigned
 	Root                               // the root user of an account

@@ -20,7 +20,10 @@ func TestForms(t *testing.T) {
 			t.Errorf("%q does not match %s", c.got, c.want)
 		}
 	}
-	if New("i") == New("i") || UUID() == UUID() {
+	if a, b := New("i"), New("i"); a == b {
+		t.Error("ids repeat")
+	}
+	if a, b := UUID(), UUID(); a == b {
 		t.Error("ids repeat")
 	}
 }

@@ -99,7 +99,7 @@ func (a *app) stopDaemon(ctx context.Context, dir daemon.Dir) error {
 	}
 	st, err := a.ask(ctx, dir)
 	if err != nil {
-		return nil // nobody is there
+		return nil //nolint:nilerr // nobody is there
 	}
 	p, err := os.FindProcess(st.PID)
 	if err != nil {

@@ -282,7 +282,7 @@ func openMaybeGzip(path string) (io.ReadCloser, error) {
 		return struct {
 			io.Reader
 			io.Closer
-		}{br, f}, nil
+		}{br, f}, nil //nolint:nilerr // too short to be compressed
 	}
 	z, err := gzip.NewReader(br)
 	if err != nil {

@@ -91,7 +91,7 @@ func (w *elfWalk) find(lib string, own []string) (string, error) {
 			continue // absent, or not a library
 		}
 		m := f.Machine
-		f.Close()
+		_ = f.Close()
 		if m == w.machine {
 			return p, nil
 		}

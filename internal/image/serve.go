@@ -101,7 +101,7 @@ func (r *Registry) answerError(w http.ResponseWriter, req *http.Request, err err
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(e.status)
-	json.NewEncoder(w).Encode(map[string]any{ // the client may be gone: nothing to do about it
+	_ = json.NewEncoder(w).Encode(map[string]any{ // the client may be gone: nothing to do about it
 		"errors": []map[string]string{{"code": e.code, "message": e.message}},
 	})
 }
@@ -170,7 +170,7 @@ func (r *Registry) writeManifest(w http.ResponseWriter, req *http.Request, diges
 	h.Set("Etag", `"`+digest+`"`)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	if req.Method == http.MethodGet {
-		w.Write(body) // the client may be gone: nothing to do about it
+		_, _ = w.Write(body) // the client may be gone: nothing to do about it
 	}
 	return nil
 }
@@ -265,7 +265,7 @@ func (r *Registry) serveTags(w http.ResponseWriter, req *http.Request, repositor
 	}
 	_, name, _ := strings.Cut(repository, "/")
 	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(map[string]any{"name": name, "tags": tags}) // the client may be gone
+	_ = json.NewEncoder(w).Encode(map[string]any{"name": name, "tags": tags}) // the client may be gone
 	return nil
 }
 

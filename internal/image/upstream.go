@@ -31,7 +31,7 @@ type upstream struct {
 	down map[string]time.Time // host → when it was last out of reach
 }
 
-// PublicHost: a DNS name with a dot that can lead beyond this machine's own
+// PublicHost says whether host is a DNS name with a dot that can lead beyond this machine's own
 // networks. Whoever may name images must not make the daemon ask its neighbours.
 func PublicHost(host string) bool {
 	name, _, err := net.SplitHostPort(host)

@@ -44,6 +44,7 @@ type NodeConfig struct {
 	Spec       Spec           `json:"spec"`
 }
 
+// A Spec is all that a NodeConfig says.
 type Spec struct {
 	Cluster      Cluster         `json:"cluster"`
 	Kubelet      Kubelet         `json:"kubelet"`
@@ -52,6 +53,7 @@ type Spec struct {
 	FeatureGates map[string]bool `json:"featureGates,omitempty"`
 }
 
+// Cluster says which cluster to join, and how to reach it.
 type Cluster struct {
 	Name                 string `json:"name"`
 	APIServerEndpoint    string `json:"apiServerEndpoint"`
@@ -61,17 +63,20 @@ type Cluster struct {
 	ID                   string `json:"id,omitempty"`
 }
 
+// Kubelet changes the kubelet's configuration and flags.
 type Kubelet struct {
 	Config            map[string]any `json:"config,omitempty"` // a KubeletConfiguration
 	Flags             []string       `json:"flags,omitempty"`
 	MaxPodsExpression string         `json:"maxPodsExpression,omitempty"`
 }
 
+// Containerd changes containerd's configuration.
 type Containerd struct {
 	Config          string         `json:"config,omitempty"` // TOML
 	BaseRuntimeSpec map[string]any `json:"baseRuntimeSpec,omitempty"`
 }
 
+// Instance changes the machine itself.
 type Instance struct {
 	LocalStorage map[string]any               `json:"localStorage,omitempty"`
 	Environment  map[string]map[string]string `json:"environment,omitempty"`

@@ -33,8 +33,10 @@ const (
 	certBlock = "CERTIFICATE"
 )
 
-// KeyFile and CertFile are where the pair called name lies in dir.
-func KeyFile(dir, name string) string  { return filepath.Join(dir, name+".key") }
+// KeyFile is where the key of the pair called name lies in dir.
+func KeyFile(dir, name string) string { return filepath.Join(dir, name+".key") }
+
+// CertFile is where its certificate lies.
 func CertFile(dir, name string) string { return filepath.Join(dir, name+".crt") }
 
 // EnsureRSAKey returns the RSA 2048 key kept in <dir>/<name>.key, made at the first call.

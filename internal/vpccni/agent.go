@@ -220,8 +220,8 @@ func (a *Agent) serveHealth(ctx context.Context) error {
 		}
 		io.WriteString(w, "ok\n")
 	})}
-	go s.Serve(l)
-	context.AfterFunc(ctx, func() { s.Close() })
+	go func() { _ = s.Serve(l) }() // it ends with the agent
+	context.AfterFunc(ctx, func() { _ = s.Close() })
 	return nil
 }
 

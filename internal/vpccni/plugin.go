@@ -46,8 +46,8 @@ type netConf struct {
 // k8sArgs is what kubelet passes of the pod.
 type k8sArgs struct {
 	types.CommonArgs
-	K8S_POD_NAME      types.UnmarshallableString //nolint:revive // CNI_ARGS match by this name
-	K8S_POD_NAMESPACE types.UnmarshallableString //nolint:revive
+	K8S_POD_NAME      types.UnmarshallableString // CNI_ARGS match by these names
+	K8S_POD_NAMESPACE types.UnmarshallableString
 }
 
 // Plugin runs the CNI plugin: one command of the runtime, taken from the

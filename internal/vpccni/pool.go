@@ -65,13 +65,6 @@ func (p *pool) setENI(e ENI) {
 	p.changed()
 }
 
-func (p *pool) dropENI(id string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.enis = slices.DeleteFunc(p.enis, func(o ENI) bool { return o.ID == id })
-	p.changed()
-}
-
 // addAddresses tells of addresses that an ENI got.
 func (p *pool) addAddresses(eni string, addrs []netip.Addr) {
 	p.mu.Lock()

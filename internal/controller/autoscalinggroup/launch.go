@@ -27,7 +27,7 @@ func (c *Controller) launchOne(ctx context.Context, arn string) (again time.Dura
 	if err != nil {
 		return 0, err
 	}
-	var refusal error = errors.New("the group has no subnet")
+	refusal := errors.New("the group has no subnet")
 	for _, p := range places {
 		err := c.store.Update(ctx, func(tx *store.Tx) error { return launch(tx, arn, p, c.now()) })
 		if err == nil {
