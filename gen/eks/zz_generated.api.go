@@ -14,14 +14,19 @@ type API interface {
 	AssociateIdentityProviderConfig(ctx context.Context, call awsapi.Call, in *AssociateIdentityProviderConfigInput) (*AssociateIdentityProviderConfigOutput, error)
 	CancelUpdate(ctx context.Context, call awsapi.Call, in *CancelUpdateInput) (*CancelUpdateOutput, error)
 	CreateAccessEntry(ctx context.Context, call awsapi.Call, in *CreateAccessEntryInput) (*CreateAccessEntryOutput, error)
+	CreateAddon(ctx context.Context, call awsapi.Call, in *CreateAddonInput) (*CreateAddonOutput, error)
 	CreateCluster(ctx context.Context, call awsapi.Call, in *CreateClusterInput) (*CreateClusterOutput, error)
 	CreateNodegroup(ctx context.Context, call awsapi.Call, in *CreateNodegroupInput) (*CreateNodegroupOutput, error)
 	CreatePodIdentityAssociation(ctx context.Context, call awsapi.Call, in *CreatePodIdentityAssociationInput) (*CreatePodIdentityAssociationOutput, error)
 	DeleteAccessEntry(ctx context.Context, call awsapi.Call, in *DeleteAccessEntryInput) (*DeleteAccessEntryOutput, error)
+	DeleteAddon(ctx context.Context, call awsapi.Call, in *DeleteAddonInput) (*DeleteAddonOutput, error)
 	DeleteCluster(ctx context.Context, call awsapi.Call, in *DeleteClusterInput) (*DeleteClusterOutput, error)
 	DeleteNodegroup(ctx context.Context, call awsapi.Call, in *DeleteNodegroupInput) (*DeleteNodegroupOutput, error)
 	DeletePodIdentityAssociation(ctx context.Context, call awsapi.Call, in *DeletePodIdentityAssociationInput) (*DeletePodIdentityAssociationOutput, error)
 	DescribeAccessEntry(ctx context.Context, call awsapi.Call, in *DescribeAccessEntryInput) (*DescribeAccessEntryOutput, error)
+	DescribeAddon(ctx context.Context, call awsapi.Call, in *DescribeAddonInput) (*DescribeAddonOutput, error)
+	DescribeAddonConfiguration(ctx context.Context, call awsapi.Call, in *DescribeAddonConfigurationInput) (*DescribeAddonConfigurationOutput, error)
+	DescribeAddonVersions(ctx context.Context, call awsapi.Call, in *DescribeAddonVersionsInput) (*DescribeAddonVersionsOutput, error)
 	DescribeCluster(ctx context.Context, call awsapi.Call, in *DescribeClusterInput) (*DescribeClusterOutput, error)
 	DescribeClusterVersions(ctx context.Context, call awsapi.Call, in *DescribeClusterVersionsInput) (*DescribeClusterVersionsOutput, error)
 	DescribeIdentityProviderConfig(ctx context.Context, call awsapi.Call, in *DescribeIdentityProviderConfigInput) (*DescribeIdentityProviderConfigOutput, error)
@@ -32,6 +37,7 @@ type API interface {
 	DisassociateIdentityProviderConfig(ctx context.Context, call awsapi.Call, in *DisassociateIdentityProviderConfigInput) (*DisassociateIdentityProviderConfigOutput, error)
 	ListAccessEntries(ctx context.Context, call awsapi.Call, in *ListAccessEntriesInput) (*ListAccessEntriesOutput, error)
 	ListAccessPolicies(ctx context.Context, call awsapi.Call, in *ListAccessPoliciesInput) (*ListAccessPoliciesOutput, error)
+	ListAddons(ctx context.Context, call awsapi.Call, in *ListAddonsInput) (*ListAddonsOutput, error)
 	ListAssociatedAccessPolicies(ctx context.Context, call awsapi.Call, in *ListAssociatedAccessPoliciesInput) (*ListAssociatedAccessPoliciesOutput, error)
 	ListClusters(ctx context.Context, call awsapi.Call, in *ListClustersInput) (*ListClustersOutput, error)
 	ListIdentityProviderConfigs(ctx context.Context, call awsapi.Call, in *ListIdentityProviderConfigsInput) (*ListIdentityProviderConfigsOutput, error)
@@ -42,6 +48,7 @@ type API interface {
 	TagResource(ctx context.Context, call awsapi.Call, in *TagResourceInput) (*TagResourceOutput, error)
 	UntagResource(ctx context.Context, call awsapi.Call, in *UntagResourceInput) (*UntagResourceOutput, error)
 	UpdateAccessEntry(ctx context.Context, call awsapi.Call, in *UpdateAccessEntryInput) (*UpdateAccessEntryOutput, error)
+	UpdateAddon(ctx context.Context, call awsapi.Call, in *UpdateAddonInput) (*UpdateAddonOutput, error)
 	UpdateClusterConfig(ctx context.Context, call awsapi.Call, in *UpdateClusterConfigInput) (*UpdateClusterConfigOutput, error)
 	UpdateClusterVersion(ctx context.Context, call awsapi.Call, in *UpdateClusterVersionInput) (*UpdateClusterVersionOutput, error)
 	UpdateNodegroupConfig(ctx context.Context, call awsapi.Call, in *UpdateNodegroupConfigInput) (*UpdateNodegroupConfigOutput, error)
@@ -75,6 +82,11 @@ func (Unimplemented) CreateAccessEntry(context.Context, awsapi.Call, *CreateAcce
 	return nil, awsapi.NotServed("EKS", "CreateAccessEntry")
 }
 
+// CreateAddon is not supported yet.
+func (Unimplemented) CreateAddon(context.Context, awsapi.Call, *CreateAddonInput) (*CreateAddonOutput, error) {
+	return nil, awsapi.NotServed("EKS", "CreateAddon")
+}
+
 // CreateCluster is not supported yet.
 func (Unimplemented) CreateCluster(context.Context, awsapi.Call, *CreateClusterInput) (*CreateClusterOutput, error) {
 	return nil, awsapi.NotServed("EKS", "CreateCluster")
@@ -95,6 +107,11 @@ func (Unimplemented) DeleteAccessEntry(context.Context, awsapi.Call, *DeleteAcce
 	return nil, awsapi.NotServed("EKS", "DeleteAccessEntry")
 }
 
+// DeleteAddon is not supported yet.
+func (Unimplemented) DeleteAddon(context.Context, awsapi.Call, *DeleteAddonInput) (*DeleteAddonOutput, error) {
+	return nil, awsapi.NotServed("EKS", "DeleteAddon")
+}
+
 // DeleteCluster is not supported yet.
 func (Unimplemented) DeleteCluster(context.Context, awsapi.Call, *DeleteClusterInput) (*DeleteClusterOutput, error) {
 	return nil, awsapi.NotServed("EKS", "DeleteCluster")
@@ -113,6 +130,21 @@ func (Unimplemented) DeletePodIdentityAssociation(context.Context, awsapi.Call, 
 // DescribeAccessEntry is not supported yet.
 func (Unimplemented) DescribeAccessEntry(context.Context, awsapi.Call, *DescribeAccessEntryInput) (*DescribeAccessEntryOutput, error) {
 	return nil, awsapi.NotServed("EKS", "DescribeAccessEntry")
+}
+
+// DescribeAddon is not supported yet.
+func (Unimplemented) DescribeAddon(context.Context, awsapi.Call, *DescribeAddonInput) (*DescribeAddonOutput, error) {
+	return nil, awsapi.NotServed("EKS", "DescribeAddon")
+}
+
+// DescribeAddonConfiguration is not supported yet.
+func (Unimplemented) DescribeAddonConfiguration(context.Context, awsapi.Call, *DescribeAddonConfigurationInput) (*DescribeAddonConfigurationOutput, error) {
+	return nil, awsapi.NotServed("EKS", "DescribeAddonConfiguration")
+}
+
+// DescribeAddonVersions is not supported yet.
+func (Unimplemented) DescribeAddonVersions(context.Context, awsapi.Call, *DescribeAddonVersionsInput) (*DescribeAddonVersionsOutput, error) {
+	return nil, awsapi.NotServed("EKS", "DescribeAddonVersions")
 }
 
 // DescribeCluster is not supported yet.
@@ -165,6 +197,11 @@ func (Unimplemented) ListAccessPolicies(context.Context, awsapi.Call, *ListAcces
 	return nil, awsapi.NotServed("EKS", "ListAccessPolicies")
 }
 
+// ListAddons is not supported yet.
+func (Unimplemented) ListAddons(context.Context, awsapi.Call, *ListAddonsInput) (*ListAddonsOutput, error) {
+	return nil, awsapi.NotServed("EKS", "ListAddons")
+}
+
 // ListAssociatedAccessPolicies is not supported yet.
 func (Unimplemented) ListAssociatedAccessPolicies(context.Context, awsapi.Call, *ListAssociatedAccessPoliciesInput) (*ListAssociatedAccessPoliciesOutput, error) {
 	return nil, awsapi.NotServed("EKS", "ListAssociatedAccessPolicies")
@@ -215,6 +252,11 @@ func (Unimplemented) UpdateAccessEntry(context.Context, awsapi.Call, *UpdateAcce
 	return nil, awsapi.NotServed("EKS", "UpdateAccessEntry")
 }
 
+// UpdateAddon is not supported yet.
+func (Unimplemented) UpdateAddon(context.Context, awsapi.Call, *UpdateAddonInput) (*UpdateAddonOutput, error) {
+	return nil, awsapi.NotServed("EKS", "UpdateAddon")
+}
+
 // UpdateClusterConfig is not supported yet.
 func (Unimplemented) UpdateClusterConfig(context.Context, awsapi.Call, *UpdateClusterConfigInput) (*UpdateClusterConfigOutput, error) {
 	return nil, awsapi.NotServed("EKS", "UpdateClusterConfig")
@@ -259,7 +301,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "AssociateIdentityProviderConfig", Method: "POST", Path: "/clusters/{name}/identity-provider-configs/associate", Input: shapeAssociateIdentityProviderConfigInput, Output: shapeAssociateIdentityProviderConfigOutput, Handle: awsapi.Bind(api.AssociateIdentityProviderConfig)},
 			{Name: "CancelUpdate", Method: "POST", Path: "/clusters/{name}/updates/{updateId}/cancel-update", Input: shapeCancelUpdateInput, Output: shapeCancelUpdateOutput, Handle: awsapi.Bind(api.CancelUpdate)},
 			{Name: "CreateAccessEntry", Method: "POST", Path: "/clusters/{name}/access-entries", Input: shapeCreateAccessEntryInput, Output: shapeCreateAccessEntryOutput, Handle: awsapi.Bind(api.CreateAccessEntry)},
-			{Name: "CreateAddon", Method: "POST", Path: "/clusters/{name}/addons"},
+			{Name: "CreateAddon", Method: "POST", Path: "/clusters/{name}/addons", Input: shapeCreateAddonInput, Output: shapeCreateAddonOutput, Handle: awsapi.Bind(api.CreateAddon)},
 			{Name: "CreateCapability", Method: "POST", Path: "/clusters/{name}/capabilities"},
 			{Name: "CreateCluster", Method: "POST", Path: "/clusters", Input: shapeCreateClusterInput, Output: shapeCreateClusterOutput, Handle: awsapi.Bind(api.CreateCluster)},
 			{Name: "CreateEksAnywhereSubscription", Method: "POST", Path: "/eks-anywhere-subscriptions"},
@@ -267,7 +309,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "CreateNodegroup", Method: "POST", Path: "/clusters/{name}/node-groups", Input: shapeCreateNodegroupInput, Output: shapeCreateNodegroupOutput, Handle: awsapi.Bind(api.CreateNodegroup)},
 			{Name: "CreatePodIdentityAssociation", Method: "POST", Path: "/clusters/{name}/pod-identity-associations", Input: shapeCreatePodIdentityAssociationInput, Output: shapeCreatePodIdentityAssociationOutput, Handle: awsapi.Bind(api.CreatePodIdentityAssociation)},
 			{Name: "DeleteAccessEntry", Method: "DELETE", Path: "/clusters/{name}/access-entries/{principalArn}", Input: shapeDeleteAccessEntryInput, Output: shapeDeleteAccessEntryOutput, Handle: awsapi.Bind(api.DeleteAccessEntry)},
-			{Name: "DeleteAddon", Method: "DELETE", Path: "/clusters/{name}/addons/{addonName}"},
+			{Name: "DeleteAddon", Method: "DELETE", Path: "/clusters/{name}/addons/{addonName}", Input: shapeDeleteAddonInput, Output: shapeDeleteAddonOutput, Handle: awsapi.Bind(api.DeleteAddon)},
 			{Name: "DeleteCapability", Method: "DELETE", Path: "/clusters/{name}/capabilities/{capabilityName}"},
 			{Name: "DeleteCluster", Method: "DELETE", Path: "/clusters/{name}", Input: shapeDeleteClusterInput, Output: shapeDeleteClusterOutput, Handle: awsapi.Bind(api.DeleteCluster)},
 			{Name: "DeleteEksAnywhereSubscription", Method: "DELETE", Path: "/eks-anywhere-subscriptions/{id}"},
@@ -276,9 +318,9 @@ func Service(api API) *awsapi.Service {
 			{Name: "DeletePodIdentityAssociation", Method: "DELETE", Path: "/clusters/{name}/pod-identity-associations/{associationId}", Input: shapeDeletePodIdentityAssociationInput, Output: shapeDeletePodIdentityAssociationOutput, Handle: awsapi.Bind(api.DeletePodIdentityAssociation)},
 			{Name: "DeregisterCluster", Method: "DELETE", Path: "/cluster-registrations/{name}"},
 			{Name: "DescribeAccessEntry", Method: "GET", Path: "/clusters/{name}/access-entries/{principalArn}", Input: shapeDescribeAccessEntryInput, Output: shapeDescribeAccessEntryOutput, Handle: awsapi.Bind(api.DescribeAccessEntry)},
-			{Name: "DescribeAddon", Method: "GET", Path: "/clusters/{name}/addons/{addonName}"},
-			{Name: "DescribeAddonConfiguration", Method: "GET", Path: "/addons/configuration-schemas"},
-			{Name: "DescribeAddonVersions", Method: "GET", Path: "/addons/supported-versions"},
+			{Name: "DescribeAddon", Method: "GET", Path: "/clusters/{name}/addons/{addonName}", Input: shapeDescribeAddonInput, Output: shapeDescribeAddonOutput, Handle: awsapi.Bind(api.DescribeAddon)},
+			{Name: "DescribeAddonConfiguration", Method: "GET", Path: "/addons/configuration-schemas", Input: shapeDescribeAddonConfigurationInput, Output: shapeDescribeAddonConfigurationOutput, Handle: awsapi.Bind(api.DescribeAddonConfiguration)},
+			{Name: "DescribeAddonVersions", Method: "GET", Path: "/addons/supported-versions", Input: shapeDescribeAddonVersionsInput, Output: shapeDescribeAddonVersionsOutput, Handle: awsapi.Bind(api.DescribeAddonVersions)},
 			{Name: "DescribeCapability", Method: "GET", Path: "/clusters/{name}/capabilities/{capabilityName}"},
 			{Name: "DescribeCluster", Method: "GET", Path: "/clusters/{name}", Input: shapeDescribeClusterInput, Output: shapeDescribeClusterOutput, Handle: awsapi.Bind(api.DescribeCluster)},
 			{Name: "DescribeClusterVersions", Method: "GET", Path: "/cluster-versions", Input: shapeDescribeClusterVersionsInput, Output: shapeDescribeClusterVersionsOutput, Handle: awsapi.Bind(api.DescribeClusterVersions)},
@@ -294,7 +336,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DisassociateIdentityProviderConfig", Method: "POST", Path: "/clusters/{name}/identity-provider-configs/disassociate", Input: shapeDisassociateIdentityProviderConfigInput, Output: shapeDisassociateIdentityProviderConfigOutput, Handle: awsapi.Bind(api.DisassociateIdentityProviderConfig)},
 			{Name: "ListAccessEntries", Method: "GET", Path: "/clusters/{name}/access-entries", Input: shapeListAccessEntriesInput, Output: shapeListAccessEntriesOutput, Handle: awsapi.Bind(api.ListAccessEntries)},
 			{Name: "ListAccessPolicies", Method: "GET", Path: "/access-policies", Input: shapeListAccessPoliciesInput, Output: shapeListAccessPoliciesOutput, Handle: awsapi.Bind(api.ListAccessPolicies)},
-			{Name: "ListAddons", Method: "GET", Path: "/clusters/{name}/addons"},
+			{Name: "ListAddons", Method: "GET", Path: "/clusters/{name}/addons", Input: shapeListAddonsInput, Output: shapeListAddonsOutput, Handle: awsapi.Bind(api.ListAddons)},
 			{Name: "ListAssociatedAccessPolicies", Method: "GET", Path: "/clusters/{name}/access-entries/{principalArn}/access-policies", Input: shapeListAssociatedAccessPoliciesInput, Output: shapeListAssociatedAccessPoliciesOutput, Handle: awsapi.Bind(api.ListAssociatedAccessPolicies)},
 			{Name: "ListCapabilities", Method: "GET", Path: "/clusters/{name}/capabilities"},
 			{Name: "ListClusters", Method: "GET", Path: "/clusters", Input: shapeListClustersInput, Output: shapeListClustersOutput, Handle: awsapi.Bind(api.ListClusters)},
@@ -311,7 +353,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "TagResource", Method: "POST", Path: "/tags/{resourceArn}", Input: shapeTagResourceInput, Output: shapeTagResourceOutput, Handle: awsapi.Bind(api.TagResource)},
 			{Name: "UntagResource", Method: "DELETE", Path: "/tags/{resourceArn}", Input: shapeUntagResourceInput, Output: shapeUntagResourceOutput, Handle: awsapi.Bind(api.UntagResource)},
 			{Name: "UpdateAccessEntry", Method: "POST", Path: "/clusters/{name}/access-entries/{principalArn}", Input: shapeUpdateAccessEntryInput, Output: shapeUpdateAccessEntryOutput, Handle: awsapi.Bind(api.UpdateAccessEntry)},
-			{Name: "UpdateAddon", Method: "POST", Path: "/clusters/{name}/addons/{addonName}/update"},
+			{Name: "UpdateAddon", Method: "POST", Path: "/clusters/{name}/addons/{addonName}/update", Input: shapeUpdateAddonInput, Output: shapeUpdateAddonOutput, Handle: awsapi.Bind(api.UpdateAddon)},
 			{Name: "UpdateCapability", Method: "POST", Path: "/clusters/{name}/capabilities/{capabilityName}"},
 			{Name: "UpdateClusterConfig", Method: "POST", Path: "/clusters/{name}/update-config", Input: shapeUpdateClusterConfigInput, Output: shapeUpdateClusterConfigOutput, Handle: awsapi.Bind(api.UpdateClusterConfig)},
 			{Name: "UpdateClusterVersion", Method: "POST", Path: "/clusters/{name}/updates", Input: shapeUpdateClusterVersionInput, Output: shapeUpdateClusterVersionOutput, Handle: awsapi.Bind(api.UpdateClusterVersion)},

@@ -35,6 +35,32 @@ const (
 	AccessScopeTypeNamespace = "namespace"
 )
 
+// Values of AddonIssueCode.
+const (
+	AddonIssueCodeAccessDenied                 = "AccessDenied"
+	AddonIssueCodeInternalFailure              = "InternalFailure"
+	AddonIssueCodeClusterUnreachable           = "ClusterUnreachable"
+	AddonIssueCodeInsufficientNumberOfReplicas = "InsufficientNumberOfReplicas"
+	AddonIssueCodeConfigurationConflict        = "ConfigurationConflict"
+	AddonIssueCodeAdmissionRequestDenied       = "AdmissionRequestDenied"
+	AddonIssueCodeUnsupportedAddonModification = "UnsupportedAddonModification"
+	AddonIssueCodeK8sResourceNotFound          = "K8sResourceNotFound"
+	AddonIssueCodeAddonSubscriptionNeeded      = "AddonSubscriptionNeeded"
+	AddonIssueCodeAddonPermissionFailure       = "AddonPermissionFailure"
+)
+
+// Values of AddonStatus.
+const (
+	AddonStatusCreating     = "CREATING"
+	AddonStatusActive       = "ACTIVE"
+	AddonStatusCreateFailed = "CREATE_FAILED"
+	AddonStatusUpdating     = "UPDATING"
+	AddonStatusDeleting     = "DELETING"
+	AddonStatusDeleteFailed = "DELETE_FAILED"
+	AddonStatusDegraded     = "DEGRADED"
+	AddonStatusUpdateFailed = "UPDATE_FAILED"
+)
+
 // Values of AuthenticationMode.
 const (
 	AuthenticationModeApi             = "API"
@@ -210,6 +236,13 @@ const (
 	RepairActionReplace  = "Replace"
 	RepairActionReboot   = "Reboot"
 	RepairActionNoAction = "NoAction"
+)
+
+// Values of ResolveConflicts.
+const (
+	ResolveConflictsOverwrite = "OVERWRITE"
+	ResolveConflictsNone      = "NONE"
+	ResolveConflictsPreserve  = "PRESERVE"
 )
 
 // Values of SpreadLevel.

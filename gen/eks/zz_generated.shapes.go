@@ -13,6 +13,22 @@ const (
 	shapeAccessPolicy
 	shapeAccessScope
 	shapeAccessScopeType
+	shapeAddon
+	shapeAddonHealth
+	shapeAddonInfo
+	shapeAddonIssue
+	shapeAddonIssueCode
+	shapeAddonIssueList
+	shapeAddonNamespaceConfigRequest
+	shapeAddonNamespaceConfigResponse
+	shapeAddonPodIdentityAssociations
+	shapeAddonPodIdentityAssociationsList
+	shapeAddonPodIdentityConfiguration
+	shapeAddonPodIdentityConfigurationList
+	shapeAddonStatus
+	shapeAddonVersionInfo
+	shapeAddonVersionInfoList
+	shapeAddons
 	shapeAssociateAccessPolicyInput
 	shapeAssociateAccessPolicyOutput
 	shapeAssociateIdentityProviderConfigInput
@@ -42,6 +58,8 @@ const (
 	shapeClusterVersionInformation
 	shapeClusterVersionList
 	shapeClusterVersionStatus
+	shapeCompatibilities
+	shapeCompatibility
 	shapeComputeConfigRequest
 	shapeComputeConfigResponse
 	shapeConfigStatus
@@ -53,6 +71,8 @@ const (
 	shapeCreateAccessConfigRequest
 	shapeCreateAccessEntryInput
 	shapeCreateAccessEntryOutput
+	shapeCreateAddonInput
+	shapeCreateAddonOutput
 	shapeCreateClusterInput
 	shapeCreateClusterOutput
 	shapeCreateNodegroupInput
@@ -61,6 +81,8 @@ const (
 	shapeCreatePodIdentityAssociationOutput
 	shapeDeleteAccessEntryInput
 	shapeDeleteAccessEntryOutput
+	shapeDeleteAddonInput
+	shapeDeleteAddonOutput
 	shapeDeleteClusterInput
 	shapeDeleteClusterOutput
 	shapeDeleteNodegroupInput
@@ -69,6 +91,13 @@ const (
 	shapeDeletePodIdentityAssociationOutput
 	shapeDescribeAccessEntryInput
 	shapeDescribeAccessEntryOutput
+	shapeDescribeAddonConfigurationInput
+	shapeDescribeAddonConfigurationOutput
+	shapeDescribeAddonInput
+	shapeDescribeAddonOutput
+	shapeDescribeAddonVersionsInput
+	shapeDescribeAddonVersionsOutput
+	shapeDescribeAddonVersionsRequestMaxResults
 	shapeDescribeClusterInput
 	shapeDescribeClusterOutput
 	shapeDescribeClusterVersionMaxResults
@@ -118,6 +147,9 @@ const (
 	shapeListAccessPoliciesInput
 	shapeListAccessPoliciesOutput
 	shapeListAccessPoliciesRequestMaxResults
+	shapeListAddonsInput
+	shapeListAddonsOutput
+	shapeListAddonsRequestMaxResults
 	shapeListAssociatedAccessPoliciesInput
 	shapeListAssociatedAccessPoliciesOutput
 	shapeListAssociatedAccessPoliciesRequestMaxResults
@@ -143,6 +175,8 @@ const (
 	shapeLogType
 	shapeLogTypes
 	shapeLogging
+	shapeMarketplaceInformation
+	shapeNamespace
 	shapeNodeRepairConfig
 	shapeNodeRepairConfigOverrides
 	shapeNodeRepairConfigOverridesList
@@ -178,10 +212,12 @@ const (
 	shapeRequiredClaimsKey
 	shapeRequiredClaimsMap
 	shapeRequiredClaimsValue
+	shapeResolveConflicts
 	shapeResourceInUseException
 	shapeResourceLimitExceededException
 	shapeResourceNotFoundException
 	shapeResourcePropagationDelayException
+	shapeRoleArn
 	shapeRollbackConfig
 	shapeServerException
 	shapeServiceUnavailableException
@@ -209,6 +245,8 @@ const (
 	shapeUpdateAccessConfigRequest
 	shapeUpdateAccessEntryInput
 	shapeUpdateAccessEntryOutput
+	shapeUpdateAddonInput
+	shapeUpdateAddonOutput
 	shapeUpdateClusterConfigInput
 	shapeUpdateClusterConfigOutput
 	shapeUpdateClusterVersionInput
@@ -277,6 +315,70 @@ var shapes = []schema.Shape{
 		{Name: "namespaces", Shape: shapeStringList},
 	}},
 	shapeAccessScopeType: {Kind: schema.String, Enum: []string{"cluster", "namespace"}},
+	shapeAddon: {Kind: schema.Structure, Name: "Addon", Members: []schema.Member{
+		{Name: "addonName", Shape: shape_string},
+		{Name: "clusterName", Shape: shapeClusterName},
+		{Name: "status", Shape: shapeAddonStatus},
+		{Name: "addonVersion", Shape: shape_string},
+		{Name: "health", Shape: shapeAddonHealth},
+		{Name: "addonArn", Shape: shape_string},
+		{Name: "createdAt", Shape: shape_timestamp},
+		{Name: "modifiedAt", Shape: shape_timestamp},
+		{Name: "serviceAccountRoleArn", Shape: shape_string},
+		{Name: "tags", Shape: shapeTagMap},
+		{Name: "publisher", Shape: shape_string},
+		{Name: "owner", Shape: shape_string},
+		{Name: "marketplaceInformation", Shape: shapeMarketplaceInformation},
+		{Name: "configurationValues", Shape: shape_string},
+		{Name: "podIdentityAssociations", Shape: shapeStringList},
+		{Name: "namespaceConfig", Shape: shapeAddonNamespaceConfigResponse},
+	}},
+	shapeAddonHealth: {Kind: schema.Structure, Name: "AddonHealth", Members: []schema.Member{
+		{Name: "issues", Shape: shapeAddonIssueList},
+	}},
+	shapeAddonInfo: {Kind: schema.Structure, Name: "AddonInfo", Members: []schema.Member{
+		{Name: "addonName", Shape: shape_string},
+		{Name: "type", Shape: shape_string},
+		{Name: "addonVersions", Shape: shapeAddonVersionInfoList},
+		{Name: "publisher", Shape: shape_string},
+		{Name: "owner", Shape: shape_string},
+		{Name: "marketplaceInformation", Shape: shapeMarketplaceInformation},
+		{Name: "defaultNamespace", Shape: shape_string},
+	}},
+	shapeAddonIssue: {Kind: schema.Structure, Name: "AddonIssue", Members: []schema.Member{
+		{Name: "code", Shape: shapeAddonIssueCode},
+		{Name: "message", Shape: shape_string},
+		{Name: "resourceIds", Shape: shapeStringList},
+	}},
+	shapeAddonIssueCode: {Kind: schema.String, Enum: []string{"AccessDenied", "InternalFailure", "ClusterUnreachable", "InsufficientNumberOfReplicas", "ConfigurationConflict", "AdmissionRequestDenied", "UnsupportedAddonModification", "K8sResourceNotFound", "AddonSubscriptionNeeded", "AddonPermissionFailure"}},
+	shapeAddonIssueList: {Kind: schema.List, Name: "AddonIssueList", Elem: schema.Member{Shape: shapeAddonIssue}},
+	shapeAddonNamespaceConfigRequest: {Kind: schema.Structure, Name: "AddonNamespaceConfigRequest", Members: []schema.Member{
+		{Name: "namespace", Shape: shapeNamespace},
+	}},
+	shapeAddonNamespaceConfigResponse: {Kind: schema.Structure, Name: "AddonNamespaceConfigResponse", Members: []schema.Member{
+		{Name: "namespace", Shape: shapeNamespace},
+	}},
+	shapeAddonPodIdentityAssociations: {Kind: schema.Structure, Name: "AddonPodIdentityAssociations", Members: []schema.Member{
+		{Name: "serviceAccount", Shape: shape_string, Required: true},
+		{Name: "roleArn", Shape: shape_string, Required: true},
+	}},
+	shapeAddonPodIdentityAssociationsList: {Kind: schema.List, Name: "AddonPodIdentityAssociationsList", Elem: schema.Member{Shape: shapeAddonPodIdentityAssociations}},
+	shapeAddonPodIdentityConfiguration: {Kind: schema.Structure, Name: "AddonPodIdentityConfiguration", Members: []schema.Member{
+		{Name: "serviceAccount", Shape: shape_string},
+		{Name: "recommendedManagedPolicies", Shape: shapeStringList},
+	}},
+	shapeAddonPodIdentityConfigurationList: {Kind: schema.List, Name: "AddonPodIdentityConfigurationList", Elem: schema.Member{Shape: shapeAddonPodIdentityConfiguration}},
+	shapeAddonStatus:                       {Kind: schema.String, Enum: []string{"CREATING", "ACTIVE", "CREATE_FAILED", "UPDATING", "DELETING", "DELETE_FAILED", "DEGRADED", "UPDATE_FAILED"}},
+	shapeAddonVersionInfo: {Kind: schema.Structure, Name: "AddonVersionInfo", Members: []schema.Member{
+		{Name: "addonVersion", Shape: shape_string},
+		{Name: "architecture", Shape: shapeStringList},
+		{Name: "computeTypes", Shape: shapeStringList},
+		{Name: "compatibilities", Shape: shapeCompatibilities},
+		{Name: "requiresConfiguration", Shape: shape_boolean},
+		{Name: "requiresIamPermissions", Shape: shape_boolean},
+	}},
+	shapeAddonVersionInfoList: {Kind: schema.List, Name: "AddonVersionInfoList", Elem: schema.Member{Shape: shapeAddonVersionInfo}},
+	shapeAddons:               {Kind: schema.List, Name: "Addons", Elem: schema.Member{Shape: shapeAddonInfo}},
 	shapeAssociateAccessPolicyInput: {Kind: schema.Structure, Name: "AssociateAccessPolicyRequest", Members: []schema.Member{
 		{Name: "clusterName", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
 		{Name: "principalArn", Shape: shape_string, Wire: "principalArn", In: schema.URI, Required: true},
@@ -397,6 +499,12 @@ var shapes = []schema.Shape{
 	}},
 	shapeClusterVersionList:   {Kind: schema.List, Name: "ClusterVersionList", Elem: schema.Member{Shape: shapeClusterVersionInformation}},
 	shapeClusterVersionStatus: {Kind: schema.String, Enum: []string{"unsupported", "standard-support", "extended-support"}},
+	shapeCompatibilities:      {Kind: schema.List, Name: "Compatibilities", Elem: schema.Member{Shape: shapeCompatibility}},
+	shapeCompatibility: {Kind: schema.Structure, Name: "Compatibility", Members: []schema.Member{
+		{Name: "clusterVersion", Shape: shape_string},
+		{Name: "platformVersions", Shape: shapeStringList},
+		{Name: "defaultVersion", Shape: shape_boolean},
+	}},
 	shapeComputeConfigRequest: {Kind: schema.Structure, Name: "ComputeConfigRequest", Members: []schema.Member{
 		{Name: "enabled", Shape: shape_boolean},
 		{Name: "nodePools", Shape: shapeStringList},
@@ -442,6 +550,21 @@ var shapes = []schema.Shape{
 	}},
 	shapeCreateAccessEntryOutput: {Kind: schema.Structure, Name: "CreateAccessEntryResponse", Members: []schema.Member{
 		{Name: "accessEntry", Shape: shapeAccessEntry},
+	}},
+	shapeCreateAddonInput: {Kind: schema.Structure, Name: "CreateAddonRequest", Members: []schema.Member{
+		{Name: "clusterName", Shape: shapeClusterName, Wire: "name", In: schema.URI, Required: true},
+		{Name: "addonName", Shape: shape_string, Required: true},
+		{Name: "addonVersion", Shape: shape_string},
+		{Name: "serviceAccountRoleArn", Shape: shapeRoleArn},
+		{Name: "resolveConflicts", Shape: shapeResolveConflicts},
+		{Name: "clientRequestToken", Shape: shape_string, Token: true},
+		{Name: "tags", Shape: shapeTagMap},
+		{Name: "configurationValues", Shape: shape_string},
+		{Name: "podIdentityAssociations", Shape: shapeAddonPodIdentityAssociationsList},
+		{Name: "namespaceConfig", Shape: shapeAddonNamespaceConfigRequest},
+	}},
+	shapeCreateAddonOutput: {Kind: schema.Structure, Name: "CreateAddonResponse", Members: []schema.Member{
+		{Name: "addon", Shape: shapeAddon},
 	}},
 	shapeCreateClusterInput: {Kind: schema.Structure, Name: "CreateClusterRequest", Members: []schema.Member{
 		{Name: "name", Shape: shapeClusterName, Required: true},
@@ -511,6 +634,14 @@ var shapes = []schema.Shape{
 		{Name: "principalArn", Shape: shape_string, Wire: "principalArn", In: schema.URI, Required: true},
 	}},
 	shapeDeleteAccessEntryOutput: {Kind: schema.Structure, Name: "DeleteAccessEntryResponse"},
+	shapeDeleteAddonInput: {Kind: schema.Structure, Name: "DeleteAddonRequest", Members: []schema.Member{
+		{Name: "clusterName", Shape: shapeClusterName, Wire: "name", In: schema.URI, Required: true},
+		{Name: "addonName", Shape: shape_string, Wire: "addonName", In: schema.URI, Required: true},
+		{Name: "preserve", Shape: shape_boolean, Wire: "preserve", In: schema.Querystring},
+	}},
+	shapeDeleteAddonOutput: {Kind: schema.Structure, Name: "DeleteAddonResponse", Members: []schema.Member{
+		{Name: "addon", Shape: shapeAddon},
+	}},
 	shapeDeleteClusterInput: {Kind: schema.Structure, Name: "DeleteClusterRequest", Members: []schema.Member{
 		{Name: "name", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
 	}},
@@ -538,6 +669,37 @@ var shapes = []schema.Shape{
 	shapeDescribeAccessEntryOutput: {Kind: schema.Structure, Name: "DescribeAccessEntryResponse", Members: []schema.Member{
 		{Name: "accessEntry", Shape: shapeAccessEntry},
 	}},
+	shapeDescribeAddonConfigurationInput: {Kind: schema.Structure, Name: "DescribeAddonConfigurationRequest", Members: []schema.Member{
+		{Name: "addonName", Shape: shape_string, Wire: "addonName", In: schema.Querystring, Required: true},
+		{Name: "addonVersion", Shape: shape_string, Wire: "addonVersion", In: schema.Querystring, Required: true},
+	}},
+	shapeDescribeAddonConfigurationOutput: {Kind: schema.Structure, Name: "DescribeAddonConfigurationResponse", Members: []schema.Member{
+		{Name: "addonName", Shape: shape_string},
+		{Name: "addonVersion", Shape: shape_string},
+		{Name: "configurationSchema", Shape: shape_string},
+		{Name: "podIdentityConfiguration", Shape: shapeAddonPodIdentityConfigurationList},
+	}},
+	shapeDescribeAddonInput: {Kind: schema.Structure, Name: "DescribeAddonRequest", Members: []schema.Member{
+		{Name: "clusterName", Shape: shapeClusterName, Wire: "name", In: schema.URI, Required: true},
+		{Name: "addonName", Shape: shape_string, Wire: "addonName", In: schema.URI, Required: true},
+	}},
+	shapeDescribeAddonOutput: {Kind: schema.Structure, Name: "DescribeAddonResponse", Members: []schema.Member{
+		{Name: "addon", Shape: shapeAddon},
+	}},
+	shapeDescribeAddonVersionsInput: {Kind: schema.Structure, Name: "DescribeAddonVersionsRequest", Members: []schema.Member{
+		{Name: "kubernetesVersion", Shape: shape_string, Wire: "kubernetesVersion", In: schema.Querystring},
+		{Name: "maxResults", Shape: shapeDescribeAddonVersionsRequestMaxResults, Wire: "maxResults", In: schema.Querystring},
+		{Name: "nextToken", Shape: shape_string, Wire: "nextToken", In: schema.Querystring},
+		{Name: "addonName", Shape: shape_string, Wire: "addonName", In: schema.Querystring},
+		{Name: "types", Shape: shapeStringList, Wire: "types", In: schema.Querystring},
+		{Name: "publishers", Shape: shapeStringList, Wire: "publishers", In: schema.Querystring},
+		{Name: "owners", Shape: shapeStringList, Wire: "owners", In: schema.Querystring},
+	}},
+	shapeDescribeAddonVersionsOutput: {Kind: schema.Structure, Name: "DescribeAddonVersionsResponse", Members: []schema.Member{
+		{Name: "addons", Shape: shapeAddons},
+		{Name: "nextToken", Shape: shape_string},
+	}},
+	shapeDescribeAddonVersionsRequestMaxResults: {Kind: schema.Integer, HasMin: true, Min: 1, HasMax: true, Max: 100},
 	shapeDescribeClusterInput: {Kind: schema.Structure, Name: "DescribeClusterRequest", Members: []schema.Member{
 		{Name: "name", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
 	}},
@@ -703,6 +865,16 @@ var shapes = []schema.Shape{
 		{Name: "nextToken", Shape: shape_string},
 	}},
 	shapeListAccessPoliciesRequestMaxResults: {Kind: schema.Integer, HasMin: true, Min: 1, HasMax: true, Max: 100},
+	shapeListAddonsInput: {Kind: schema.Structure, Name: "ListAddonsRequest", Members: []schema.Member{
+		{Name: "clusterName", Shape: shapeClusterName, Wire: "name", In: schema.URI, Required: true},
+		{Name: "maxResults", Shape: shapeListAddonsRequestMaxResults, Wire: "maxResults", In: schema.Querystring},
+		{Name: "nextToken", Shape: shape_string, Wire: "nextToken", In: schema.Querystring},
+	}},
+	shapeListAddonsOutput: {Kind: schema.Structure, Name: "ListAddonsResponse", Members: []schema.Member{
+		{Name: "addons", Shape: shapeStringList},
+		{Name: "nextToken", Shape: shape_string},
+	}},
+	shapeListAddonsRequestMaxResults: {Kind: schema.Integer, HasMin: true, Min: 1, HasMax: true, Max: 100},
 	shapeListAssociatedAccessPoliciesInput: {Kind: schema.Structure, Name: "ListAssociatedAccessPoliciesRequest", Members: []schema.Member{
 		{Name: "clusterName", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
 		{Name: "principalArn", Shape: shape_string, Wire: "principalArn", In: schema.URI, Required: true},
@@ -787,6 +959,11 @@ var shapes = []schema.Shape{
 	shapeLogging: {Kind: schema.Structure, Name: "Logging", Members: []schema.Member{
 		{Name: "clusterLogging", Shape: shapeLogSetups},
 	}},
+	shapeMarketplaceInformation: {Kind: schema.Structure, Name: "MarketplaceInformation", Members: []schema.Member{
+		{Name: "productId", Shape: shape_string},
+		{Name: "productUrl", Shape: shape_string},
+	}},
+	shapeNamespace: {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 63},
 	shapeNodeRepairConfig: {Kind: schema.Structure, Name: "NodeRepairConfig", Members: []schema.Member{
 		{Name: "enabled", Shape: shape_boolean},
 		{Name: "maxUnhealthyNodeThresholdCount", Shape: shapeNonZeroInteger},
@@ -948,6 +1125,7 @@ var shapes = []schema.Shape{
 	shapeRequiredClaimsKey:    {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 63},
 	shapeRequiredClaimsMap:    {Kind: schema.Map, Name: "requiredClaimsMap", Key: schema.Member{Shape: shapeRequiredClaimsKey}, Elem: schema.Member{Shape: shapeRequiredClaimsValue}},
 	shapeRequiredClaimsValue:  {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 253},
+	shapeResolveConflicts:     {Kind: schema.String, Enum: []string{"OVERWRITE", "NONE", "PRESERVE"}},
 	shapeResourceInUseException: {Kind: schema.Structure, Name: "ResourceInUseException", Exception: true, Members: []schema.Member{
 		{Name: "clusterName", Shape: shape_string},
 		{Name: "nodegroupName", Shape: shape_string},
@@ -971,6 +1149,7 @@ var shapes = []schema.Shape{
 	shapeResourcePropagationDelayException: {Kind: schema.Structure, Name: "ResourcePropagationDelayException", Exception: true, Members: []schema.Member{
 		{Name: "message", Shape: shape_string},
 	}},
+	shapeRoleArn: {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 255},
 	shapeRollbackConfig: {Kind: schema.Structure, Name: "RollbackConfig", Members: []schema.Member{
 		{Name: "timeoutMinutes", Shape: shape_integer},
 	}},
@@ -1047,6 +1226,19 @@ var shapes = []schema.Shape{
 	}},
 	shapeUpdateAccessEntryOutput: {Kind: schema.Structure, Name: "UpdateAccessEntryResponse", Members: []schema.Member{
 		{Name: "accessEntry", Shape: shapeAccessEntry},
+	}},
+	shapeUpdateAddonInput: {Kind: schema.Structure, Name: "UpdateAddonRequest", Members: []schema.Member{
+		{Name: "clusterName", Shape: shapeClusterName, Wire: "name", In: schema.URI, Required: true},
+		{Name: "addonName", Shape: shape_string, Wire: "addonName", In: schema.URI, Required: true},
+		{Name: "addonVersion", Shape: shape_string},
+		{Name: "serviceAccountRoleArn", Shape: shapeRoleArn},
+		{Name: "resolveConflicts", Shape: shapeResolveConflicts},
+		{Name: "clientRequestToken", Shape: shape_string, Token: true},
+		{Name: "configurationValues", Shape: shape_string},
+		{Name: "podIdentityAssociations", Shape: shapeAddonPodIdentityAssociationsList},
+	}},
+	shapeUpdateAddonOutput: {Kind: schema.Structure, Name: "UpdateAddonResponse", Members: []schema.Member{
+		{Name: "update", Shape: shapeUpdate},
 	}},
 	shapeUpdateClusterConfigInput: {Kind: schema.Structure, Name: "UpdateClusterConfigRequest", Members: []schema.Member{
 		{Name: "name", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},

@@ -35,6 +35,81 @@ type AccessScope struct {
 	Namespaces []string
 }
 
+// Addon is part of inputs and outputs.
+type Addon struct {
+	AddonName               *string
+	ClusterName             *string
+	Status                  *string
+	AddonVersion            *string
+	Health                  *AddonHealth
+	AddonArn                *string
+	CreatedAt               *time.Time
+	ModifiedAt              *time.Time
+	ServiceAccountRoleArn   *string
+	Tags                    map[string]string
+	Publisher               *string
+	Owner                   *string
+	MarketplaceInformation  *MarketplaceInformation
+	ConfigurationValues     *string
+	PodIdentityAssociations []string
+	NamespaceConfig         *AddonNamespaceConfigResponse
+}
+
+// AddonHealth is part of inputs and outputs.
+type AddonHealth struct {
+	Issues []AddonIssue
+}
+
+// AddonInfo is part of inputs and outputs.
+type AddonInfo struct {
+	AddonName              *string
+	Type                   *string
+	AddonVersions          []AddonVersionInfo
+	Publisher              *string
+	Owner                  *string
+	MarketplaceInformation *MarketplaceInformation
+	DefaultNamespace       *string
+}
+
+// AddonIssue is part of inputs and outputs.
+type AddonIssue struct {
+	Code        *string
+	Message     *string
+	ResourceIds []string
+}
+
+// AddonNamespaceConfigRequest is part of inputs and outputs.
+type AddonNamespaceConfigRequest struct {
+	Namespace *string
+}
+
+// AddonNamespaceConfigResponse is part of inputs and outputs.
+type AddonNamespaceConfigResponse struct {
+	Namespace *string
+}
+
+// AddonPodIdentityAssociations is part of inputs and outputs.
+type AddonPodIdentityAssociations struct {
+	ServiceAccount *string // required
+	RoleArn        *string // required
+}
+
+// AddonPodIdentityConfiguration is part of inputs and outputs.
+type AddonPodIdentityConfiguration struct {
+	ServiceAccount             *string
+	RecommendedManagedPolicies []string
+}
+
+// AddonVersionInfo is part of inputs and outputs.
+type AddonVersionInfo struct {
+	AddonVersion           *string
+	Architecture           []string
+	ComputeTypes           []string
+	Compatibilities        []Compatibility
+	RequiresConfiguration  *bool
+	RequiresIamPermissions *bool
+}
+
 // AssociateAccessPolicyInput is what AssociateAccessPolicy takes.
 type AssociateAccessPolicyInput struct {
 	ClusterName  *string      // required
@@ -163,6 +238,13 @@ type ClusterVersionInformation struct {
 	KubernetesPatchVersion   *string
 }
 
+// Compatibility is part of inputs and outputs.
+type Compatibility struct {
+	ClusterVersion   *string
+	PlatformVersions []string
+	DefaultVersion   *bool
+}
+
 // ComputeConfigRequest is part of inputs and outputs.
 type ComputeConfigRequest struct {
 	Enabled     *bool
@@ -223,6 +305,25 @@ type CreateAccessEntryInput struct {
 // CreateAccessEntryOutput is what CreateAccessEntry answers.
 type CreateAccessEntryOutput struct {
 	AccessEntry *AccessEntry
+}
+
+// CreateAddonInput is what CreateAddon takes.
+type CreateAddonInput struct {
+	ClusterName             *string // required
+	AddonName               *string // required
+	AddonVersion            *string
+	ServiceAccountRoleArn   *string
+	ResolveConflicts        *string
+	ClientRequestToken      *string
+	Tags                    map[string]string
+	ConfigurationValues     *string
+	PodIdentityAssociations []AddonPodIdentityAssociations
+	NamespaceConfig         *AddonNamespaceConfigRequest
+}
+
+// CreateAddonOutput is what CreateAddon answers.
+type CreateAddonOutput struct {
+	Addon *Addon
 }
 
 // CreateClusterInput is what CreateCluster takes.
@@ -310,6 +411,18 @@ type DeleteAccessEntryInput struct {
 type DeleteAccessEntryOutput struct {
 }
 
+// DeleteAddonInput is what DeleteAddon takes.
+type DeleteAddonInput struct {
+	ClusterName *string // required
+	AddonName   *string // required
+	Preserve    *bool
+}
+
+// DeleteAddonOutput is what DeleteAddon answers.
+type DeleteAddonOutput struct {
+	Addon *Addon
+}
+
 // DeleteClusterInput is what DeleteCluster takes.
 type DeleteClusterInput struct {
 	Name *string // required
@@ -351,6 +464,48 @@ type DescribeAccessEntryInput struct {
 // DescribeAccessEntryOutput is what DescribeAccessEntry answers.
 type DescribeAccessEntryOutput struct {
 	AccessEntry *AccessEntry
+}
+
+// DescribeAddonConfigurationInput is what DescribeAddonConfiguration takes.
+type DescribeAddonConfigurationInput struct {
+	AddonName    *string // required
+	AddonVersion *string // required
+}
+
+// DescribeAddonConfigurationOutput is what DescribeAddonConfiguration answers.
+type DescribeAddonConfigurationOutput struct {
+	AddonName                *string
+	AddonVersion             *string
+	ConfigurationSchema      *string
+	PodIdentityConfiguration []AddonPodIdentityConfiguration
+}
+
+// DescribeAddonInput is what DescribeAddon takes.
+type DescribeAddonInput struct {
+	ClusterName *string // required
+	AddonName   *string // required
+}
+
+// DescribeAddonOutput is what DescribeAddon answers.
+type DescribeAddonOutput struct {
+	Addon *Addon
+}
+
+// DescribeAddonVersionsInput is what DescribeAddonVersions takes.
+type DescribeAddonVersionsInput struct {
+	KubernetesVersion *string
+	MaxResults        *int32
+	NextToken         *string
+	AddonName         *string
+	Types             []string
+	Publishers        []string
+	Owners            []string
+}
+
+// DescribeAddonVersionsOutput is what DescribeAddonVersions answers.
+type DescribeAddonVersionsOutput struct {
+	Addons    []AddonInfo
+	NextToken *string
 }
 
 // DescribeClusterInput is what DescribeCluster takes.
@@ -550,6 +705,19 @@ type ListAccessPoliciesOutput struct {
 	NextToken      *string
 }
 
+// ListAddonsInput is what ListAddons takes.
+type ListAddonsInput struct {
+	ClusterName *string // required
+	MaxResults  *int32
+	NextToken   *string
+}
+
+// ListAddonsOutput is what ListAddons answers.
+type ListAddonsOutput struct {
+	Addons    []string
+	NextToken *string
+}
+
 // ListAssociatedAccessPoliciesInput is what ListAssociatedAccessPolicies takes.
 type ListAssociatedAccessPoliciesInput struct {
 	ClusterName  *string // required
@@ -655,6 +823,12 @@ type LogSetup struct {
 // Logging is part of inputs and outputs.
 type Logging struct {
 	ClusterLogging []LogSetup
+}
+
+// MarketplaceInformation is part of inputs and outputs.
+type MarketplaceInformation struct {
+	ProductId  *string
+	ProductUrl *string
 }
 
 // NodeRepairConfig is part of inputs and outputs.
@@ -911,6 +1085,23 @@ type UpdateAccessEntryInput struct {
 // UpdateAccessEntryOutput is what UpdateAccessEntry answers.
 type UpdateAccessEntryOutput struct {
 	AccessEntry *AccessEntry
+}
+
+// UpdateAddonInput is what UpdateAddon takes.
+type UpdateAddonInput struct {
+	ClusterName             *string // required
+	AddonName               *string // required
+	AddonVersion            *string
+	ServiceAccountRoleArn   *string
+	ResolveConflicts        *string
+	ClientRequestToken      *string
+	ConfigurationValues     *string
+	PodIdentityAssociations []AddonPodIdentityAssociations
+}
+
+// UpdateAddonOutput is what UpdateAddon answers.
+type UpdateAddonOutput struct {
+	Update *Update
 }
 
 // UpdateClusterConfigInput is what UpdateClusterConfig takes.

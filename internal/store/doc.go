@@ -36,6 +36,7 @@
 //	/ekster/nodes/<cluster arn>|<node name>     resource.Node
 //	/ekster/podidentityassociations/<arn>       resource.PodIdentityAssociation
 //	/ekster/identityproviders/<arn>             resource.IdentityProvider
+//	/ekster/addons/<arn>                        resource.Addon
 //
 // All records are also in memory, so a read costs a map look-up and a transaction
 // reads its own writes. Update runs its function alone among writers, commits what

@@ -38,6 +38,7 @@ const (
 	Nodes                   = "nodes"
 	PodIdentityAssociations = "podidentityassociations"
 	IdentityProviders       = "identityproviders"
+	Addons                  = "addons"
 )
 
 // A Tx is one transaction: a field a table.
@@ -76,6 +77,7 @@ type Tx struct {
 	Nodes                   *Table[resource.Node]
 	PodIdentityAssociations *Table[resource.PodIdentityAssociation]
 	IdentityProviders       *Table[resource.IdentityProvider]
+	Addons                  *Table[resource.Addon]
 }
 
 // tables are all records in memory.
@@ -114,6 +116,7 @@ type tables struct {
 	nodes                   *table[resource.Node]
 	podIdentityAssociations *table[resource.PodIdentityAssociation]
 	identityProviders       *table[resource.IdentityProvider]
+	addons                  *table[resource.Addon]
 }
 
 func newTables() tables {
@@ -152,6 +155,7 @@ func newTables() tables {
 		nodes:                   newTable[resource.Node](Nodes),
 		podIdentityAssociations: newTable[resource.PodIdentityAssociation](PodIdentityAssociations),
 		identityProviders:       newTable[resource.IdentityProvider](IdentityProviders),
+		addons:                  newTable[resource.Addon](Addons),
 	}
 }
 
@@ -191,6 +195,7 @@ func (t tables) list() []anyTable {
 		t.nodes,
 		t.podIdentityAssociations,
 		t.identityProviders,
+		t.addons,
 	}
 }
 
@@ -230,6 +235,7 @@ func (t tables) begin(write bool) *Tx {
 		Nodes:                   begin(t.nodes, write),
 		PodIdentityAssociations: begin(t.podIdentityAssociations, write),
 		IdentityProviders:       begin(t.identityProviders, write),
+		Addons:                  begin(t.addons, write),
 	}
 }
 
@@ -279,6 +285,7 @@ func (tx *Tx) ops() ([]op, error) {
 		tx.Nodes.ops,
 		tx.PodIdentityAssociations.ops,
 		tx.IdentityProviders.ops,
+		tx.Addons.ops,
 	} {
 		ops, err := f()
 		if err != nil {
