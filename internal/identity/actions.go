@@ -15,6 +15,7 @@ type rule struct {
 	resources func(s scope, in any) []string            // ARNs; nil: the operation knows no resources ("*")
 	keys      func(s scope, in any) map[string][]string // condition keys that the input gives
 	made      func(s scope, in any) created             // tags of what the operation makes, by resource type (EC2)
+	fields    []string                                  // of the input, that the rule reads by their names
 	also      func(s scope, in any) []check             // what else the caller must be allowed
 }
 
@@ -47,8 +48,8 @@ type rules map[string]rule
 // apis are the tables, by signing name.
 var apis = map[string]rules{
 	"autoscaling": autoscalingRules,
-	"ec2":         ec2Rules,
-	"eks":         eksRules,
+	"ec2":         ec2Rules.also(ec2NetworkRules, ec2MachineRules),
+	"eks":         eksRules.also(eksChildRules),
 	"iam":         iamRules,
 	"ssm":         ssmRules,
 	"sts":         stsRules,

@@ -8,19 +8,27 @@ import (
 
 // ec2Types are the resource types in EC2's ARNs, by the prefix of their ids.
 var ec2Types = map[string]string{
-	"ami": "image",
-	"eni": "network-interface",
-	"i":   "instance",
-	"igw": "internet-gateway",
-	"key": "key-pair",
-	"lt":  "launch-template",
-	"rtb": "route-table",
-	"sg":  "security-group",
-	"sgr": "security-group-rule",
-	"vol": "volume",
-	"vpc": "vpc",
-
-	"subnet": "subnet",
+	"acl":      "network-acl",
+	"ami":      "image",
+	"dopt":     "dhcp-options",
+	"eipalloc": "elastic-ip",
+	"eni":      "network-interface",
+	"fleet":    "fleet",
+	"i":        "instance",
+	"igw":      "internet-gateway",
+	"key":      "key-pair",
+	"lt":       "launch-template",
+	"nat":      "natgateway",
+	"pcx":      "vpc-peering-connection",
+	"pl":       "prefix-list",
+	"rtb":      "route-table",
+	"sg":       "security-group",
+	"sgr":      "security-group-rule",
+	"snap":     "snapshot",
+	"subnet":   "subnet",
+	"vol":      "volume",
+	"vpc":      "vpc",
+	"vpce":     "vpc-endpoint",
 }
 
 // ec2 returns the ARNs of EC2's resources with these ids; an id that says nothing of its

@@ -1,0 +1,48 @@
+package identity
+
+// ec2MachineRules are about instances, their keys, volumes and fleets.
+var ec2MachineRules = rules{
+	"AttachVolume":                             ids("VolumeId", "InstanceId"),
+	"AssociateIamInstanceProfile":              ids("InstanceId"),
+	"CancelSpotInstanceRequests":               anything,
+	"CreateFleet":                              makes("fleet"),
+	"CreateKeyPair":                            {resources: namedKey, fields: []string{"KeyName"}, made: makes("").made, also: makes("").also},
+	"CreatePlacementGroup":                     makes("placement-group"),
+	"CreateSnapshot":                           makes("snapshot", "VolumeId"),
+	"CreateVolume":                             makes("volume", "SnapshotId"),
+	"DeleteKeyPair":                            {resources: namedKey, fields: []string{"KeyName", "KeyPairId"}},
+	"DeletePlacementGroup":                     anything,
+	"DeleteSnapshot":                           ids("SnapshotId"),
+	"DeleteVolume":                             ids("VolumeId"),
+	"DescribeCapacityReservations":             anything,
+	"DescribeInstanceAttribute":                ids("InstanceId"),
+	"DescribeInstanceCreditSpecifications":     anything,
+	"DescribeInstanceTopology":                 anything,
+	"DescribePlacementGroups":                  anything,
+	"DescribeSnapshots":                        anything,
+	"DescribeSpotInstanceRequests":             anything,
+	"DescribeSpotPriceHistory":                 anything,
+	"DescribeVolumeStatus":                     anything,
+	"DescribeVolumes":                          anything,
+	"DescribeVolumesModifications":             anything,
+	"DescribeVolumeAttribute":                  ids("VolumeId"),
+	"DetachVolume":                             ids("VolumeId", "InstanceId"),
+	"EnableFastSnapshotRestores":               ids("SourceSnapshotIds"),
+	"GetConsoleOutput":                         ids("InstanceId"),
+	"GetInstanceTypesFromInstanceRequirements": anything,
+	"ImportKeyPair":                            {resources: namedKey, fields: []string{"KeyName"}, made: makes("").made, also: makes("").also},
+	"ModifyInstanceAttribute":                  ids("InstanceId", "Groups"),
+	"ModifyInstanceMetadataOptions":            ids("InstanceId"),
+	"ModifyVolume":                             ids("VolumeId"),
+	"RebootInstances":                          ids("InstanceIds"),
+	"StartInstances":                           ids("InstanceIds"),
+	"StopInstances":                            ids("InstanceIds"),
+}
+
+// namedKey is a key pair by its name or id.
+func namedKey(s scope, in any) []string {
+	if id := one(in, "KeyPairId"); id != nil {
+		return s.ec2(id)
+	}
+	return []string{s.arn("ec2", "key-pair/"+deref(one(in, "KeyName")))}
+}
