@@ -25,10 +25,13 @@ import (
 
 var update = flag.Bool("update", false, "write the goldens")
 
+var everything = append(All[:], PodIdentityAgent)
+
 func values() Values {
 	return Values{
 		ClusterName: "c1", Region: "eu-west-1", Endpoint: "https://0123456789ABCDEF0123456789ABCDEF.gr7.eu-west-1.eks.amazonaws.com",
 		DNSIP: "172.20.0.10", AWSEndpointURL: "http://198.18.0.1", Images: PayloadImages("v1.35.4-eks-0123abc"),
+		WebhookURL: "https://127.0.0.1:23443", WebhookCA: []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
 	}
 }
 
@@ -42,7 +45,7 @@ func render(t *testing.T, names ...string) []*unstructured.Unstructured {
 }
 
 func TestRenderGolden(t *testing.T) {
-	for _, name := range All {
+	for _, name := range everything {
 		var got bytes.Buffer
 		for _, u := range render(t, name) {
 			b, err := yaml.Marshal(u.Object)
@@ -72,7 +75,7 @@ func TestRenderGolden(t *testing.T) {
 func TestObjectsAreStrictlyValid(t *testing.T) {
 	strict := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
 	seen := map[string]bool{}
-	for _, u := range render(t, All[:]...) {
+	for _, u := range render(t, everything...) {
 		b, err := u.MarshalJSON()
 		if err != nil {
 			t.Fatal(err)
@@ -97,10 +100,11 @@ func TestRenderRefuses(t *testing.T) {
 		"yaml":         func(v *Values) { v.ClusterName = "a\nb: c" },
 		"bad address":  func(v *Values) { v.DNSIP = "dns" },
 		"bad endpoint": func(v *Values) { v.Endpoint = "host:443" },
+		"no authority": func(v *Values) { v.WebhookCA = []byte("authority") },
 	} {
 		v := values()
 		change(&v)
-		if _, err := Render(v, All[:]...); err == nil {
+		if _, err := Render(v, everything...); err == nil {
 			t.Errorf("%s: rendered", what)
 		}
 	}
@@ -170,7 +174,7 @@ func start(t *testing.T) (*server, dynamic.Interface) {
 
 func TestApplyThenDelete(t *testing.T) {
 	s, c := start(t)
-	objs := render(t, All[:]...)
+	objs := render(t, everything...)
 	if err := Apply(t.Context(), c, objs, true); err != nil {
 		t.Fatal(err)
 	}

@@ -38,6 +38,8 @@ var resources = map[string]resource{
 	"ClusterRole.rbac.authorization.k8s.io": {"clusterroles", false, false},
 	"ClusterRoleBinding.rbac.authorization.k8s.io": {"clusterrolebindings", false, false},
 	"StorageClass.storage.k8s.io":                  {"storageclasses", false, false},
+
+	"MutatingWebhookConfiguration.admissionregistration.k8s.io": {"mutatingwebhookconfigurations", false, false},
 }
 
 // parallel is how many requests are under way at once.

@@ -3,6 +3,8 @@ package addon
 import (
 	"bytes"
 	"embed"
+	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,7 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-//go:embed cluster vpc-cni kube-proxy coredns
+//go:embed cluster vpc-cni kube-proxy coredns eks-pod-identity-agent
 var templates embed.FS
 
 // The sets of objects, by EKS's names for them.
@@ -25,6 +27,8 @@ const (
 	VPCCNI    = "vpc-cni"
 	KubeProxy = "kube-proxy"
 	CoreDNS   = "coredns"
+
+	PodIdentityAgent = "eks-pod-identity-agent"
 )
 
 // All is what a cluster gets whose add-ons are self-managed
@@ -38,11 +42,13 @@ type Values struct {
 	Endpoint       string // https://host[:port] of the API server, as nodes reach it
 	DNSIP          string // of Service kube-dns
 	AWSEndpointURL string // of the AWS API, as nodes reach it; "" is AWS itself
+	WebhookURL     string // https://host[:port] of EKS's admission webhooks, as the API server reaches it
+	WebhookCA      []byte // PEM, of the authority of its certificate
 	Images         Images
 }
 
 // Images is the full names of the images.
-type Images struct{ VPCCNI, KubeProxy, CoreDNS string }
+type Images struct{ VPCCNI, KubeProxy, CoreDNS, PodIdentityAgent string }
 
 // PayloadImages names the images that hack/build-images.sh makes, for a version
 // like v1.35.4-eks-0123abc or v1.35.4.
@@ -52,6 +58,8 @@ func PayloadImages(kubernetesVersion string) Images {
 		VPCCNI:    "registry.ekster.internal/amazon-k8s-cni:v1.23.1-eksbuild.1",
 		KubeProxy: "registry.ekster.internal/eks/kube-proxy:" + version + "-eksbuild.1",
 		CoreDNS:   "registry.ekster.internal/eks/coredns:v1.13.2-eksbuild.1",
+
+		PodIdentityAgent: "registry.ekster.internal/eks/eks-pod-identity-agent:v1.3.10-eksbuild.1",
 	}
 }
 
@@ -99,6 +107,7 @@ func (v Values) check() error {
 	for _, f := range []struct{ name, value string }{
 		{"ClusterName", v.ClusterName}, {"Endpoint", v.Endpoint}, {"DNSIP", v.DNSIP},
 		{"Images.VPCCNI", v.Images.VPCCNI}, {"Images.KubeProxy", v.Images.KubeProxy}, {"Images.CoreDNS", v.Images.CoreDNS},
+		{"Images.PodIdentityAgent", v.Images.PodIdentityAgent}, {"Region", v.Region},
 	} {
 		if f.value == "" {
 			return fmt.Errorf("no %s", f.name)
@@ -110,14 +119,20 @@ func (v Values) check() error {
 	if _, err := netip.ParseAddr(v.DNSIP); err != nil {
 		return fmt.Errorf("DNSIP: %w", err)
 	}
-	if u, err := url.Parse(v.Endpoint); err != nil || u.Scheme != "https" || u.Host == "" {
-		return fmt.Errorf("endpoint %q: want https://host[:port]", v.Endpoint)
+	for _, endpoint := range []string{v.Endpoint, v.WebhookURL} {
+		if u, err := url.Parse(endpoint); err != nil || u.Scheme != "https" || u.Host == "" {
+			return fmt.Errorf("endpoint %q: want https://host[:port]", endpoint)
+		}
+	}
+	if block, _ := pem.Decode(v.WebhookCA); block == nil {
+		return errors.New("WebhookCA: want PEM")
 	}
 	return nil
 }
 
 func renderFile(file string, v Values) ([]*unstructured.Unstructured, error) {
-	t, err := template.New(path.Base(file)).Option("missingkey=error").ParseFS(templates, file)
+	t, err := template.New(path.Base(file)).Option("missingkey=error").
+		Funcs(template.FuncMap{"base64": base64.StdEncoding.EncodeToString}).ParseFS(templates, file)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@
 //
 //	POST /authenticate   TokenReview v1          token.go ─▶ who signed it ─▶ mapping.go
 //	POST /authorize      SubjectAccessReview v1  authorize.go ─▶ package accesspolicy
+//	others               Config.More's
 //
 // A token is a presigned URL of STS's GetCallerIdentity with the cluster's name among its
 // signed headers. Its signature is verified in process. The principal that signed it becomes
@@ -58,8 +59,10 @@ type Config struct {
 	// of the front door. AWS's own for STS, loopback addresses and what machines call the
 	// AWS APIs are always fine.
 	Hosts []string
-	Log   *slog.Logger
-	Now   func() time.Time // nil: time.Now
+	// More adds to what a cluster's socket answers, by the cluster's ARN; nil: nothing.
+	More func(cluster string, mux *http.ServeMux)
+	Log  *slog.Logger
+	Now  func() time.Time // nil: time.Now
 }
 
 // Authenticators answers the webhooks of clusters.
@@ -168,6 +171,9 @@ func (a *Authenticators) handler(cluster string) http.Handler {
 		review.Spec = authorization.SubjectAccessReviewSpec{}
 		a.write(w, review)
 	})
+	if a.cfg.More != nil {
+		a.cfg.More(cluster, mux)
+	}
 	return mux
 }
 

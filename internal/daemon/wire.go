@@ -99,7 +99,7 @@ func (d *Daemon) controllers(doors vpc.Doors, authorizer *identity.Authorizer) [
 	groups := autoscalinggroup.New(d.store, time.Now, d.log)
 	nodes := node.New(node.Config{Store: d.store, API: d.api, Log: d.log})
 	auth := clusterauth.New(clusterauth.Config{
-		Store: d.store, Verify: d.front.VerifyPresigned, Dir: d.cfg.Dir.Run(), AWSAuth: nodes.AWSAuth, Log: d.log,
+		Store: d.store, Verify: d.front.VerifyPresigned, Dir: d.cfg.Dir.Run(), AWSAuth: nodes.AWSAuth, More: d.onSockets, Log: d.log,
 	})
 	clusters := cluster.New(cluster.Config{
 		Dir: d.cfg.Dir.Clusters(), Kube: d.cfg.Payload.Binary, Issuer: d.issuer, Loopback: d.settings.Loopback, Bindable: bindable,
@@ -136,7 +136,7 @@ func (d *Daemon) applyDefaults(ctx context.Context, api *rest.Config, cl resourc
 	}
 	objects, err := addon.Render(addon.Values{
 		ClusterName: cl.Name, Region: cl.Region, Endpoint: "https://" + server.String(), DNSIP: dns,
-		AWSEndpointURL: apiURL, Images: addon.PayloadImages(version),
+		AWSEndpointURL: apiURL, Images: addon.PayloadImages(version), WebhookURL: controlplane.AdmissionURL, WebhookCA: api.CAData,
 	}, sets...)
 	if err != nil {
 		return err
