@@ -56,6 +56,7 @@ type ClusterStatus struct {
 	Waiting         string // what it waits for, for people
 	Endpoint        string // https://…
 	Listen          string // the loopback address and port that the endpoint names
+	PublicClosed    bool   // nobody listens there: the public endpoint is not for this host
 	CA              []byte // PEM
 	Issuer          string
 	JWKS            []byte // public keys of service account tokens

@@ -61,6 +61,7 @@ type Config struct {
 	Bindable func(netip.AddrPort) bool                                                                    // nobody listens there
 	Defaults func(ctx context.Context, api *rest.Config, c resource.Cluster, server netip.AddrPort) error // applies the self-managed add-ons
 	Now      func() time.Time
+	Own      func() []netip.Addr // the host's addresses, by which publicAccessCidrs let it in; nil: its interfaces'
 
 	UpgradeTimeout time.Duration // until a version that is not up is given up; 0: DefaultUpgradeTimeout
 }
@@ -164,7 +165,8 @@ func (c *Controller) run(ctx context.Context, cl resource.Cluster, enis []resour
 	if err != nil {
 		return reconcile.Never, fmt.Errorf("authenticator of cluster %s: %w", cl.Name, err)
 	}
-	cfg, err := c.configFor(cl, enis, socket)
+	open := c.publicOpen(cl.Spec)
+	cfg, err := c.configFor(cl, enis, socket, open)
 	if err != nil {
 		return reconcile.Never, err
 	}
@@ -192,14 +194,15 @@ func (c *Controller) run(ctx context.Context, cl resource.Cluster, enis []resour
 	return reconcile.Never, c.ready(ctx, cl, func(s *resource.ClusterStatus) {
 		s.Waiting, s.DefaultsApplied = "", true
 		s.Endpoint, s.CA, s.JWKS, s.Issuer = endpoint(cl), st.CA, st.JWKS, cfg.IssuerURL
+		s.PublicClosed = !open
 	})
 }
 
 // configFor is the control plane of a cluster. It is pure but for the payload's look-up.
-func (c *Controller) configFor(cl resource.Cluster, enis []resource.NetworkInterface, socket string) (controlplane.Config, error) {
-	listen, err := netip.ParseAddrPort(cl.Status.Listen)
+func (c *Controller) configFor(cl resource.Cluster, enis []resource.NetworkInterface, socket string, open bool) (controlplane.Config, error) {
+	listen, err := listenOf(cl, open)
 	if err != nil {
-		return controlplane.Config{}, fmt.Errorf("endpoint of cluster %s: %w", cl.Name, err)
+		return controlplane.Config{}, err
 	}
 	version := cl.TargetVersion()
 	binary, ok := c.cfg.Kube(version)
@@ -224,9 +227,9 @@ func (c *Controller) configFor(cl resource.Cluster, enis []resource.NetworkInter
 // API returns how the daemon itself talks to the cluster's API server, as a member of
 // system:masters over the host's loopback. dir is Config.Dir.
 func API(dir string, cl resource.Cluster) (*rest.Config, error) {
-	listen, err := netip.ParseAddrPort(cl.Status.Listen)
+	listen, err := listenOf(cl, !cl.Status.PublicClosed)
 	if err != nil {
-		return nil, fmt.Errorf("endpoint of cluster %s: %w", cl.Name, err)
+		return nil, err
 	}
 	return controlplane.RESTConfig(controlplane.Config{ID: cl.ARN, Dir: Dir(dir, cl), ClusterName: cl.Name, Listen: listen})
 }

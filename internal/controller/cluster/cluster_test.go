@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -175,5 +176,38 @@ func TestRunTwice(t *testing.T) {
 				t.Errorf("run twice: got\n%s\nwant\n%s", got, want)
 			}
 		})
+	}
+}
+
+func TestPublicEndpointIsClosed(t *testing.T) {
+	w := newWorld(t)
+	w.c.cfg.Own = func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("198.51.100.7")} }
+	w.settle()
+	for i, c := range []struct {
+		public bool
+		cidrs  []string
+		listen string
+	}{
+		{true, []string{"203.0.113.0/24"}, "127.70.0.2:8443"},
+		{true, []string{"203.0.113.0/24", "198.51.100.0/24"}, "127.70.0.2:443"},
+		{false, []string{"0.0.0.0/0"}, "127.70.0.2:8443"},
+		{true, []string{"0.0.0.0/0"}, "127.70.0.2:443"},
+	} {
+		id := fmt.Sprint("u", i)
+		w.ask("EndpointAccessUpdate", id, func(cl *resource.Cluster) { cl.Spec.PublicAccess, cl.Spec.PublicAccessCIDRs = c.public, c.cidrs })
+		w.settle()
+		cl, _ := w.cluster()
+		api, err := API(w.c.cfg.Dir, cl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range w.host.planes {
+			if p.Listen.String() != c.listen || api.Host != "https://"+c.listen || cl.Status.Endpoint != "https://127.70.0.2" {
+				t.Errorf("public %t for %v: listens on %s, the daemon asks %s, the endpoint is %s", c.public, c.cidrs, p.Listen, api.Host, cl.Status.Endpoint)
+			}
+		}
+		if u := w.updated(id); u.State != resource.UpdateSuccessful {
+			t.Errorf("%+v", u)
+		}
 	}
 }

@@ -135,7 +135,7 @@ func newWorld(t *testing.T) *world {
 		cl := resource.Cluster{
 			Home: home, ARN: clusterARN, Name: "c", Created: w.now,
 			Spec: resource.ClusterSpec{
-				Version: "1.35", Hex: "0123456789ABCDEF0123456789ABCDEF", ServiceCIDR: netip.MustParsePrefix("10.100.0.0/16"), AuthenticationMode: "API",
+				PublicAccess: true, PublicAccessCIDRs: []string{"0.0.0.0/0"}, Version: "1.35", Hex: "0123456789ABCDEF0123456789ABCDEF", ServiceCIDR: netip.MustParsePrefix("10.100.0.0/16"), AuthenticationMode: "API",
 			},
 			Status: resource.ClusterStatus{State: resource.ClusterCreating},
 		}

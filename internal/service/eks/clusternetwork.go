@@ -25,6 +25,16 @@ var fullZones = []string{"use1-az3", "usw1-az2", "cac1-az3"}
 // checkClusterNetwork checks subnets and security groups against what is there, fills in
 // the cluster's VPC and service addresses, and returns the subnets in the caller's order.
 func checkClusterNetwork(tx *store.Tx, call awsapi.Call, c *resource.Cluster) ([]resource.Subnet, error) {
+	subnets, err := checkSubnetsAndGroups(tx, call, c)
+	if err != nil {
+		return nil, err
+	}
+	return subnets, serviceAddresses(tx, subject{cluster: c.Name}, c)
+}
+
+// checkSubnetsAndGroups is the part of checkClusterNetwork that also holds for a cluster
+// that is there.
+func checkSubnetsAndGroups(tx *store.Tx, call awsapi.Call, c *resource.Cluster) ([]resource.Subnet, error) {
 	sub := subject{cluster: c.Name}
 	var subnets []resource.Subnet
 	var zones []string
@@ -59,7 +69,7 @@ func checkClusterNetwork(tx *store.Tx, call awsapi.Call, c *resource.Cluster) ([
 			return nil, sub.invalidParameter("Security group(s) [%s] are not (in/associated to) the same VPC as the subnets. Please specify a security group that is associated with the VPC: %s", id, c.Spec.VPC)
 		}
 	}
-	return subnets, serviceAddresses(tx, sub, c)
+	return subnets, nil
 }
 
 func unsupportedZone(c *resource.Cluster, s resource.Subnet) error {
@@ -168,11 +178,12 @@ func letCreatorIn(tx *store.Tx, call awsapi.Call, c *resource.Cluster) {
 	if !ok {
 		return
 	}
+	now := moment(call.Time)
 	e := resource.AccessEntry{
 		ARN: accessEntryARN(call, c.Name, kind, c.Creator, name), Cluster: c.ARN, Principal: c.Creator, PrincipalID: id, Type: typeStandard,
-		Username: defaultUsername(kind, c.Creator, name), Created: c.Created, Modified: c.Created,
+		Username: defaultUsername(kind, c.Creator, name), Created: now, Modified: now,
 		Policies: []resource.AssociatedPolicy{{
-			PolicyARN: adminPolicy, ScopeType: scopeCluster, Associated: c.Created, Modified: c.Created,
+			PolicyARN: adminPolicy, ScopeType: scopeCluster, Associated: now, Modified: now,
 		}},
 	}
 	tx.AccessEntries.Put(resource.AccessEntryKey(c.ARN, c.Creator), e)

@@ -117,8 +117,6 @@ func endpointSettings(sub subject, _ awsapi.Call, in *eks.CreateClusterInput, sp
 		return sub.invalidParameter("Subnet Id is required")
 	case len(spec.SecurityGroups) > maxSecurityGroups:
 		return sub.invalidParameter("You have exceeded the maximum number of control plane security groups: %d", maxSecurityGroups)
-	case len(vpc.PublicAccessCidrs) > maxPublicCIDRs:
-		return sub.invalidParameter("You have exceeded the maximum number of public access CIDR ranges: %d", maxPublicCIDRs)
 	case or(vpc.ControlPlaneEgressMode, defaultEgressMode) != defaultEgressMode:
 		return sub.notYet("The controlPlaneEgressMode " + *vpc.ControlPlaneEgressMode + " is")
 	}
@@ -126,7 +124,14 @@ func endpointSettings(sub subject, _ awsapi.Call, in *eks.CreateClusterInput, sp
 	if len(vpc.PublicAccessCidrs) > 0 {
 		spec.PublicAccessCIDRs = unique(vpc.PublicAccessCidrs)
 	}
-	for _, s := range spec.PublicAccessCIDRs {
+	return checkPublicCIDRs(sub, spec.PublicAccessCIDRs)
+}
+
+func checkPublicCIDRs(sub subject, cidrs []string) error {
+	if len(cidrs) > maxPublicCIDRs {
+		return sub.invalidParameter("You have exceeded the maximum number of public access CIDR ranges: %d", maxPublicCIDRs)
+	}
+	for _, s := range cidrs {
 		p, err := netip.ParsePrefix(s)
 		if err != nil || !p.Addr().Is4() || p.Masked() != p {
 			return sub.invalidParameter("The following CIDRs are invalid in publicAccessCidrs: [%s]", s)
@@ -188,8 +193,13 @@ func logSettings(sub subject, _ awsapi.Call, in *eks.CreateClusterInput, spec *r
 	if in.Logging == nil {
 		return nil
 	}
+	return applyLogging(sub, in.Logging, spec)
+}
+
+// applyLogging switches the logs on and off that a request names, and leaves the others.
+func applyLogging(sub subject, in *eks.Logging, spec *resource.ClusterSpec) error {
 	state := map[string]bool{}
-	for _, setup := range in.Logging.ClusterLogging {
+	for _, setup := range in.ClusterLogging {
 		for _, t := range setup.Types {
 			if on, given := state[t]; given && on != deref(setup.Enabled) {
 				return sub.invalidParameter("The log type %s is both enabled and disabled", t)
@@ -197,11 +207,14 @@ func logSettings(sub subject, _ awsapi.Call, in *eks.CreateClusterInput, spec *r
 			state[t] = deref(setup.Enabled)
 		}
 	}
+	var types []string
 	for _, t := range logTypes {
-		if state[t] {
-			spec.LogTypes = append(spec.LogTypes, t)
+		on, given := state[t]
+		if on || !given && slices.Contains(spec.LogTypes, t) {
+			types = append(types, t)
 		}
 	}
+	spec.LogTypes = types
 	return nil
 }
 
