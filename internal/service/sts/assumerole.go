@@ -31,14 +31,14 @@ func (s *Service) AssumeRole(ctx context.Context, call awsapi.Call, in *sts.Assu
 	}
 	var session resource.Session
 	err = s.Store.Update(ctx, func(tx *store.Tx) error {
-		role, err := s.permit(tx, call, in, &want)
+		role, err := s.permit(tx, call, in, &want.Grant)
 		if err != nil {
 			return err
 		}
-		if err := checkLifetime(role, want); err != nil {
+		if err := checkLifetime(role, want.Grant); err != nil {
 			return err
 		}
-		session = identity.NewSession(tx, role, want, call.Time)
+		session = identity.NewSession(tx, role, want.Grant, call.Time)
 		role.LastUsed, role.LastRegion = session.Issued, call.Region
 		tx.Roles.Put(role.ARN, role)
 		return nil
@@ -52,9 +52,7 @@ func (s *Service) AssumeRole(ctx context.Context, call awsapi.Call, in *sts.Assu
 			Arn:           new(session.Principal),
 			AssumedRoleId: new(session.PrincipalID),
 		},
-	}
-	if n := packed(want); n > 0 {
-		out.PackedPolicySize = new(int32(max(1, n*100/maxPacked)))
+		PackedPolicySize: packedSize(want.Grant),
 	}
 	if session.SourceID != "" {
 		out.SourceIdentity = new(session.SourceID)
@@ -62,14 +60,17 @@ func (s *Service) AssumeRole(ctx context.Context, call awsapi.Call, in *sts.Assu
 	return out, nil
 }
 
+// A grant is what a request for credentials asks for.
+type grant struct{ identity.Grant }
+
 // newGrant checks what can be checked of a request without any record.
-func (s *Service) newGrant(in *sts.AssumeRoleInput) (identity.Grant, error) {
-	g := identity.Grant{
+func (s *Service) newGrant(in *sts.AssumeRoleInput) (grant, error) {
+	g := grant{identity.Grant{
 		Name:     deref(in.RoleSessionName),
 		Lifetime: defaultSession,
 		SourceID: deref(in.SourceIdentity),
 		Tags:     resource.Tags{},
-	}
+	}}
 	if in.DurationSeconds != nil {
 		g.Lifetime = time.Duration(*in.DurationSeconds) * time.Second
 	}
@@ -100,11 +101,25 @@ func (s *Service) newGrant(in *sts.AssumeRoleInput) (identity.Grant, error) {
 		}
 		g.Transitive = append(g.Transitive, key)
 	}
-	if n := packed(g); n > maxPacked {
-		return g, &sts.PackedPolicyTooLargeException{Message: new(fmt.Sprintf(
+	return g, g.fits()
+}
+
+// fits refuses more policies and tags than a session has room for.
+func (g *grant) fits() error {
+	if n := packed(g.Grant); n > maxPacked {
+		return &sts.PackedPolicyTooLargeException{Message: new(fmt.Sprintf(
 			"Packed size of session tags and session policies consumes %d%% of allotted space.", n*100/maxPacked))}
 	}
-	return g, nil
+	return nil
+}
+
+// packedSize is how much of that room is used, in percent; nil for nothing.
+func packedSize(g identity.Grant) *int32 {
+	n := packed(g)
+	if n == 0 {
+		return nil
+	}
+	return new(int32(max(1, n*100/maxPacked)))
 }
 
 // packed is how much room a session's policies and tags take. AWS compresses them by a
@@ -147,7 +162,7 @@ func (s *Service) permit(tx *store.Tx, call awsapi.Call, in *sts.AssumeRoleInput
 			return role, awsapi.Errorf("InvalidParameterValue", 400, "PolicyArns: %s does not exist or is not attachable.", p)
 		}
 	}
-	if own, ok := tx.Sessions.Get(call.Caller.AccessKeyID); ok {
+	if own, ok := tx.Sessions.Get(call.Caller.AccessKeyID); ok && own.Role != "" {
 		g.Chained = true
 		if err := inherit(g, own); err != nil {
 			return role, err
@@ -198,6 +213,18 @@ func inherit(g *identity.Grant, own resource.Session) error {
 		g.SourceID = own.SourceID
 	}
 	return nil
+}
+
+// grantKeys are the condition keys that a token's grant and the role give.
+func grantKeys(g identity.Grant, role resource.Role) map[string][]string {
+	in := &sts.AssumeRoleInput{RoleSessionName: &g.Name, TransitiveTagKeys: g.Transitive}
+	if g.SourceID != "" {
+		in.SourceIdentity = &g.SourceID
+	}
+	for k, v := range g.Tags {
+		in.Tags = append(in.Tags, sts.Tag{Key: &k, Value: &v})
+	}
+	return requestKeys(in, role)
 }
 
 // requestKeys are the condition keys that the request and the role give.

@@ -6,7 +6,9 @@
 // leaves it to the caller's policies; across accounts both have to allow. Package authz knows the rules.
 //
 // Temporary credentials are records (resource.Session), so that they end when their
-// role does. The package serves no web identities yet.
+// role does. AssumeRoleWithWebIdentity verifies tokens by the keys of our clusters' own
+// issuers, which are in the store, and of others by Config.IssuerKeys; the package itself
+// dials nobody. It serves no SAML and no MFA.
 package sts
 
 import (
@@ -26,6 +28,9 @@ type Config struct {
 	// RootAssumesRoles lets root users assume roles whose trust policy names their
 	// account. AWS forbids it ("Roles may not be assumed by root accounts.").
 	RootAssumesRoles bool
+
+	// IssuerKeys asks an issuer that is no cluster's of ours for its keys. nil: none can be reached.
+	IssuerKeys func(ctx context.Context, issuer string) (IssuerKeys, error)
 }
 
 // A Service serves the STS API.

@@ -1,0 +1,97 @@
+package sts_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdkiam "github.com/aws/aws-sdk-go-v2/service/iam"
+	sdk "github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/aws-sdk-go-v2/service/sts/types"
+)
+
+func config(d interface {
+	As(id, secret, token string) aws.Config
+}, c *types.Credentials) aws.Config {
+	return d.As(*c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken)
+}
+
+func TestGetSessionToken(t *testing.T) {
+	d, ctx := open(t, false), t.Context()
+	ann := user(t, d, account, "ann", statement("Allow", `"iam:ListUsers"`, `"Resource":"*"`))
+	out, err := sdk.NewFromConfig(ann).GetSessionToken(ctx, &sdk.GetSessionTokenInput{DurationSeconds: aws.Int32(900)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := time.Until(*out.Credentials.Expiration); left > 15*time.Minute || left < 14*time.Minute {
+		t.Errorf("it lasts %s", left)
+	}
+	own := config(d, out.Credentials)
+	if arn, _ := whoami(t, own); arn != "arn:aws:iam::000000000000:user/ann" {
+		t.Errorf("the session is %s", arn)
+	}
+	if _, err := sdkiam.NewFromConfig(ann).ListUsers(ctx, &sdkiam.ListUsersInput{}); err != nil {
+		t.Error(err)
+	}
+	_, err = sdkiam.NewFromConfig(own).ListUsers(ctx, &sdkiam.ListUsersInput{})
+	fails(t, err, "InvalidClientTokenId", "The security token included in the request is invalid")
+	_, err = sdk.NewFromConfig(own).GetSessionToken(ctx, &sdk.GetSessionTokenInput{})
+	fails(t, err, "AccessDenied", "Cannot call GetSessionToken with session credentials")
+	r := role(t, d, "r", trust("arn:aws:iam::000000000000:user/ann", `"sts:AssumeRole"`, ""), "")
+	chained, err := assume(t, own, &sdk.AssumeRoleInput{RoleArn: &r, DurationSeconds: aws.Int32(7200)}) // no role chaining: it is the user
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = sdk.NewFromConfig(session(d, chained)).GetSessionToken(ctx, &sdk.GetSessionTokenInput{})
+	fails(t, err, "AccessDenied", "Cannot call GetSessionToken with session credentials")
+	root, err := sdk.NewFromConfig(d.AsRoot()).GetSessionToken(ctx, &sdk.GetSessionTokenInput{DurationSeconds: aws.Int32(36000)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := time.Until(*root.Credentials.Expiration); left > time.Hour {
+		t.Errorf("root's lasts %s", left)
+	}
+	if arn, _ := whoami(t, config(d, root.Credentials)); arn != "arn:aws:iam::000000000000:root" {
+		t.Errorf("root's session is %s", arn)
+	}
+}
+
+func TestGetFederationToken(t *testing.T) {
+	d, ctx := open(t, false), t.Context()
+	ann := user(t, d, account, "ann", statement("Allow", `["sts:GetFederationToken","sts:GetAccessKeyInfo"]`, `"Resource":"*"`))
+	out, err := sdk.NewFromConfig(ann).GetFederationToken(ctx, &sdk.GetFederationTokenInput{Name: aws.String("guest"), Policy: aws.String(statement("Allow", `"iam:*"`, `"Resource":"*"`))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *out.FederatedUser.Arn != "arn:aws:sts::000000000000:federated-user/guest" || *out.FederatedUser.FederatedUserId != account+":guest" {
+		t.Errorf("got %+v", out.FederatedUser)
+	}
+	guest := config(d, out.Credentials)
+	if arn, id := whoami(t, guest); arn != "arn:aws:sts::000000000000:federated-user/guest" || id != account+":guest" {
+		t.Errorf("the guest is %s %s", arn, id)
+	}
+	_, err = sdkiam.NewFromConfig(guest).ListUsers(ctx, &sdkiam.ListUsersInput{})
+	fails(t, err, "InvalidClientTokenId", "The security token included in the request is invalid")
+	_, err = sdk.NewFromConfig(guest).GetFederationToken(ctx, &sdk.GetFederationTokenInput{Name: aws.String("guest")})
+	fails(t, err, "AccessDenied", "Cannot call GetFederationToken with session credentials")
+}
+
+func TestAccessKeyInfo(t *testing.T) {
+	d, ctx := open(t, false), t.Context()
+	ann := user(t, d, other, "ann", "")
+	id, err := ann.Credentials.Retrieve(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := sdk.NewFromConfig(d.AsRoot()).GetAccessKeyInfo(ctx, &sdk.GetAccessKeyInfoInput{AccessKeyId: &id.AccessKeyID})
+	if err != nil || *out.Account != other {
+		t.Errorf("got %v, %v", out, err)
+	}
+	_, err = sdk.NewFromConfig(ann).GetAccessKeyInfo(ctx, &sdk.GetAccessKeyInfoInput{AccessKeyId: &id.AccessKeyID})
+	if err == nil || !strings.Contains(err.Error(), "sts:GetAccessKeyInfo") {
+		t.Errorf("got %v", err)
+	}
+	_, err = sdk.NewFromConfig(d.AsRoot()).DecodeAuthorizationMessage(ctx, &sdk.DecodeAuthorizationMessageInput{EncodedMessage: aws.String("nonsense")})
+	fails(t, err, "InvalidAuthorizationMessageException", "Message is not valid")
+}
