@@ -31,6 +31,7 @@ import (
 	"ekster.dev/ekster/internal/image"
 	"ekster.dev/ekster/internal/network"
 	"ekster.dev/ekster/internal/pki"
+	"ekster.dev/ekster/internal/provision"
 	"ekster.dev/ekster/internal/region"
 	"ekster.dev/ekster/internal/store"
 )
@@ -115,6 +116,9 @@ func (d *Daemon) run(ctx context.Context, front net.Listener) error {
 	}
 	if err := d.openRegistry(); err != nil {
 		return err
+	}
+	if err := provision.SetPublicPool(ctx, d.store, d.settings.Public()); err != nil {
+		return fmt.Errorf("the pool of public addresses: %w", err)
 	}
 	controllers, err := d.wire(ctx)
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 // doors are what answers inside the VPCs, on addresses of their routers:
 //
 //	169.254.169.254:80    the instance metadata service
-//	169.254.169.253:53    the VPC's DNS server
-//	198.18.0.1:80, :443   the AWS APIs
+//	169.254.169.253:53    the VPC's DNS server, also at the VPC's base address + 2
+//	198.18.0.1:80, :443   the AWS APIs; :443 also at the interface endpoints
 //	198.18.0.1:5000       the image registry
 type doors struct {
 	host     *network.Host
@@ -61,7 +61,8 @@ func (d *doors) Open(ctx context.Context, vpc string) error {
 	err := errors.Join(
 		listen(network.MetadataAddress, 80, d.serve(meta)),
 		listen(network.InternetAddress, 80, d.serve(d.apis)),
-		listen(network.InternetAddress, 443, func(l net.Listener) { d.serve(d.apis)(d.wrap(l)) }),
+		// Who may reach it at which address is for the router's rules to say.
+		listen(netip.IPv4Unspecified(), 443, func(l net.Listener) { d.serve(d.apis)(d.wrap(l)) }),
 		listen(network.InternetAddress, 5000, d.serve(d.registry)),
 		d.openDNS(ctx, vpc, &closers),
 	)
@@ -74,7 +75,7 @@ func (d *doors) Open(ctx context.Context, vpc string) error {
 }
 
 func (d *doors) openDNS(ctx context.Context, vpc string, closers *[]io.Closer) error {
-	at := netip.AddrPortFrom(network.ResolverAddress, 53).String()
+	at := netip.AddrPortFrom(netip.IPv4Unspecified(), 53).String()
 	pc, err := d.host.ListenPacket(ctx, vpc, "udp", at)
 	if err != nil {
 		return err

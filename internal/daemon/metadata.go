@@ -139,8 +139,11 @@ func describeInterface(tx *store.Tx, i resource.NetworkInterface) imds.Interface
 // names, which lead to the front door.
 func (d *Daemon) zone(vpc string) resolver.Config {
 	return resolver.Config{
-		Upstreams: resolver.FromFile("/etc/resolv.conf"), Log: d.log,
+		Upstreams: resolver.FromFile("/etc/resolv.conf"), Log: d.log, Reverse: d.privateName(vpc),
 		Zone: func(name string) (out []netip.Addr, known bool) {
+			if at := d.endpointsOf(vpc, name); at != nil {
+				return at, true
+			}
 			if servedName(name) {
 				return []netip.Addr{network.InternetAddress}, true
 			}
@@ -160,6 +163,41 @@ func (d *Daemon) zone(vpc string) resolver.Config {
 			})
 			return out, known
 		},
+	}
+}
+
+// endpointsOf are the addresses of the VPC's interface endpoint that has taken over the
+// name, nil if none has.
+func (d *Daemon) endpointsOf(vpc, name string) (out []netip.Addr) {
+	_ = d.store.View(func(tx *store.Tx) error {
+		for _, e := range tx.VPCEndpoints.All() {
+			if e.VPC != vpc || !slices.Contains(provision.EndpointNames(e), name) {
+				continue
+			}
+			for _, id := range e.Interfaces {
+				if eni, ok := tx.Interfaces.Get(id); ok {
+					out = append(out, eni.Addresses[0])
+				}
+			}
+		}
+		return nil
+	})
+	return out
+}
+
+// privateName is the name of a private address of the VPC.
+func (d *Daemon) privateName(vpc string) func(netip.Addr) (string, bool) {
+	return func(addr netip.Addr) (name string, known bool) {
+		_ = d.store.View(func(tx *store.Tx) error {
+			for _, i := range tx.Interfaces.All() {
+				if i.VPC == vpc && slices.Contains(i.Addresses, addr) {
+					name, known = provision.PrivateDNS(i.Region, addr), true
+					return nil
+				}
+			}
+			return nil
+		})
+		return name, known
 	}
 }
 

@@ -26,6 +26,14 @@ type Settings struct {
 	Epoch int `json:"epoch"`
 }
 
+// Public is where instances get their public addresses: the half of Loopback that
+// endpoints, which start from the other end, do not come to.
+func (s Settings) Public() netip.Prefix {
+	a := s.Loopback.Masked().Addr().As4()
+	a[2] |= 128
+	return netip.PrefixFrom(netip.AddrFrom4(a), 17)
+}
+
 // DefaultPort and DefaultAccount are what a new state directory gets.
 const (
 	DefaultPort    = 4566

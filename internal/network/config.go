@@ -15,7 +15,14 @@ var (
 	InternetAddress = netip.AddrFrom4([4]byte{198, 18, 0, 1})
 	// InternetPrefix is the range of InternetAddress (RFC 2544: never on a real network).
 	InternetPrefix = netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, 0, 0}), 15)
+	// PublicPrefix is the part of it that public addresses of interfaces are from.
+	PublicPrefix = netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 19, 0, 0}), 16)
+	// OutsideAddress is who is on the internet besides: whoever dials from InternetPath.
+	OutsideAddress = netip.AddrFrom4([4]byte{198, 18, 0, 2})
 )
+
+// RegistryPort is the port of the image registry at InternetAddress.
+const RegistryPort = 5000
 
 // MTU is that of every veth: AWS's jumbo frames.
 const MTU = 9001
@@ -28,6 +35,10 @@ type VPC struct {
 	Subnets        []Subnet
 	Interfaces     []Interface
 	SecurityGroups []SecurityGroup
+	NATGateways    []NATGateway
+	Peers          []Peer
+	Endpoints      []Endpoint
+	Internet       bool // an internet gateway is attached
 }
 
 // A Subnet is a range of the VPC with the routes of its route table.
@@ -35,6 +46,33 @@ type Subnet struct {
 	ID     string
 	CIDR   netip.Prefix
 	Routes []Route // besides the local route to the VPC, which always holds
+	ACL    *ACL    // nil: everything passes
+
+	// Registry has the image registry reachable without a route to it: where endpoints of
+	// the services lead there from which images are loaded.
+	Registry bool
+}
+
+// A NATGateway lets through what a route sends to its ID, with its own public address.
+type NATGateway struct {
+	ID     string
+	Public netip.Addr // of PublicPrefix
+}
+
+// A Peer is another VPC to whose addresses routes lead that have its ID as target. Nothing
+// flows unless both VPCs have the other as a peer, by the same ID, and routes to it.
+type Peer struct {
+	ID    string // of the peering connection
+	VPC   string
+	CIDRs []netip.Prefix
+}
+
+// An Endpoint is an address of the VPC at which the router itself serves port 443: an
+// interface endpoint of a service of AWS's.
+type Endpoint struct {
+	ID             string // of its interface
+	Address        netip.Addr
+	SecurityGroups []string
 }
 
 // A Route of a subnet's route table. The longest prefix wins.
@@ -43,7 +81,7 @@ type Route struct {
 	Target      Target
 }
 
-// A Target is where a route leads.
+// A Target is where a route leads: one of these, or the ID of a NATGateway or a Peer.
 type Target string
 
 const (
@@ -64,6 +102,10 @@ type Interface struct {
 	// Addresses has the primary address first. Packets to the others are handed to
 	// the guest without asking whether it has them: they may belong to its pods.
 	Addresses []netip.Addr
+
+	// Public, of PublicPrefix, stands for the primary address on the internet. Without one an
+	// internet gateway lets nothing of the interface through.
+	Public netip.Addr
 
 	SecurityGroups []string
 
@@ -104,14 +146,3 @@ type Rule struct {
 
 // gateway is the router's address in the subnet: base + 1.
 func (s Subnet) gateway() netip.Addr { return s.CIDR.Masked().Addr().Next() }
-
-// target says where the subnet's route table sends packets for addr; "" is nowhere.
-func (s Subnet) target(addr netip.Addr) Target {
-	var best Route
-	for _, r := range s.Routes {
-		if r.Destination.Contains(addr) && (best.Target == "" || r.Destination.Bits() > best.Destination.Bits()) {
-			best = r
-		}
-	}
-	return best.Target
-}

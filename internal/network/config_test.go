@@ -67,20 +67,6 @@ func TestLinkName(t *testing.T) {
 	}
 }
 
-func TestTarget(t *testing.T) {
-	s := Subnet{CIDR: prefix("10.0.0.0/24"), Routes: []Route{
-		{prefix("0.0.0.0/0"), Internet}, {prefix("198.18.0.0/16"), Blackhole}, {prefix("198.18.5.0/24"), Internet},
-	}}
-	for a, want := range map[string]Target{"8.8.8.8": Internet, "198.18.0.1": Blackhole, "198.18.5.1": Internet} {
-		if got := s.target(addr(a)); got != want {
-			t.Errorf("%s: %q, want %q", a, got, want)
-		}
-	}
-	if got := (Subnet{}).target(InternetAddress); got != "" {
-		t.Errorf("without routes: %q", got)
-	}
-}
-
 func TestFingerprint(t *testing.T) {
 	base := compile(everyRule()).fingerprint()
 	same := everyRule()

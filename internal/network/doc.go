@@ -16,17 +16,28 @@
 //	                        │  198.18.0.1 "the internet"│
 //	                        └───────────────────────────┘
 //
+// Routers are connected with each other (VPC peering) and with the internet, a namespace
+// that all VPCs with an internet gateway share: see uplink.go.
+//
 // There is no bridge. The router has one /32 route for each address and answers
 // every ARP request for an address it can route to (proxy ARP), so guests of one
 // subnet believe that they share a wire, as on AWS, while each of their packets
 // is routed and passes the rules:
 //
-//	hook         chain    decides
-//	prerouting   source   whether the ENI may use this source address
-//	forward      egress   the rules of the source ENI's security groups
-//	forward +10  ingress  the rules of the destination ENI's security groups
-//	input        services metadata and DNS always; the internet if the subnet has
-//	                      a route to it and the security groups let it out
+//	hook             chain         decides
+//	prerouting -300  source        whether the ENI may use this source address
+//	prerouting -150  routes        where the subnet's route table sends it: its mark
+//	prerouting -100  inward        public addresses become private ones
+//	forward -10      acl           the subnets' network ACLs, packet by packet
+//	forward          egress        the rules of the source ENI's security groups
+//	forward +10      ingress       the rules of the destination ENI's security groups
+//	input -10        acl-services  network ACLs, of what is for the router
+//	input            services      metadata and DNS always; the internet and endpoints if the
+//	                               route and the security groups let it out
+//	input +10        endpoint      the security groups of interface endpoints
+//	postrouting -10  acl-answers   network ACLs, of what comes from the router
+//	postrouting 100  outward       private addresses become public ones
+//	input 100        outward-here  the same, of what is for the router
 //
 // Chains eni-…-out and eni-…-in jump to the chains of the ENI's groups, sg-…-out
 // and sg-…-in, where an accept means "passed this chain's hook"; whatever no rule
@@ -42,6 +53,7 @@
 // goes on from what there is, and a repeat of a finished Ensure is a few dumps.
 //
 // What it does not do: it knows no AWS API, no store and no daemon; it serves
-// nothing on the routers' addresses (see Listen); it has no IPv6, no NAT, no
-// network ACLs and no peering; it does not watch: call Ensure again.
+// nothing on the routers' addresses (see Listen); it has no IPv6; it applies no network
+// ACL of a NAT gateway's own subnet; it does not watch: call Ensure again. The rules of
+// each case are in docs/network, written by the tests.
 package network

@@ -16,15 +16,17 @@ type ruleset struct {
 }
 
 type set struct {
-	name     string
-	key      nftables.SetDatatype
-	verdicts bool // a verdict map
-	elements []element
+	name      string
+	key       nftables.SetDatatype
+	verdicts  bool // a verdict map
+	addresses bool // a map to addresses
+	elements  []element
 }
 
 type element struct {
 	key  []byte
 	jump string // in a verdict map: the chain
+	to   []byte // in a map to addresses: the address
 }
 
 type chain struct {
@@ -38,6 +40,7 @@ type base struct {
 	hook     *nftables.ChainHook
 	priority nftables.ChainPriority
 	policy   nftables.ChainPolicy
+	kind     nftables.ChainType
 }
 
 type rule struct {
@@ -54,14 +57,23 @@ func compile(v VPC) ruleset {
 	slices.SortFunc(groups, func(a, b SecurityGroup) int { return strings.Compare(a.ID, b.ID) })
 
 	var rs ruleset
-	rs.addSets(ports, groups)
-	rs.addHooks()
+	rs.addSets(v, ports, groups)
+	rs.addHooks(v)
+	rs.addRoutes(v, ports)
+	rs.addACLs(ports)
+	rs.addTranslation(v, ports)
+	rs.addEndpoints(v)
 	for _, p := range ports {
 		rs.addPort(p)
 	}
 	used := map[string]bool{}
 	for _, p := range ports {
 		for _, g := range p.SecurityGroups {
+			used[g] = true
+		}
+	}
+	for _, e := range v.Endpoints {
+		for _, g := range e.SecurityGroups {
 			used[g] = true
 		}
 	}
@@ -76,13 +88,19 @@ func compile(v VPC) ruleset {
 }
 
 // fixedSets are the sets that are there whatever the VPC; others are named for groups.
-var fixedSets = []string{"guarded", "sources", "outside", "egress", "ingress"}
+var fixedSets = []string{
+	"guarded", "sources", "uplinks", "egress", "ingress", "routes", "registry", "acl-out", "acl-in", "public", "private", "nameable",
+	"endpoints", "endpoint-groups",
+}
 
 // addSets makes the sets and maps that say which ENI is which.
-func (rs *ruleset) addSets(ports []port, groups []SecurityGroup) {
+func (rs *ruleset) addSets(v VPC, ports []port, groups []SecurityGroup) {
 	guarded := set{name: "guarded", key: nftables.TypeIFName}
 	sources := set{name: "sources", key: linkAndAddress}
-	outside := set{name: "outside", key: nftables.TypeIFName}
+	uplinks := set{name: "uplinks", key: nftables.TypeIFName}
+	for _, u := range v.uplinks() {
+		uplinks.elements = append(uplinks.elements, element{key: linkKey(u.link)})
+	}
 	egress := set{name: "egress", key: nftables.TypeIFName, verdicts: true}
 	ingress := set{name: "ingress", key: nftables.TypeIFName, verdicts: true}
 	members := map[string][]netip.Addr{}
@@ -94,16 +112,19 @@ func (rs *ruleset) addSets(ports []port, groups []SecurityGroup) {
 		for _, a := range p.Addresses {
 			sources.elements = append(sources.elements, element{key: append(slices.Clone(link), a.AsSlice()...)})
 		}
-		if p.subnet.target(InternetAddress) == Internet {
-			outside.elements = append(outside.elements, element{key: link})
-		}
 		egress.elements = append(egress.elements, element{key: link, jump: p.ID + "-out"})
 		ingress.elements = append(ingress.elements, element{key: link, jump: p.ID + "-in"})
 		for _, g := range p.SecurityGroups {
 			members[g] = append(members[g], p.Addresses...)
 		}
 	}
-	rs.sets = []set{guarded, sources, outside, egress, ingress}
+	for _, e := range v.Endpoints {
+		for _, g := range e.SecurityGroups {
+			members[g] = append(members[g], e.Address)
+		}
+	}
+	rs.sets = append(rs.sets, guarded, sources, uplinks, egress, ingress)
+	rs.addNameable(ports)
 	for _, g := range referenced(groups) {
 		s := set{name: g, key: nftables.TypeIPAddr}
 		addrs := members[g]
@@ -131,39 +152,62 @@ func referenced(groups []SecurityGroup) []string {
 }
 
 // addHooks makes the chains in the packet's path.
-func (rs *ruleset) addHooks() {
+func (rs *ruleset) addHooks(v VPC) {
 	stateful := []rule{
 		{exprs: then(ctState(expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), accept)},
 		{exprs: then(ctState(expr.CtStateBitINVALID), drop)},
 	}
 	with := func(rules ...rule) []rule { return append(slices.Clone(stateful), rules...) }
 	hook := func(hook *nftables.ChainHook, priority nftables.ChainPriority, policy nftables.ChainPolicy) *base {
-		return &base{hook, priority, policy}
+		return &base{hook, priority, policy, nftables.ChainTypeFilter}
 	}
 	service := func(addr netip.Addr, protocol byte, port uint16, comment string) rule {
-		return rule{comment, then(address(destination, netip.PrefixFrom(addr, 32)), l4(protocol), ports(port, port), accept)}
+		return rule{comment, then(address(destination, netip.PrefixFrom(addr, 32)), l4(protocol), portRange(port, port), accept)}
 	}
-	linkLocal := netip.PrefixFrom(netip.AddrFrom4([4]byte{169, 254, 0, 0}), 16)
+	served := address(destination, netip.PrefixFrom(InternetAddress, 32))
+	https := then(l4(protocolTCP), portRange(443, 443))
+	services := []rule{
+		{"the router itself", then(ifname(expr.MetaKeyIIFNAME, "lo"), accept)},
+		service(MetadataAddress, protocolTCP, 80, "instance metadata"),
+		service(ResolverAddress, protocolUDP, 53, "DNS"),
+		service(ResolverAddress, protocolTCP, 53, "DNS"),
+	}
+	if r := v.resolver(); r.IsValid() {
+		services = append(services, service(r, protocolUDP, 53, "DNS"), service(r, protocolTCP, 53, "DNS"))
+	}
+	services = append(services,
+		rule{"interface endpoints", then(member(destination, "endpoints"), https, dispatch(expr.MetaKeyIIFNAME, "egress"))},
+		rule{"interface endpoints, from peers", then(member(destination, "endpoints"), https, inSet(expr.MetaKeyIIFNAME, "uplinks"), accept)},
+		unmapped(),
+		rule{"the internet, by an internet gateway", then(served, markIs(markInternet), dispatch(expr.MetaKeyIIFNAME, "egress"))},
+		rule{"images, by endpoints", then(served, markIs(markRegistry), dispatch(expr.MetaKeyIIFNAME, "egress"))},
+	)
+	for _, g := range v.sortedNATGateways() {
+		services = append(services, rule{"the internet, by " + g.ID, then(served, markIs(markOf(g.ID)), dispatch(expr.MetaKeyIIFNAME, "egress"))})
+	}
 	rs.chains = append(rs.chains,
 		chain{"source", hook(nftables.ChainHookPrerouting, *nftables.ChainPriorityRaw, nftables.ChainPolicyAccept), []rule{
 			{"the router itself", then(ifname(expr.MetaKeyIIFNAME, "lo"), accept)},
 			{"source/destination check", then(inSet(expr.MetaKeyIIFNAME, "guarded"), notASource(), drop)},
 			{"nobody asks for another's metadata", then(address(destination, linkLocal), notASource(), drop)},
 		}},
-		chain{"egress", hook(nftables.ChainHookForward, *nftables.ChainPriorityFilter, nftables.ChainPolicyDrop),
-			with(rule{exprs: dispatch(expr.MetaKeyIIFNAME, "egress")})},
-		chain{"ingress", hook(nftables.ChainHookForward, *nftables.ChainPriorityFilter+10, nftables.ChainPolicyDrop),
-			with(rule{exprs: dispatch(expr.MetaKeyOIFNAME, "ingress")})},
-		chain{"services", hook(nftables.ChainHookInput, *nftables.ChainPriorityFilter, nftables.ChainPolicyDrop), with(
-			rule{"the router itself", then(ifname(expr.MetaKeyIIFNAME, "lo"), accept)},
-			service(MetadataAddress, protocolTCP, 80, "instance metadata"),
-			service(ResolverAddress, protocolUDP, 53, "DNS"),
-			service(ResolverAddress, protocolTCP, 53, "DNS"),
-			rule{"the internet, from subnets with a route to it", then(address(destination, InternetPrefix),
-				inSet(expr.MetaKeyIIFNAME, "outside"), dispatch(expr.MetaKeyIIFNAME, "egress"))},
+		chain{"egress", hook(nftables.ChainHookForward, *nftables.ChainPriorityFilter, nftables.ChainPolicyDrop), append([]rule{
+			{"nobody passes through the VPC", then(inSet(expr.MetaKeyIIFNAME, "uplinks"), inSet(expr.MetaKeyOIFNAME, "uplinks"), drop)},
+			unmapped(),
+		}, with(
+			rule{exprs: dispatch(expr.MetaKeyIIFNAME, "egress")},
+			rule{"from the internet and from peers", then(inSet(expr.MetaKeyIIFNAME, "uplinks"), accept)},
+		)...)},
+		chain{"ingress", hook(nftables.ChainHookForward, *nftables.ChainPriorityFilter+10, nftables.ChainPolicyDrop), with(
+			rule{exprs: dispatch(expr.MetaKeyOIFNAME, "ingress")},
+			rule{"to the internet and to peers", then(inSet(expr.MetaKeyOIFNAME, "uplinks"), accept)},
 		)},
+		chain{"services", hook(nftables.ChainHookInput, *nftables.ChainPriorityFilter, nftables.ChainPolicyDrop), with(services...)},
 	)
 }
+
+// linkLocal are the router's own services.
+var linkLocal = netip.PrefixFrom(netip.AddrFrom4([4]byte{169, 254, 0, 0}), 16)
 
 // addPort makes the two chains of an ENI.
 func (rs *ruleset) addPort(p port) {
@@ -208,7 +252,7 @@ func (r Rule) match() []expr.Any {
 	switch {
 	case number == protocolTCP || number == protocolUDP:
 		if r.FromPort > 0 || r.ToPort < 65535 {
-			match = append(match, ports(uint16(r.FromPort), uint16(r.ToPort))...)
+			match = append(match, portRange(uint16(r.FromPort), uint16(r.ToPort))...)
 		}
 	case number == protocolICMP && r.FromPort >= 0:
 		match = append(match, icmp(0, byte(r.FromPort))...)

@@ -75,7 +75,7 @@ func (h *Host) ensurePolicy(sp *space, wanted []netlink.Rule) error {
 	if err != nil {
 		return err
 	}
-	key := func(r netlink.Rule) string { return fmt.Sprintf("from %s lookup %d", r.Src, r.Table) }
+	key := func(r netlink.Rule) string { return fmt.Sprintf("from %s mark %#x lookup %d", r.Src, r.Mark, r.Table) }
 	missing := map[string]bool{}
 	for _, rule := range wanted {
 		missing[key(rule)] = true

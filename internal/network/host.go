@@ -90,7 +90,32 @@ func (h *Host) RemoveVPC(ctx context.Context, id string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return h.removeNamespace(h.RouterPath(id))
+	if err := h.removeNamespace(h.RouterPath(id)); err != nil {
+		return err
+	}
+	return h.removeInternet()
+}
+
+// removeInternet removes the internet's namespace once no router is connected with it.
+func (h *Host) removeInternet() error {
+	if ok, err := isNamespace(h.InternetPath()); err != nil || !ok {
+		return err
+	}
+	sp, err := openSpace(h.InternetPath())
+	if err != nil {
+		return err
+	}
+	links, err := sp.links()
+	sp.close()
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		if l.Type() == "veth" {
+			return nil
+		}
+	}
+	return h.removeNamespace(h.InternetPath())
 }
 
 // Purge removes everything with this host's prefix, and the mount of /run/netns if

@@ -116,7 +116,7 @@ func l4(number byte) []expr.Any {
 }
 
 // th dport <from>-<to>
-func ports(from, to uint16) []expr.Any {
+func portRange(from, to uint16) []expr.Any {
 	load := &expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2}
 	if from == to {
 		return []expr.Any{load, equal(binaryutil.BigEndian.PutUint16(from)...)}

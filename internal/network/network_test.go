@@ -71,6 +71,12 @@ func open(id string) SecurityGroup {
 	return SecurityGroup{ID: id, Ingress: all, Egress: all}
 }
 
+// public gives an interface a public address.
+func public(i Interface, address string) Interface {
+	i.Public = addr(address)
+	return i
+}
+
 // eni is an interface of an instance: configured, as a primary one.
 func eni(id, subnet, guest, device, address string, groups ...string) Interface {
 	mac := net.HardwareAddr{0x0a, 0xff, 0, 0, 0, 0}
@@ -85,14 +91,14 @@ func eni(id, subnet, guest, device, address string, groups ...string) Interface 
 // twoSubnets has i-1 and i-2 in public subnet-a, i-3 in private subnet-b; all open.
 func twoSubnets() VPC {
 	return VPC{
-		ID: "vpc-1", CIDRs: []netip.Prefix{prefix("10.0.0.0/16")},
+		ID: "vpc-1", CIDRs: []netip.Prefix{prefix("10.0.0.0/16")}, Internet: true,
 		Subnets: []Subnet{
 			{ID: "subnet-a", CIDR: prefix("10.0.1.0/24"), Routes: []Route{{prefix("0.0.0.0/0"), Internet}}},
 			{ID: "subnet-b", CIDR: prefix("10.0.2.0/24")},
 		},
 		Interfaces: []Interface{
-			eni("eni-1", "subnet-a", "i-1", "eth0", "10.0.1.11", "sg-open"),
-			eni("eni-2", "subnet-a", "i-2", "eth0", "10.0.1.12", "sg-open"),
+			public(eni("eni-1", "subnet-a", "i-1", "eth0", "10.0.1.11", "sg-open"), "198.19.0.11"),
+			public(eni("eni-2", "subnet-a", "i-2", "eth0", "10.0.1.12", "sg-open"), "198.19.0.12"),
 			eni("eni-3", "subnet-b", "i-3", "eth0", "10.0.2.13", "sg-open"),
 		},
 		SecurityGroups: []SecurityGroup{open("sg-open")},
@@ -291,6 +297,9 @@ func TestRouterServices(t *testing.T) {
 
 	// The subnet gets a route to the internet; a more specific blackhole takes it back.
 	v.Subnets[1].Routes = []Route{{prefix("0.0.0.0/0"), Internet}}
+	ensure(t, h, v)
+	mustNotReach(t, h, "i-3", "198.18.0.1:443") // the gateway does not know its address
+	v.Interfaces[2].Public = addr("198.19.0.13")
 	ensure(t, h, v)
 	mustReach(t, h, "i-3", "198.18.0.1:443")
 	v.Subnets[1].Routes = append(v.Subnets[1].Routes, Route{prefix("198.18.0.0/24"), Blackhole})

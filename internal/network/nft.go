@@ -62,7 +62,7 @@ func (rs ruleset) batch(conn *nftables.Conn, table *nftables.Table, mark string)
 	for i, c := range rs.chains {
 		chains[i] = &nftables.Chain{Name: c.name, Table: table}
 		if c.base != nil {
-			chains[i].Type, chains[i].Hooknum = nftables.ChainTypeFilter, c.base.hook
+			chains[i].Type, chains[i].Hooknum = c.base.kind, c.base.hook
 			chains[i].Priority, chains[i].Policy = &c.base.priority, &c.base.policy
 		}
 		conn.AddChain(chains[i])
@@ -96,13 +96,16 @@ func (s set) set(table *nftables.Table, id uint32) *nftables.Set {
 	if s.verdicts {
 		n.IsMap, n.DataType = true, nftables.TypeVerdict
 	}
+	if s.addresses {
+		n.IsMap, n.DataType = true, nftables.TypeIPAddr
+	}
 	return n
 }
 
 func (s set) values() []nftables.SetElement {
 	values := make([]nftables.SetElement, len(s.elements))
 	for i, e := range s.elements {
-		values[i].Key = e.key
+		values[i].Key, values[i].Val = e.key, e.to
 		if s.verdicts {
 			values[i].VerdictData = &expr.Verdict{Kind: expr.VerdictJump, Chain: e.jump}
 		}
@@ -114,15 +117,15 @@ func (s set) values() []nftables.SetElement {
 func (rs ruleset) fingerprint() string {
 	sum := sha256.New()
 	for _, s := range rs.sets {
-		fmt.Fprintf(sum, "set %q %q %t\n", s.name, s.key.Name, s.verdicts)
+		fmt.Fprintf(sum, "set %q %q %t %t\n", s.name, s.key.Name, s.verdicts, s.addresses)
 		for _, e := range s.elements {
-			fmt.Fprintf(sum, "element %x %q\n", e.key, e.jump)
+			fmt.Fprintf(sum, "element %x %q %x\n", e.key, e.jump, e.to)
 		}
 	}
 	for _, c := range rs.chains {
 		fmt.Fprintf(sum, "chain %q\n", c.name)
 		if c.base != nil {
-			fmt.Fprintf(sum, "base %d %d %d\n", *c.base.hook, c.base.priority, c.base.policy)
+			fmt.Fprintf(sum, "base %s %d %d %d\n", c.base.kind, *c.base.hook, c.base.priority, c.base.policy)
 		}
 		for _, r := range c.rules {
 			fmt.Fprintf(sum, "rule %q\n", r.comment)

@@ -31,10 +31,12 @@ var routerSettings = []setting{
 
 // A router converges what netlink governs in a VPC's namespace.
 type router struct {
-	host  *Host
-	space *space
-	ports []port
-	links map[string]netlink.Link // by name, as they are by now
+	host    *Host
+	space   *space
+	vpc     string
+	ports   []port
+	uplinks []uplink
+	links   map[string]netlink.Link // by name, as they are by now
 }
 
 // unplugStale reads the links and removes those that are no port's, or not as the
@@ -47,6 +49,10 @@ func (r *router) unplugStale(ctx context.Context) error {
 	wanted := map[string]port{}
 	for _, p := range r.ports {
 		wanted[p.link] = p
+	}
+	uplinks := map[string]uplink{}
+	for _, u := range r.uplinks {
+		uplinks[u.link] = u
 	}
 	guests := map[string]int{}
 	r.links = map[string]netlink.Link{}
@@ -64,6 +70,16 @@ func (r *router) unplugStale(ctx context.Context) error {
 					return err
 				}
 				guests[p.Guest] = id
+			}
+			if id >= 0 && id == l.Attrs().NetNsID {
+				r.links[name] = l
+				continue
+			}
+		}
+		if u, ok := uplinks[name]; ok && l.Attrs().OperState == netlink.OperUp {
+			id, err := r.guestID(u.other)
+			if err != nil {
+				return err
 			}
 			if id >= 0 && id == l.Attrs().NetNsID {
 				r.links[name] = l
@@ -105,6 +121,12 @@ func (r *router) ensureAddresses(v VPC) error {
 	wanted := map[netip.Addr]bool{MetadataAddress: true, ResolverAddress: true, InternetAddress: true}
 	for _, s := range v.Subnets {
 		wanted[s.gateway()] = true
+	}
+	for _, e := range v.Endpoints {
+		wanted[e.Address] = true
+	}
+	if a := v.resolver(); a.IsValid() {
+		wanted[a] = true
 	}
 	lo, ok := r.links["lo"]
 	if !ok {
@@ -263,9 +285,11 @@ func (r *router) finish(ctx context.Context, guest string) error {
 
 // ensureRoutes leads every address of a port to its link: the primary one directly,
 // the others by way of the primary one, so that the guest is asked for no more than
-// that. The VPC's other addresses swallow what is sent to them, as they do on AWS.
+// that. All other addresses, the VPC's too, swallow what is sent to them, as on AWS.
 func (r *router) ensureRoutes(v VPC) error {
-	var wanted []netlink.Route
+	wanted := []netlink.Route{
+		{Dst: ipNet(netip.PrefixFrom(netip.IPv4Unspecified(), 0)), Type: unix.RTN_BLACKHOLE, Protocol: routeProtocol, Table: unix.RT_TABLE_MAIN},
+	}
 	for _, c := range v.CIDRs {
 		wanted = append(wanted, netlink.Route{Dst: ipNet(c.Masked()), Type: unix.RTN_BLACKHOLE, Protocol: routeProtocol, Table: unix.RT_TABLE_MAIN})
 	}
@@ -281,15 +305,37 @@ func (r *router) ensureRoutes(v VPC) error {
 			wanted = append(wanted, route)
 		}
 	}
-	return r.host.ensureRoutes(r.space, wanted)
+	wanted = append(wanted, r.uplinkRoutes(v)...)
+	if err := r.host.ensureRoutes(r.space, wanted); err != nil {
+		return err
+	}
+	return r.host.ensurePolicy(r.space, uplinkRules(v))
 }
 
 // ensureNeighbours tells the router each port's MAC address, so that it never has to
 // ask for it, and nobody else can answer.
 func (r *router) ensureNeighbours() error {
-	have, err := dump("neighbours of "+r.space.name, func() ([]netlink.Neigh, error) {
-		return r.space.nl.NeighList(0, netlink.FAMILY_V4)
-	})
+	var wanted []neighbour
+	for _, p := range r.ports {
+		wanted = append(wanted, neighbour{r.links[p.link].Attrs().Index, p.Addresses[0], p.MAC})
+	}
+	for _, u := range r.uplinks {
+		if l, ok := r.links[u.link]; ok {
+			wanted = append(wanted, neighbour{l.Attrs().Index, uplinkNext, macOf(u.id, u.other)})
+		}
+	}
+	return r.host.ensureNeighbours(r.space, wanted)
+}
+
+// A neighbour is who has an address on a link.
+type neighbour struct {
+	link int
+	ip   netip.Addr
+	mac  net.HardwareAddr
+}
+
+func (h *Host) ensureNeighbours(sp *space, wanted []neighbour) error {
+	have, err := dump("neighbours of "+sp.name, func() ([]netlink.Neigh, error) { return sp.nl.NeighList(0, netlink.FAMILY_V4) })
 	if err != nil {
 		return err
 	}
@@ -303,14 +349,13 @@ func (r *router) ensureNeighbours() error {
 			known[place{n.LinkIndex, ip.Unmap()}] = n.HardwareAddr
 		}
 	}
-	for _, p := range r.ports {
-		index, ip := r.links[p.link].Attrs().Index, p.Addresses[0]
-		if bytes.Equal(known[place{index, ip}], p.MAC) {
+	for _, n := range wanted {
+		if bytes.Equal(known[place{n.link, n.ip}], n.mac) {
 			continue
 		}
-		err := r.host.step("telling "+r.space.name+" the MAC address of "+ip.String(), func() error {
-			return r.space.nl.NeighSet(&netlink.Neigh{
-				LinkIndex: index, Family: netlink.FAMILY_V4, State: netlink.NUD_PERMANENT, IP: ip.AsSlice(), HardwareAddr: p.MAC,
+		err := h.step("telling "+sp.name+" the MAC address of "+n.ip.String(), func() error {
+			return sp.nl.NeighSet(&netlink.Neigh{
+				LinkIndex: n.link, Family: netlink.FAMILY_V4, State: netlink.NUD_PERMANENT, IP: n.ip.AsSlice(), HardwareAddr: n.mac,
 			})
 		})
 		if err != nil {
@@ -322,6 +367,12 @@ func (r *router) ensureNeighbours() error {
 
 // ensureRoutes makes the namespace's routes with our protocol, in all tables, those wanted.
 func (h *Host) ensureRoutes(sp *space, wanted []netlink.Route) error {
+	return h.ensureRoutesOf(sp, wanted, func(netlink.Route) bool { return true })
+}
+
+// ensureRoutesOf is ensureRoutes for those of the namespace's routes that mine says are
+// the caller's.
+func (h *Host) ensureRoutesOf(sp *space, wanted []netlink.Route, mine func(netlink.Route) bool) error {
 	have, err := dump("routes of "+sp.name, func() ([]netlink.Route, error) {
 		filter := &netlink.Route{Protocol: routeProtocol, Table: unix.RT_TABLE_UNSPEC}
 		return sp.nl.RouteListFiltered(netlink.FAMILY_V4, filter, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
@@ -334,6 +385,9 @@ func (h *Host) ensureRoutes(sp *space, wanted []netlink.Route) error {
 		missing[routeKey(route)] = route
 	}
 	for _, route := range have {
+		if !mine(route) {
+			continue
+		}
 		key := routeKey(route)
 		if _, ok := missing[key]; ok {
 			delete(missing, key)

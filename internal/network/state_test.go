@@ -45,13 +45,19 @@ func state(t testing.TB, h *Host) string {
 			fmt.Fprintln(&b, line)
 		}
 		sp.close()
-		rules, err := exec.Command("ip", "netns", "exec", filepath.Base(path), "nft", "list", "ruleset").CombinedOutput()
-		if err != nil {
-			t.Fatalf("nft: %v: %s", err, rules)
-		}
-		b.Write(regexp.MustCompile(appliedPrefix+"[0-9a-f]+").ReplaceAll(rules, []byte(appliedPrefix+"…")))
+		b.WriteString(rulesOf(t, path))
 	}
 	return b.String()
+}
+
+// rulesOf is what nft prints of a namespace.
+func rulesOf(t testing.TB, path string) string {
+	t.Helper()
+	rules, err := exec.Command("ip", "netns", "exec", filepath.Base(path), "nft", "list", "ruleset").CombinedOutput()
+	if err != nil {
+		t.Fatalf("nft: %v: %s", err, rules)
+	}
+	return regexp.MustCompile(appliedPrefix+"[0-9a-f]+").ReplaceAllString(string(rules), appliedPrefix+"…")
 }
 
 func describe(t testing.TB, sp *space) []string {
@@ -101,7 +107,7 @@ func describe(t testing.TB, sp *space) []string {
 	must(err)
 	for _, r := range rules {
 		if r.Protocol == routeProtocol {
-			lines = append(lines, fmt.Sprintf("rule %d from %s table %s", r.Priority, r.Src, table(r.Table)))
+			lines = append(lines, fmt.Sprintf("rule %d from %s mark %#x table %s", r.Priority, r.Src, r.Mark, table(r.Table)))
 		}
 	}
 	neighs, err := sp.nl.NeighList(0, netlink.FAMILY_V4)
@@ -151,6 +157,7 @@ func TestState(t *testing.T) {
 	plugged := eni("eni-0123456789abcdef0", "subnet-b", "i-1", "eth1", "10.0.2.99", "sg-open")
 	plugged.Configure = false
 	secondary.Interfaces = append(secondary.Interfaces, plugged)
+	one, two := peers()
 	for _, c := range []struct {
 		name string
 		vpcs []VPC
@@ -158,6 +165,10 @@ func TestState(t *testing.T) {
 		{"empty", []VPC{empty}},
 		{"two-subnets", []VPC{twoSubnets()}},
 		{"every-rule", []VPC{everyRule()}},
+		{"nat-gateway", []VPC{natGateway()}},
+		{"network-acl", []VPC{withACL()}},
+		{"endpoints", []VPC{withEndpoints()}},
+		{"peers", []VPC{one, two, one}},
 		{"control-plane", []VPC{controlPlane()}},
 		{"second-interface", []VPC{secondary}},
 		{"all-unplugged", []VPC{controlPlane(), empty}},
@@ -169,6 +180,9 @@ func TestState(t *testing.T) {
 				ensure(t, h, v)
 			}
 			golden(t, c.name, state(t, h))
+			if page, ok := pages[c.name]; ok {
+				document(t, c.name, page, rulesOf(t, h.RouterPath("vpc-1")))
+			}
 		})
 	}
 	t.Run("removed", func(t *testing.T) {
@@ -190,10 +204,46 @@ func TestState(t *testing.T) {
 	})
 }
 
+// pages are the cases that docs/network shows to readers, and what they show.
+var pages = map[string][2]string{
+	"two-subnets": {"Public and private subnets", `A VPC with an internet gateway: i-1 and i-2 have public addresses in subnet-a, whose route table leads to the gateway;
+i-3 is in subnet-b, which has the local route alone. One security group allows everything.
+
+A packet's way: *source* (may the interface use this address?), *routes* (where does the subnet's route table send it? the answer is its
+mark), then *egress* and *ingress* for what is forwarded, or *services* for what the router serves itself. *outward* and *inward*
+exchange private and public addresses.`},
+	"every-rule": {"Security group rules", `Every kind of rule: by group, by range, ports, ICMP types, other protocols. A chain of a group is there once,
+and each interface jumps to those of its groups. Sets named for groups hold the addresses of their interfaces.`},
+	"nat-gateway": {"A NAT gateway", `subnet-b's default route leads to nat-1. Its packets get the gateway's mark, with which they are let out
+and translated to the gateway's one address. Nothing comes in by it.`},
+	"network-acl": {"A network ACL", `subnet-b has an ACL: one address denied, port 80 from subnet-a, port 443 out, and answers to high ports. Its chains see
+every packet, answers too (*acl*), also those of the router's own services (*acl-services*, *acl-answers*); what stays in the subnet returns at once.`},
+	"endpoints": {"Endpoints of AWS services", `An interface endpoint at 10.0.2.99 behind security group sg-https, and the image registry by way of the endpoints of ECR and S3,
+in a subnet without a way out.`},
+	"peers": {"A peered VPC", `pcx-1 leads to 10.1.0.0/16 in another VPC. subnet-a routes to it, subnet-b does not. What comes from a peer goes to the VPC's
+own interfaces only (*nobody passes through the VPC*).`},
+}
+
+// document keeps a page of docs/network as it is to be.
+func document(t *testing.T, name string, page [2]string, rules string) {
+	t.Helper()
+	text := "<!-- Written by TestState of internal/network; go test ./internal/network -run TestState -update -->\n# " + page[0] + "\n\n" + page[1] +
+		"\n\nThe router's rules, as `nft list ruleset` prints them:\n\n```\n" + strings.TrimSpace(rules) + "\n```\n"
+	compare(t, filepath.Join("..", "..", "docs", "network", name+".md"), text)
+}
+
 func golden(t *testing.T, name, got string) {
 	t.Helper()
-	file := filepath.Join("testdata", name+".golden")
+	compare(t, filepath.Join("testdata", name+".golden"), got)
+}
+
+// compare compares a file with what it is to be, or writes it.
+func compare(t *testing.T, file, got string) {
+	t.Helper()
 	if *update {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -40,6 +40,16 @@ func (v VPC) validate() error {
 		if _, twice := subnets[s.ID]; twice {
 			bad("subnet %s is listed twice", s.ID)
 		}
+		if !identifier.MatchString(s.ID) {
+			bad("subnet id %q is not an identifier", s.ID)
+		}
+		if s.ACL != nil {
+			for _, r := range append(append([]ACLRule(nil), s.ACL.Ingress...), s.ACL.Egress...) {
+				if err := r.rule().validate(); err != nil {
+					bad("ACL of subnet %s: %w", s.ID, err)
+				}
+			}
+		}
 		if !s.CIDR.IsValid() || !s.CIDR.Addr().Is4() || s.CIDR.Bits() > 29 {
 			bad("subnet %s: %s is not an IPv4 range of a subnet", s.ID, s.CIDR)
 		}
@@ -83,6 +93,37 @@ func (v VPC) validate() error {
 			owners[a] = n.ID
 		}
 	}
+	targets := map[Target]bool{Internet: v.Internet, Blackhole: true}
+	for _, g := range v.NATGateways {
+		if targets[Target(g.ID)] || !PublicPrefix.Contains(g.Public) {
+			bad("NAT gateway %s is listed twice or has no public address", g.ID)
+		}
+		targets[Target(g.ID)] = true
+	}
+	for _, p := range v.Peers {
+		if targets[Target(p.ID)] || !identifier.MatchString(p.ID) || !identifier.MatchString(p.VPC) || p.VPC == v.ID {
+			bad("peer %q is listed twice or names no other VPC", p.ID)
+		}
+		targets[Target(p.ID)] = true
+	}
+	for _, e := range v.Endpoints {
+		if !identifier.MatchString(e.ID) || owners[e.Address] != "" || !slices.ContainsFunc(v.Subnets, func(s Subnet) bool { return s.CIDR.Contains(e.Address) }) {
+			bad("endpoint %q has an address that is taken or in no subnet", e.ID)
+		}
+		owners[e.Address] = e.ID
+		for _, g := range e.SecurityGroups {
+			if !groups[g] {
+				bad("endpoint %s: security group %q is not listed", e.ID, g)
+			}
+		}
+	}
+	for _, s := range v.Subnets {
+		for _, r := range s.Routes {
+			if !targets[r.Target] {
+				bad("subnet %s: route to %s leads to %q, which is not there", s.ID, r.Destination, r.Target)
+			}
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -98,6 +139,8 @@ func (n Interface) validate(subnets map[string]Subnet, groups map[string]bool) e
 		return fmt.Errorf("%q is not a MAC address", n.MAC)
 	case len(n.Addresses) == 0:
 		return errors.New("it has no address")
+	case n.Public.IsValid() && !PublicPrefix.Contains(n.Public):
+		return fmt.Errorf("%s is not a public address", n.Public)
 	}
 	subnet, ok := subnets[n.Subnet]
 	if !ok {

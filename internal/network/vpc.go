@@ -43,16 +43,18 @@ func (h *Host) ensureVPC(ctx context.Context, v VPC) error {
 		return err
 	}
 	defer sp.close()
-	r := &router{host: h, space: sp, ports: v.ports()}
+	r := &router{host: h, space: sp, vpc: v.ID, ports: v.ports(), uplinks: v.uplinks()}
 
 	// What must no longer pass goes first, and rules come before what they protect.
 	for _, part := range []func(context.Context) error{
 		r.unplugStale,
 		func(context.Context) error { return h.ensureRules(sp, compile(v)) },
 		func(context.Context) error { return r.ensureAddresses(v) },
+		r.connect,
 		r.plug,
 		func(context.Context) error { return r.ensureRoutes(v) },
 		func(context.Context) error { return r.ensureNeighbours() },
+		func(context.Context) error { return r.announce(v) },
 	} {
 		if err := part(ctx); err != nil {
 			return err
@@ -134,8 +136,8 @@ func linkName(id string) string {
 	if len(id) <= maxLinkName {
 		return id
 	}
-	if strings.HasPrefix(id, "eni-") {
-		return "eni-" + id[len(id)-(maxLinkName-4):]
+	if kind, _, ok := strings.Cut(id, "-"); ok && len(kind) == 3 {
+		return kind + "-" + id[len(id)-(maxLinkName-4):]
 	}
 	sum := sha256.Sum256([]byte(id))
 	return "if-" + hex.EncodeToString(sum[:])[:maxLinkName-3]

@@ -69,6 +69,7 @@ type InterfaceSpec struct {
 	Secondary           []netip.Addr
 	SecondaryCount      int
 	DeleteOnTermination *bool
+	Public              *bool // whether the primary interface gets a public address; nil: as its subnet says
 }
 
 // Instance records an instance, pending, with its interfaces. Package
@@ -194,6 +195,9 @@ func interfaceSpecs(tx *store.Tx, r InstanceRequest, t instancetype.Type) ([]Int
 	}
 	for i := range specs {
 		s := &specs[i]
+		if is(s.Public) && (len(specs) > 1 || s.ID != "") {
+			return nil, fault("InvalidParameterCombination", "The associatePublicIPAddress parameter cannot be specified when launching with multiple network interfaces.")
+		}
 		if i > 0 && s.DeviceIndex == specs[i-1].DeviceIndex {
 			return nil, fault("InvalidParameterCombination", "Each network interface requires a unique device index.")
 		}
@@ -273,8 +277,17 @@ func launchInterface(tx *store.Tx, r InstanceRequest, instance string, spec Inte
 		attachment.DeleteOnTermination = *spec.DeleteOnTermination
 	}
 	if spec.ID == "" {
+		s, err := LookupSubnet(tx, r.Home, spec.Subnet)
+		if err != nil {
+			return resource.NetworkInterface{}, err
+		}
+		public := spec.DeviceIndex == 0 && s.MapPublicIP
+		if spec.Public != nil {
+			public = *spec.Public
+		}
 		return Interface(tx, InterfaceRequest{
-			Home: r.Home, Subnet: spec.Subnet, SecurityGroups: spec.SecurityGroups, Description: spec.Description,
+			AutoPublic: public,
+			Home:       r.Home, Subnet: spec.Subnet, SecurityGroups: spec.SecurityGroups, Description: spec.Description,
 			Address: spec.Address, Secondary: spec.Secondary, SecondaryCount: spec.SecondaryCount,
 			Owner: instance, Attachment: attachment, Tags: r.InterfaceTags, Now: r.Now,
 		})

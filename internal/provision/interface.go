@@ -23,6 +23,8 @@ type InterfaceRequest struct {
 	NoSourceCheck    bool
 	RequesterManaged bool
 	RequesterID      string
+	Type             string               // "" is interface
+	AutoPublic       bool                 // it gets a public address
 	Owner            string               // who holds it: an instance id, "cp-…"
 	Attachment       *resource.Attachment // ID and Attached are filled in
 	Tags             resource.Tags
@@ -49,7 +51,7 @@ func Interface(tx *store.Tx, r InterfaceRequest) (resource.NetworkInterface, err
 	}
 	i := resource.NetworkInterface{
 		Home: r.Home, ID: awsid.New("eni"), VPC: s.VPC, Subnet: s.ID, Zone: s.Zone, MAC: newMAC(tx),
-		Description: r.Description, InterfaceType: "interface", Addresses: addresses, SecurityGroups: groups,
+		Description: r.Description, InterfaceType: or(r.Type, "interface"), AutoPublic: r.AutoPublic, Addresses: addresses, SecurityGroups: groups,
 		SourceDestCheck: !r.NoSourceCheck, RequesterManaged: r.RequesterManaged, RequesterID: r.RequesterID,
 		Owner: r.Owner, Created: r.Now, Tags: r.Tags,
 	}
@@ -57,6 +59,13 @@ func Interface(tx *store.Tx, r InterfaceRequest) (resource.NetworkInterface, err
 		a := *r.Attachment
 		a.ID, a.Attached = awsid.New("eni-attach"), r.Now
 		i.Attachment = &a
+	}
+	if r.AutoPublic {
+		ip, err := publicAddress(tx)
+		if err != nil {
+			return none, err
+		}
+		i.PublicIP = ip.String()
 	}
 	tx.Interfaces.Put(i.ID, i)
 	return i, nil
@@ -80,6 +89,9 @@ func newMAC(tx *store.Tx) string {
 // Deleting one that is not there does nothing. Callers of EC2's API have to detach it
 // first, which service/ec2 sees to.
 func DeleteInterface(tx *store.Tx, id string) error {
+	if eni, ok := tx.Interfaces.Get(id); ok {
+		freeElastic(tx, eni)
+	}
 	tx.Interfaces.Delete(id)
 	return nil
 }

@@ -130,6 +130,7 @@ func templateInterfaces(in []ec2.LaunchTemplateInstanceNetworkInterfaceSpecifica
 		s := InterfaceSpec{
 			ID: deref(n.NetworkInterfaceId), DeviceIndex: deref(n.DeviceIndex), Subnet: deref(n.SubnetId), SecurityGroups: n.Groups,
 			Description: deref(n.Description), SecondaryCount: int(deref(n.SecondaryPrivateIpAddressCount)), DeleteOnTermination: n.DeleteOnTermination,
+			Public: n.AssociatePublicIpAddress,
 		}
 		if err := s.SetAddresses(deref(n.PrivateIpAddress), n.PrivateIpAddresses); err != nil {
 			return nil, err

@@ -115,7 +115,7 @@ func TestDeletedDefaultVPCStaysDeleted(t *testing.T) {
 	var vpc resource.VPC
 	w.do("DependencyViolation", func(tx *store.Tx) error {
 		vpc, _ = DefaultVPC(tx, home)
-		return DeleteVPC(tx, home, vpc.ID)
+		return DeleteVPC(tx, home, vpc.ID, time.Now())
 	})
 	w.do("", func(tx *store.Tx) error {
 		for _, s := range tx.Subnets.All() {
@@ -126,7 +126,7 @@ func TestDeletedDefaultVPCStaysDeleted(t *testing.T) {
 		for id := range tx.InternetGateways.All() {
 			tx.InternetGateways.Delete(id)
 		}
-		return DeleteVPC(tx, home, vpc.ID)
+		return DeleteVPC(tx, home, vpc.ID, time.Now())
 	})
 	w.do("", func(tx *store.Tx) error {
 		made, err := EnsureRegion(tx, home, now)

@@ -40,6 +40,7 @@ func Subnet(tx *store.Tx, r SubnetRequest) (resource.Subnet, error) {
 		Default: r.Default, MapPublicIP: r.MapPublicIP, Tags: r.Tags,
 	}
 	tx.Subnets.Put(s.ID, s)
+	associateDefaultACL(tx, s)
 	return s, nil
 }
 
@@ -72,6 +73,7 @@ func DeleteSubnet(tx *store.Tx, home resource.Home, id string) error {
 			break
 		}
 	}
+	disassociateACL(tx, id)
 	tx.Subnets.Delete(id)
 	return nil
 }

@@ -35,10 +35,14 @@ func Terminate(tx *store.Tx, home resource.Home, id string, now time.Time) (prev
 func Terminated(tx *store.Tx, id string, now time.Time) {
 	for _, eni := range InterfacesOf(tx, id) {
 		if eni.Attachment.DeleteOnTermination {
+			freeElastic(tx, eni)
 			tx.Interfaces.Delete(eni.ID)
 			continue
 		}
-		eni.Attachment, eni.Owner = nil, ""
+		if eni.Elastic == "" {
+			eni.PublicIP = "" // it belonged to the instance
+		}
+		eni.Attachment, eni.Owner, eni.AutoPublic = nil, "", false
 		tx.Interfaces.Put(eni.ID, eni)
 	}
 	i, ok := tx.Instances.Get(id)

@@ -2,6 +2,7 @@ package provision
 
 import (
 	"net/netip"
+	"time"
 
 	"ekster.dev/ekster/internal/awsid"
 	"ekster.dev/ekster/internal/resource"
@@ -46,6 +47,7 @@ func VPC(tx *store.Tx, r VPCRequest) (resource.VPC, error) {
 	v.DefaultGroup = group.ID
 	tx.SecurityGroups.Put(group.ID, group)
 	tx.VPCs.Put(v.ID, v)
+	defaultACL(tx, r.Home, v.ID)
 	return v, nil
 }
 
@@ -59,9 +61,10 @@ func dhcpOptions(tx *store.Tx, home resource.Home) string {
 	return awsid.New("dopt")
 }
 
-// DeleteVPC takes a VPC away with its main route table and default security group.
+// DeleteVPC takes a VPC away with its main route table, default security group and ACL,
+// and its peering connections.
 // It is a DependencyViolation while anything else is in it.
-func DeleteVPC(tx *store.Tx, home resource.Home, id string) error {
+func DeleteVPC(tx *store.Tx, home resource.Home, id string, now time.Time) error {
 	v, err := LookupVPC(tx, home, id)
 	if err != nil {
 		return err
@@ -82,11 +85,29 @@ func DeleteVPC(tx *store.Tx, home resource.Home, id string) error {
 	for range tx.SecurityGroups.Values(func(g resource.SecurityGroup) bool { return g.VPC == id && g.ID != v.DefaultGroup }) {
 		busy = true
 	}
+	for range tx.NetworkACLs.Values(func(a resource.NetworkACL) bool { return a.VPC == id && !a.Default }) {
+		busy = true
+	}
+	for range tx.VPCEndpoints.Values(func(e resource.VPCEndpoint) bool { return e.VPC == id }) {
+		busy = true
+	}
 	if busy {
 		return fault("DependencyViolation", "The vpc '%s' has dependencies and cannot be deleted.", id)
 	}
 	tx.SecurityGroups.Delete(v.DefaultGroup)
 	tx.RouteTables.Delete(v.MainRouteTable)
+	for key, a := range tx.NetworkACLs.All() {
+		if a.VPC == id {
+			tx.NetworkACLs.Delete(key)
+		}
+	}
+	for key, p := range tx.PeeringConnections.All() {
+		if (p.Requester == id || p.Accepter == id) && p.Ended.IsZero() {
+			p, _ = tx.PeeringConnections.Get(key)
+			p.State, p.Ended = resource.PeeringDeleted, now
+			tx.PeeringConnections.Put(key, p)
+		}
+	}
 	tx.VPCs.Delete(id)
 	return nil
 }

@@ -108,8 +108,9 @@ type NetworkInterface struct {
 	Description      string
 	InterfaceType    string       // interface
 	Addresses        []netip.Addr // the first is the primary one
-	PublicIP         string // of the primary address: Elastic's, or one that goes with the interface
-	Elastic          string // eipalloc-… that PublicIP belongs to
+	PublicIP         string       // of the primary address: Elastic's, or one that goes with the interface
+	Elastic          string       // eipalloc-… that PublicIP belongs to
+	AutoPublic       bool         // gets a public address with every start of its instance
 	SecurityGroups   []string
 	SourceDestCheck  bool
 	RequesterManaged bool
@@ -218,6 +219,7 @@ const (
 	PeeringActive   = "active"
 	PeeringDeleted  = "deleted"
 	PeeringRejected = "rejected"
+	PeeringFailed   = "failed" // the blocks of the VPCs overlap
 )
 
 // A VPCEndpoint reaches one service of AWS from inside a VPC. Its key is its id.

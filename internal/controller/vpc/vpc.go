@@ -1,5 +1,6 @@
 // Package vpc makes the records of VPCs real: it turns a VPC with its subnets, routes,
-// security groups and attached interfaces into a network.VPC and has it ensured.
+// security groups, gateways, ACLs, peers, endpoints and attached interfaces into a
+// network.VPC and has it ensured.
 //
 //	records of one VPC ──configFor──▶ network.VPC ──▶ network.Host ──▶ interface Status.Plugged
 //	                                                       └──▶ Doors: the metadata service,
@@ -13,13 +14,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"time"
 
 	"ekster.dev/ekster/internal/network"
 	"ekster.dev/ekster/internal/reconcile"
-	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
 
@@ -44,11 +43,12 @@ type Controller struct {
 
 	mu    sync.Mutex
 	vpcOf map[string]string // interface → VPC, for those that are deleted
+	made  map[string]bool   // VPCs that are on the host
 }
 
 // New returns the controller; Run starts it.
 func New(st *store.Store, host Host, doors Doors, log *slog.Logger) *Controller {
-	c := &Controller{store: st, host: host, doors: doors, vpcOf: map[string]string{}}
+	c := &Controller{store: st, host: host, doors: doors, vpcOf: map[string]string{}, made: map[string]bool{}}
 	c.queue = reconcile.New("vpc", c.Reconcile, log)
 	return c
 }
@@ -82,6 +82,9 @@ func (c *Controller) changed(changes []store.Change) {
 			switch ch.Table {
 			case store.VPCs:
 				wake[ch.Key] = true
+				for _, p := range peersOf(tx, ch.Key) {
+					wake[p.VPC] = true
+				}
 			case store.Interfaces:
 				wake[c.vpcOfInterface(tx, ch.Key)] = true
 			case store.Subnets:
@@ -96,8 +99,20 @@ func (c *Controller) changed(changes []store.Change) {
 				if v, ok := tx.RouteTables.Get(ch.Key); ok {
 					wake[v.VPC] = true
 				}
-			case store.InternetGateways:
-				// A detached gateway no longer tells which VPC it was in.
+			case store.NATGateways:
+				if v, ok := tx.NATGateways.Get(ch.Key); ok {
+					wake[v.VPC] = true
+				}
+			case store.NetworkACLs:
+				if v, ok := tx.NetworkACLs.Get(ch.Key); ok {
+					wake[v.VPC] = true
+				}
+			case store.PeeringConnections:
+				if v, ok := tx.PeeringConnections.Get(ch.Key); ok {
+					wake[v.Requester], wake[v.Accepter] = true, true
+				}
+			case store.InternetGateways, store.VPCEndpoints:
+				// A detached gateway, or an endpoint that is gone, no longer tells where it was.
 				for id := range tx.VPCs.All() {
 					wake[id] = true
 				}
@@ -137,15 +152,31 @@ func (c *Controller) Reconcile(ctx context.Context, id string) (time.Duration, e
 	}
 	if len(want.Interfaces) == 0 {
 		c.doors.Close(id)
+		c.isMade(id, false)
 		return reconcile.Never, c.host.RemoveVPC(ctx, id)
 	}
 	if err := c.host.EnsureVPC(ctx, want); err != nil {
 		return reconcile.Never, fmt.Errorf("VPC %s: %w", id, err)
 	}
+	if c.isMade(id, true) {
+		// Peers could not connect to it before.
+		for _, p := range want.Peers {
+			c.queue.Wake(p.VPC)
+		}
+	}
 	if err := c.doors.Open(ctx, id); err != nil {
 		return reconcile.Never, fmt.Errorf("services of VPC %s: %w", id, err)
 	}
 	return reconcile.Never, c.record(ctx, plugged)
+}
+
+// isMade notes whether the VPC is on the host, and says whether that is news.
+func (c *Controller) isMade(id string, made bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	news := c.made[id] != made
+	c.made[id] = made
+	return news
 }
 
 // record says of each interface which guest it is plugged into. Nothing is written
@@ -171,95 +202,4 @@ func (c *Controller) record(ctx context.Context, plugged map[string]string) erro
 		}
 		return nil
 	})
-}
-
-// configFor is the data plane of a VPC, and for every interface of it the guest that
-// it is plugged into ("" for one that is not attached). An unknown VPC has none.
-func configFor(tx *store.Tx, id string) (network.VPC, map[string]string, error) {
-	want := network.VPC{ID: id}
-	plugged := map[string]string{}
-	v, ok := tx.VPCs.Get(id)
-	if !ok {
-		return want, plugged, nil
-	}
-	for _, a := range v.CIDRs {
-		want.CIDRs = append(want.CIDRs, a.CIDR)
-	}
-	for s := range tx.Subnets.Values(func(s resource.Subnet) bool { return s.VPC == id }) {
-		want.Subnets = append(want.Subnets, network.Subnet{ID: s.ID, CIDR: s.CIDR, Routes: routesOf(tx, s)})
-	}
-	for g := range tx.SecurityGroups.Values(func(g resource.SecurityGroup) bool { return g.VPC == id }) {
-		want.SecurityGroups = append(want.SecurityGroups, groupFor(g))
-	}
-	for i := range tx.Interfaces.Values(func(i resource.NetworkInterface) bool { return i.VPC == id }) {
-		if i.Attachment == nil || i.Attachment.Guest == "" {
-			plugged[i.ID] = ""
-			continue
-		}
-		mac, err := net.ParseMAC(i.MAC)
-		if err != nil {
-			return want, nil, fmt.Errorf("interface %s: %w", i.ID, err)
-		}
-		plugged[i.ID] = i.Attachment.Guest
-		want.Interfaces = append(want.Interfaces, network.Interface{
-			ID: i.ID, Subnet: i.Subnet, Guest: i.Attachment.Guest, Device: fmt.Sprintf("eth%d", i.Attachment.DeviceIndex), MAC: mac,
-			Addresses: i.Addresses, SecurityGroups: i.SecurityGroups, SourceDestCheck: i.SourceDestCheck,
-			// An instance sets up further interfaces itself (its CNI does); a control plane has
-			// nobody who would.
-			Configure: i.Attachment.DeviceIndex == 0 || i.Attachment.Instance == "",
-		})
-	}
-	return want, plugged, nil
-}
-
-// routesOf are the routes of the table that the subnet is associated with, or else of
-// the VPC's main one.
-func routesOf(tx *store.Tx, s resource.Subnet) []network.Route {
-	var table resource.RouteTable
-	for t := range tx.RouteTables.Values(func(t resource.RouteTable) bool { return t.VPC == s.VPC }) {
-		explicit := false
-		for _, subnet := range t.Associations {
-			explicit = explicit || subnet == s.ID
-		}
-		if explicit {
-			table = t
-			break
-		}
-		if t.Main {
-			table = t
-		}
-	}
-	var out []network.Route
-	for _, r := range table.Routes {
-		target := network.Blackhole
-		if g, ok := tx.InternetGateways.Get(r.Gateway); ok && g.VPC == s.VPC {
-			target = network.Internet
-		}
-		out = append(out, network.Route{Destination: r.Destination, Target: target})
-	}
-	return out
-}
-
-func groupFor(g resource.SecurityGroup) network.SecurityGroup {
-	out := network.SecurityGroup{ID: g.ID}
-	for _, r := range g.Rules {
-		if r.Protocol == "icmpv6" {
-			continue
-		}
-		rule := network.Rule{Protocol: r.Protocol, FromPort: int(r.FromPort), ToPort: int(r.ToPort), Description: r.Description}
-		switch {
-		case r.CIDR.IsValid() && r.CIDR.Addr().Is4():
-			rule.CIDRs = append(rule.CIDRs, r.CIDR)
-		case r.Group != "":
-			rule.Groups = append(rule.Groups, r.Group)
-		default:
-			continue // IPv6 and prefix lists have no data plane yet
-		}
-		if r.Egress {
-			out.Egress = append(out.Egress, rule)
-		} else {
-			out.Ingress = append(out.Ingress, rule)
-		}
-	}
-	return out
 }

@@ -200,6 +200,7 @@ func launchInterfaces(in *ec2.RunInstancesInput) ([]provision.InterfaceSpec, err
 		s := provision.InterfaceSpec{
 			ID: deref(n.NetworkInterfaceId), DeviceIndex: *n.DeviceIndex, Subnet: deref(n.SubnetId), SecurityGroups: n.Groups,
 			Description: deref(n.Description), SecondaryCount: int(deref(n.SecondaryPrivateIpAddressCount)), DeleteOnTermination: n.DeleteOnTermination,
+			Public: n.AssociatePublicIpAddress,
 		}
 		if err := s.SetAddresses(deref(n.PrivateIpAddress), n.PrivateIpAddresses); err != nil {
 			return nil, err

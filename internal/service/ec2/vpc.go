@@ -44,7 +44,7 @@ func (s *Service) CreateVpc(ctx context.Context, call awsapi.Call, in *ec2.Creat
 // DeleteVpc takes an empty VPC away.
 func (s *Service) DeleteVpc(ctx context.Context, call awsapi.Call, in *ec2.DeleteVpcInput) (*ec2.DeleteVpcOutput, error) {
 	return nil, s.update(ctx, call, in.DryRun, func(tx *store.Tx) error {
-		return provision.DeleteVPC(tx, homeOf(call), *in.VpcId)
+		return provision.DeleteVPC(tx, homeOf(call), *in.VpcId, call.Time)
 	})
 }
 

@@ -1,0 +1,228 @@
+package vpc
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	"ekster.dev/ekster/internal/network"
+	"ekster.dev/ekster/internal/provision"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// configFor is the data plane of a VPC, and for every interface of it the guest that
+// it is plugged into ("" for one that is not attached). An unknown VPC has none.
+func configFor(tx *store.Tx, id string) (network.VPC, map[string]string, error) {
+	want := network.VPC{ID: id}
+	plugged := map[string]string{}
+	v, ok := tx.VPCs.Get(id)
+	if !ok {
+		return want, plugged, nil
+	}
+	for _, a := range v.CIDRs {
+		want.CIDRs = append(want.CIDRs, a.CIDR)
+	}
+	for range tx.InternetGateways.Values(func(g resource.InternetGateway) bool { return g.VPC == id }) {
+		want.Internet = true
+	}
+	want.Peers = peersOf(tx, id)
+	for g := range tx.NATGateways.Values(func(g resource.NATGateway) bool { return g.VPC == id && works(tx, g) }) {
+		want.NATGateways = append(want.NATGateways, network.NATGateway{ID: g.ID, Public: onTheInternet(g.PublicIP)})
+	}
+	for s := range tx.Subnets.Values(func(s resource.Subnet) bool { return s.VPC == id }) {
+		table := tableOf(tx, s)
+		want.Subnets = append(want.Subnets, network.Subnet{
+			ID: s.ID, CIDR: s.CIDR, Routes: routesOf(tx, table), ACL: aclOf(tx, s), Registry: provision.LoadsImages(tx, id, table.ID),
+		})
+	}
+	for g := range tx.SecurityGroups.Values(func(g resource.SecurityGroup) bool { return g.VPC == id }) {
+		want.SecurityGroups = append(want.SecurityGroups, groupFor(g))
+	}
+	endpoints := map[string]bool{}
+	for e := range tx.VPCEndpoints.Values(func(e resource.VPCEndpoint) bool { return e.VPC == id }) {
+		for _, eni := range e.Interfaces {
+			endpoints[eni] = true
+		}
+	}
+	for i := range tx.Interfaces.Values(func(i resource.NetworkInterface) bool { return i.VPC == id }) {
+		if endpoints[i.ID] {
+			want.Endpoints = append(want.Endpoints, network.Endpoint{ID: i.ID, Address: i.Addresses[0], SecurityGroups: i.SecurityGroups})
+			continue
+		}
+		if i.Attachment == nil || i.Attachment.Guest == "" {
+			plugged[i.ID] = ""
+			continue
+		}
+		plugged[i.ID] = i.Attachment.Guest
+		n, err := interfaceFor(i)
+		if err != nil {
+			return want, nil, err
+		}
+		want.Interfaces = append(want.Interfaces, n)
+	}
+	return want, plugged, nil
+}
+
+func interfaceFor(i resource.NetworkInterface) (network.Interface, error) {
+	mac, err := net.ParseMAC(i.MAC)
+	if err != nil {
+		return network.Interface{}, fmt.Errorf("interface %s: %w", i.ID, err)
+	}
+	out := network.Interface{
+		ID: i.ID, Subnet: i.Subnet, Guest: i.Attachment.Guest, Device: fmt.Sprintf("eth%d", i.Attachment.DeviceIndex), MAC: mac,
+		Addresses: i.Addresses, SecurityGroups: i.SecurityGroups, SourceDestCheck: i.SourceDestCheck,
+		// An instance sets up further interfaces itself (its CNI does); a control plane has
+		// nobody who would.
+		Configure: i.Attachment.DeviceIndex == 0 || i.Attachment.Instance == "",
+	}
+	if i.PublicIP != "" {
+		a, err := netip.ParseAddr(i.PublicIP)
+		if err != nil {
+			return out, fmt.Errorf("interface %s: %w", i.ID, err)
+		}
+		out.Public = onTheInternet(a)
+	}
+	return out, nil
+}
+
+// onTheInternet is the address that stands for a public one among routers. A public
+// address is one of the host's loopback addresses, which are nothing to a guest: there it
+// is the address of network.PublicPrefix with the same last two bytes.
+func onTheInternet(public netip.Addr) netip.Addr {
+	a, b := network.PublicPrefix.Addr().As4(), public.As4()
+	a[2], a[3] = b[2], b[3]
+	return netip.AddrFrom4(a)
+}
+
+func peersOf(tx *store.Tx, id string) (out []network.Peer) {
+	for p := range tx.PeeringConnections.Values(func(p resource.PeeringConnection) bool { return p.State == resource.PeeringActive }) {
+		other := ""
+		switch id {
+		case p.Requester:
+			other = p.Accepter
+		case p.Accepter:
+			other = p.Requester
+		default:
+			continue
+		}
+		peer := network.Peer{ID: p.ID, VPC: other}
+		if v, ok := tx.VPCs.Get(other); ok {
+			for _, c := range v.CIDRs {
+				peer.CIDRs = append(peer.CIDRs, c.CIDR)
+			}
+		}
+		out = append(out, peer)
+	}
+	return out
+}
+
+// tableOf is the route table that the subnet is associated with, or else its VPC's main one.
+func tableOf(tx *store.Tx, s resource.Subnet) resource.RouteTable {
+	var table resource.RouteTable
+	for t := range tx.RouteTables.Values(func(t resource.RouteTable) bool { return t.VPC == s.VPC }) {
+		for _, subnet := range t.Associations {
+			if subnet == s.ID {
+				return t
+			}
+		}
+		if t.Main {
+			table = t
+		}
+	}
+	return table
+}
+
+// routesOf are a table's routes. One whose target does not work (any more) drops.
+func routesOf(tx *store.Tx, table resource.RouteTable) []network.Route {
+	var out []network.Route
+	for _, r := range table.Routes {
+		target := network.Blackhole
+		if g, ok := tx.InternetGateways.Get(r.Gateway); ok && g.VPC == table.VPC {
+			target = network.Internet
+		}
+		if g, ok := tx.NATGateways.Get(r.NATGateway); ok && g.VPC == table.VPC && works(tx, g) {
+			target = network.Target(g.ID)
+		}
+		if p, ok := tx.PeeringConnections.Get(r.Peering); ok && p.State == resource.PeeringActive && (p.Requester == table.VPC || p.Accepter == table.VPC) {
+			target = network.Target(p.ID)
+		}
+		out = append(out, network.Route{Destination: r.Destination, Target: target})
+	}
+	return out
+}
+
+// works says whether a NAT gateway can pass anything on: whether its own subnet has a
+// route out by an internet gateway.
+func works(tx *store.Tx, g resource.NATGateway) bool {
+	s, ok := tx.Subnets.Get(g.Subnet)
+	if !ok || !g.Deleted.IsZero() {
+		return false
+	}
+	routes := tableOf(tx, s).Routes
+	best := resource.Route{}
+	for _, r := range routes {
+		if r.Destination.Contains(network.InternetAddress) && (!best.Destination.IsValid() || r.Destination.Bits() > best.Destination.Bits()) {
+			best = r
+		}
+	}
+	gateway, ok := tx.InternetGateways.Get(best.Gateway)
+	return ok && gateway.VPC == g.VPC
+}
+
+// aclOf is what the subnet's network ACL says, nil where it says nothing of use: that
+// everything passes.
+func aclOf(tx *store.Tx, s resource.Subnet) *network.ACL {
+	a, _, ok := provision.ACLOf(tx, s.ID)
+	if !ok {
+		return nil
+	}
+	entries := slices.Clone(a.Entries)
+	slices.SortFunc(entries, func(x, y resource.NetworkACLEntry) int { return cmp.Compare(x.Number, y.Number) })
+	out := &network.ACL{}
+	for _, e := range entries {
+		if !e.CIDR.Addr().Is4() {
+			continue
+		}
+		r := network.ACLRule{Allow: e.Allow, Protocol: e.Protocol, FromPort: int(e.FromPort), ToPort: int(e.ToPort), CIDR: e.CIDR}
+		if e.Egress {
+			out.Egress = append(out.Egress, r)
+		} else {
+			out.Ingress = append(out.Ingress, r)
+		}
+	}
+	if passesAll(out.Ingress) && passesAll(out.Egress) {
+		return nil
+	}
+	return out
+}
+
+func passesAll(rules []network.ACLRule) bool {
+	return len(rules) > 0 && rules[0].Allow && rules[0].Protocol == "-1" && rules[0].CIDR.Bits() == 0
+}
+
+func groupFor(g resource.SecurityGroup) network.SecurityGroup {
+	out := network.SecurityGroup{ID: g.ID}
+	for _, r := range g.Rules {
+		if r.Protocol == "icmpv6" {
+			continue
+		}
+		rule := network.Rule{Protocol: r.Protocol, FromPort: int(r.FromPort), ToPort: int(r.ToPort), Description: r.Description}
+		switch {
+		case r.CIDR.IsValid() && r.CIDR.Addr().Is4():
+			rule.CIDRs = append(rule.CIDRs, r.CIDR)
+		case r.Group != "":
+			rule.Groups = append(rule.Groups, r.Group)
+		default:
+			continue // IPv6 and prefix lists have no data plane yet
+		}
+		if r.Egress {
+			out.Egress = append(out.Egress, rule)
+		} else {
+			out.Ingress = append(out.Ingress, rule)
+		}
+	}
+	return out
+}
