@@ -56,13 +56,16 @@ func (d *Daemon) wire(ctx context.Context) (func(vpc.Doors) []controller, error)
 	policies := identity.NewPolicies(aws)
 	authorizer := identity.NewAuthorizer(d.store, policies)
 	hasVersion := func(minor string) bool { _, ok := d.cfg.Payload.Kubernetes(minor); return ok }
+	issuers := tokenIssuers{timeout: tokenIssuerTimeout}
+	iamAPI := iamservice.New(d.store, aws)
+	iamAPI.Thumbprint = issuers.Thumbprint
 	d.front, err = awsapi.NewServer(awsapi.Config{
 		Keys: identity.NewKeys(d.store, policies), Authorize: authorizer.Authorize, Log: d.log,
 		Services: []*awsapi.Service{
 			eks.Service(eksservice.New(eksservice.Config{Store: d.store, Payload: hasVersion})),
 			ec2.Service(ec2service.New(d.store)),
-			iam.Service(iamservice.New(d.store, aws)),
-			sts.Service(stsservice.New(stsservice.Config{Store: d.store, Policies: policies, RootAssumesRoles: true})),
+			iam.Service(iamAPI),
+			sts.Service(stsservice.New(stsservice.Config{Store: d.store, Policies: policies, RootAssumesRoles: true, IssuerKeys: issuers.Keys})),
 			ssm.Service(ssmservice.New()),
 			autoscaling.Service(autoscalingservice.New(d.store)),
 		},
