@@ -251,7 +251,7 @@ func (q *quick) page(ctx context.Context, say func(string)) (string, error) {
 		// coredns may have come up a moment ago: then this look-up was too early, and the
 		// next one is not.
 		if _, err := q.kube(ctx, "", "wait", "pod/"+pod, "--for=jsonpath={.status.phase}=Succeeded", "--timeout=15s"); err != nil {
-			return false, nil
+			return false, nil //nolint:nilerr // not yet
 		}
 		out, err := q.kube(ctx, "", "logs", pod)
 		if err != nil {

@@ -279,10 +279,10 @@ func openMaybeGzip(path string) (io.ReadCloser, error) {
 	}
 	br := bufio.NewReader(f)
 	if magic, err := br.Peek(2); err != nil || magic[0] != 0x1f || magic[1] != 0x8b {
-		return struct {
+		return struct { //nolint:nilerr // too short to be compressed
 			io.Reader
 			io.Closer
-		}{br, f}, nil //nolint:nilerr // too short to be compressed
+		}{br, f}, nil
 	}
 	z, err := gzip.NewReader(br)
 	if err != nil {

@@ -146,7 +146,7 @@ func WriteFile(file string, data []byte) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			os.Remove(tmp.Name())
+			_ = os.Remove(tmp.Name())
 			err = fmt.Errorf("writing %s: %w", file, err)
 		}
 	}()

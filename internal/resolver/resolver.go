@@ -119,16 +119,16 @@ func Serve(ctx context.Context, pc net.PacketConn, l net.Listener, c Config) err
 	}
 	// Closing the sockets ends a server at any moment, also one that has not begun.
 	if pc != nil {
-		pc.Close()
+		_ = pc.Close()
 	}
 	if l != nil {
 		l.Close()
 	}
 	for range running {
-		<-ended
+		<-ended //nolint:errcheck // they end because their sockets are closed
 	}
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // it was to end
 	}
 	return err
 }
