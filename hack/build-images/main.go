@@ -92,6 +92,14 @@ func images(programs, corednsMod string) ([]image.Spec, error) {
 			Name:       registry + "amazon-k8s-cni:v1.23.1-eksbuild.1",
 			Entrypoint: []string{"/vpc-cni"}, Cmd: []string{"agent"}, Env: []string{path},
 			Files: append([]image.File{program("vpc-cni")}, roots()...),
+		}, {
+			Name:       registry + "eks/eks-pod-identity-agent:v1.3.10-eksbuild.1",
+			Entrypoint: []string{"/eks-pod-identity-agent"}, Env: []string{path},
+			Files: append([]image.File{program("eks-pod-identity-agent")}, roots()...),
+		}, {
+			Name:       registry + "aws-identity:v1",
+			Entrypoint: []string{"/aws-identity"}, User: "65532:65532", Env: []string{path},
+			Files: append([]image.File{program("aws-identity")}, roots()...),
 		},
 	}, nil
 }
