@@ -77,6 +77,7 @@ func (f *floor) start(ctx context.Context) error {
 		if err != nil {
 			return false, "", err
 		}
+		req.Header.Set("Authorization", "Bearer "+f.token) // with AlwaysAllow nobody is anonymous
 		res, err := web.Do(req)
 		if err != nil {
 			return false, err.Error(), nil

@@ -23,10 +23,17 @@ const private = `mount -t tmpfs none /var/lib && mount -t tmpfs none /var/log &&
 // nodeReady starts containerd and a kubelet on the floor's control plane and returns the
 // seconds until the node is Ready: the network is a configuration file, there are no pods.
 func (f *floor) nodeReady(ctx context.Context, node, name string) (took float64, err error) {
-	defer f.end("kubelet", "containerd")
+	pods, err := newCgroup()
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		f.end("kubelet", "containerd")
+		err = errors.Join(err, pods.remove())
+	}()
 	dir := f.path(name)
 	socket := filepath.Join(dir, "containerd.sock")
-	config, err := f.nodeFiles(dir, socket)
+	config, err := f.nodeFiles(dir, socket, pods.name)
 	if err != nil {
 		return 0, err
 	}
@@ -80,7 +87,7 @@ func (f *floor) nodeReady(ctx context.Context, node, name string) (took float64,
 }
 
 // nodeFiles writes the configuration of both and returns the kubelet's kubeconfig.
-func (f *floor) nodeFiles(dir, socket string) (kubeconfig string, err error) {
+func (f *floor) nodeFiles(dir, socket, cgroup string) (kubeconfig string, err error) {
 	for _, d := range []string{"cni", "bin", "root", "state", "opt", "kubelet"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			return "", err
@@ -113,7 +120,6 @@ disable = true
 bin_dirs = [%[6]q]
 conf_dir = %[7]q
 `, filepath.Join(dir, "root"), filepath.Join(dir, "state"), socket, socket+".ttrpc", filepath.Join(dir, "opt"), filepath.Join(dir, "bin"), filepath.Join(dir, "cni"))),
-		// Without cgroups for pods: those would be in the host's hierarchy.
 		write("kubelet.yaml", fmt.Sprintf(`apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 address: 127.0.0.1
@@ -124,12 +130,10 @@ authentication: {anonymous: {enabled: true}, webhook: {enabled: false}}
 authorization: {mode: AlwaysAllow}
 containerRuntimeEndpoint: unix://%s
 cgroupDriver: cgroupfs
-cgroupsPerQOS: false
-enforceNodeAllocatable: []
+cgroupRoot: /%s
 failCgroupV1: false
 failSwapOn: false
 makeIPTablesUtilChains: false
-localStorageCapacityIsolation: false
-`, port, socket)),
+`, port, socket, cgroup)),
 	)
 }
