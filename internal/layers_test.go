@@ -25,12 +25,13 @@ var host = []string{
 // A package that no row names is an error: whoever adds one says here what it is.
 var layers = map[string][]string{
 	// Programs.
-	"cmd/ekster":        {"internal/cli"},
-	"cmd/machine-init":  {"internal/machine/spec", "internal/nodeconfig"},
-	"cmd/vpc-cni":       {"internal/vpccni"},
-	"hack/awsgen":       {},
-	"hack/build-images": {"internal/image"},
-	"images/hello":      {},
+	"cmd/ekster":          {"internal/cli"},
+	"cmd/machine-init":    {"internal/machine/spec", "internal/nodeconfig"},
+	"cmd/vpc-cni":         {"internal/vpccni"},
+	"hack/awsgen":         {},
+	"hack/build-images":   {"internal/image"},
+	"images/hello":        {},
+	"images/aws-identity": {}, "cmd/eks-pod-identity-agent": {},
 
 	// The half that answers requests.
 	"gen/*":                 {"internal/awsapi", "internal/awsapi/schema"},
@@ -39,6 +40,7 @@ var layers = map[string][]string{
 	"internal/service/*":    append([]string{"gen/*", "internal/awsapi", "internal/provision", "internal/identity", "internal/resource", "internal/store"}, data...),
 	"internal/identity":     append([]string{"gen/*", "internal/awsapi", "internal/resource", "internal/store"}, data...),
 	"internal/provision":    append([]string{"gen/ec2", "internal/awsapi", "internal/resource", "internal/store"}, data...),
+	"internal/podidentity":  {"internal/resource", "internal/store"},
 	"internal/clusterauth":  append([]string{"internal/awsapi", "internal/identity", "internal/resource", "internal/store"}, data...),
 	"internal/identity/*":   {"internal/awsapi", "internal/identity", "internal/resource", "internal/store"},
 	"internal/accesspolicy": {}, "internal/ami": {}, "internal/authz": {}, "internal/awsid": {}, "internal/eksversion": {}, "internal/iampolicy": {},
@@ -76,9 +78,10 @@ var exceptions = map[string]string{
 var testsMayImport = map[string][]string{
 	"internal/awsapi/wire": {"internal/awsapi"},
 	"internal/ami":         {"internal/region"},
-	"internal/iampolicy":   {"internal/authz"},     // every document must parse
-	"internal/machine":     {"internal/imds"},      // a machine boots from it
-	"internal/service/*":   {"internal/service/*"}, // services are tested through the front door, together
+	"internal/clusterauth": {"internal/controlplane", "internal/process"}, // asked by a real API server
+	"internal/iampolicy":   {"internal/authz"},                            // every document must parse
+	"internal/machine":     {"internal/imds"},                             // a machine boots from it
+	"internal/service/*":   {"internal/service/*"},                        // services are tested through the front door, together
 }
 
 // owners are packages that alone may import what stands for a technology.
