@@ -4,6 +4,7 @@
 //	env     exports for AWS's tools   status   what there is, and what it waits for
 //	doctor  what this host lacks      logs     of the daemon, a cluster, an instance
 //	kubectl a cluster's, embedded     image    load images into the registry
+//	account a new AWS account, or one less
 //	quickstart  a cluster with nodes and a workload, from nothing
 //
 // Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong, 3 there is no
@@ -99,7 +100,7 @@ planes, and nodes that run real containers.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w: %w (see %s --help)", errUsage, err, c.CommandPath())
 	})
-	root.AddCommand(a.up(), a.down(), a.env(), a.status(), a.doctor(), a.logs(), a.kubectl(), a.image(), a.quickstart())
+	root.AddCommand(a.up(), a.down(), a.env(), a.status(), a.doctor(), a.logs(), a.kubectl(), a.image(), a.account(), a.quickstart())
 	for _, c := range root.Commands() {
 		c.DisableFlagsInUseLine = true
 	}

@@ -33,17 +33,7 @@ func (a *app) env() *cobra.Command {
 			if write {
 				return a.writeProfile(creds, endpoint)
 			}
-			for _, kv := range [][2]string{
-				{"AWS_ENDPOINT_URL", endpoint},
-				{"AWS_ACCESS_KEY_ID", creds.AccessKeyID},
-				{"AWS_SECRET_ACCESS_KEY", creds.SecretAccessKey},
-				{"AWS_DEFAULT_REGION", region.Default},
-				{"AWS_REGION", region.Default},
-			} {
-				fmt.Fprintf(a.out, "export %s=%s\n", kv[0], kv[1])
-			}
-			// A token left over from AWS would be sent along with our keys.
-			fmt.Fprintln(a.out, "unset AWS_SESSION_TOKEN AWS_PROFILE")
+			a.printExports(creds, endpoint)
 			return nil
 		},
 	}

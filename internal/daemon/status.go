@@ -109,6 +109,7 @@ func (d *Daemon) serveAdmin() (*http.Server, error) {
 			d.log.Debug("answering the CLI", "err", err)
 		}
 	})
+	d.serveAccounts(mux)
 	s := &http.Server{Handler: mux}
 	go d.serve(s, l)
 	return s, nil

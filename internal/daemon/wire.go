@@ -18,6 +18,7 @@ import (
 	"ekster.dev/ekster/internal/addon"
 	"ekster.dev/ekster/internal/awsapi"
 	"ekster.dev/ekster/internal/clusterauth"
+	"ekster.dev/ekster/internal/controller/account"
 	"ekster.dev/ekster/internal/controller/autoscalinggroup"
 	"ekster.dev/ekster/internal/controller/cluster"
 	"ekster.dev/ekster/internal/controller/instance"
@@ -113,9 +114,11 @@ func (d *Daemon) controllers(doors vpc.Doors, authorizer *identity.Authorizer) [
 		join = DefaultJoinTimeout
 	}
 	nodegroups := nodegroup.New(nodegroup.Config{JoinTimeout: join, DrainTimeout: drainTimeout, DeleteDrainTimeout: deleteDrainTimeout, Now: time.Now}, d.store, nodes, d.log)
+	accounts := account.New(d.store, time.Now, d.log)
+	d.errors["account"] = accounts.Errors
 	d.errors["vpc"], d.errors["instance"], d.errors["autoscalinggroup"] = vpcs.Errors, instances.Errors, groups.Errors
 	d.errors["cluster"], d.errors["nodegroup"], d.errors["node"] = clusters.Errors, nodegroups.Errors, nodes.Errors
-	return []controller{vpcs, instances, groups, nodes, clusters, nodegroups, &housekeeping{d: d, authorizer: authorizer}}
+	return []controller{vpcs, instances, groups, nodes, clusters, nodegroups, accounts, &housekeeping{d: d, authorizer: authorizer}}
 }
 
 // api is how the daemon talks to a cluster's API server.

@@ -46,7 +46,7 @@ func longTerm(tx *store.Tx, a resource.AccessKey) (awsapi.Key, bool) {
 		Type:        awsapi.TypeRoot,
 		Issued:      a.Created,
 	}
-	if !tx.Accounts.Has(a.Account) {
+	if account, ok := tx.Accounts.Get(a.Account); !ok || account.Deleting {
 		return awsapi.Key{}, false
 	}
 	if a.Principal != RootARN(a.Account) {
@@ -60,7 +60,8 @@ func longTerm(tx *store.Tx, a resource.AccessKey) (awsapi.Key, bool) {
 }
 
 func (k *Keys) temporary(tx *store.Tx, s resource.Session) (awsapi.Key, bool) {
-	if !tx.Accounts.Has(s.Account) {
+	// Of an account that is going only its machines still act, until they are gone too.
+	if account, ok := tx.Accounts.Get(s.Account); !ok || account.Deleting && s.Instance == "" {
 		return awsapi.Key{}, false
 	}
 	kind := awsapi.TypeAssumedRole
