@@ -133,32 +133,38 @@ func Stop(ctx context.Context, dir, name string, grace time.Duration) error {
 	return err
 }
 
-// Wait returns nil once the process is gone, whoever's child it is.
+// Wait returns nil once the process is gone, whoever's child it is. It costs nothing
+// meanwhile: the kernel tells the runtime's poller.
 func (p Process) Wait(ctx context.Context) error {
 	if p.PID <= 0 {
 		return nil
 	}
-	fd, err := unix.PidfdOpen(p.PID, 0)
+	fd, err := unix.PidfdOpen(p.PID, unix.PIDFD_NONBLOCK)
 	if errors.Is(err, unix.ESRCH) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("watching process %d: %w", p.PID, err)
 	}
-	defer unix.Close(fd)
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		n, err := unix.Poll(fds, 200)
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return fmt.Errorf("watching process %d: %w", p.PID, err)
-		}
-		if n > 0 {
-			return nil
-		}
+	f := os.NewFile(uintptr(fd), "pidfd")
+	defer f.Close()
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("watching process %d: %w", p.PID, err)
 	}
+	stop := context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) }) // wakes the Read below
+	defer stop()
+	err = conn.Read(func(fd uintptr) (done bool) {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		return err == nil && n > 0
+	})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("watching process %d: %w", p.PID, err)
+	}
+	return nil
 }
 
 func (r record) process() Process {

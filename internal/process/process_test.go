@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -99,6 +100,28 @@ func TestReusedPidIsNotOurs(t *testing.T) {
 	}
 	if _, alive, err := Find(dir, "child"); err != nil || alive {
 		t.Fatalf("Find says alive=%v, %v", alive, err)
+	}
+}
+
+func TestWaitEndsWithItsContext(t *testing.T) {
+	dir := t.TempDir()
+	p, _ := ensure(t, dir, sleeper(dir, "600"))
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- p.Wait(ctx) }()
+	select {
+	case err := <-done:
+		t.Fatalf("returned while the process runs: %v", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	cancel()
+	select {
+	case err := <-done:
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("still waiting")
 	}
 }
 
