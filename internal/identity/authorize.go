@@ -137,7 +137,7 @@ func Denial(service, message string) error {
 		return awsapi.Errorf("UnauthorizedOperation", 403, "You are not authorized to perform this operation. %s", message)
 	case "eks":
 		return awsapi.Errorf("AccessDeniedException", 403, "%s", message)
-	case "ssm":
+	case "ssm", "eks-auth":
 		return awsapi.Errorf("AccessDeniedException", 400, "%s", message)
 	}
 	return awsapi.Errorf("AccessDenied", 403, "%s", message)
