@@ -33,6 +33,7 @@ nice -n 5 go build "${flags[@]}" -o "$work/aws-identity" ./images/aws-identity
 nice -n 5 go build "${flags[@]}" -o "$work/vpc-cni" ./cmd/vpc-cni
 nice -n 5 go build "${flags[@]}" -o "$work/eks-pod-identity-agent" ./cmd/eks-pod-identity-agent
 (cd images/coredns && nice -n 5 go build "${flags[@]}" -o "$work/coredns" .)
+(cd images/metrics-server && nice -n 5 go build "${flags[@]}" -o "$work/metrics-server" .)
 "${CC:-cc}" -Os -static -nostdlib -ffreestanding -fno-stack-protector -fno-asynchronous-unwind-tables \
 	-Wl,--build-id=none,-z,noseparate-code -s -o "$work/pause" images/pause/pause.c
 nice -n 5 go run -buildvcs=false ./hack/build-images -programs "$work" -kubernetes bin/payload/kubernetes -out "$out"

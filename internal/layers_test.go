@@ -10,13 +10,13 @@ import (
 // data are packages that hold tables and pure functions. They import nothing of ours,
 // and everybody may use them.
 var data = []string{
-	"internal/accesspolicy", "internal/ami", "internal/authz", "internal/awsid", "internal/eksversion",
+	"internal/accesspolicy", "internal/addon", "internal/ami", "internal/authz", "internal/awsid", "internal/eksversion",
 	"internal/iampolicy", "internal/insight", "internal/instancetype", "internal/nodeconfig", "internal/region",
 }
 
 // host are the packages that touch the machine. They take plain values.
 var host = []string{
-	"internal/controlplane", "internal/image", "internal/imds", "internal/machine", "internal/machine/spec",
+	"internal/controlplane", "internal/image", "internal/imds", "internal/kubeapply", "internal/machine", "internal/machine/spec",
 	"internal/network", "internal/pki", "internal/process", "internal/resolver",
 }
 
@@ -57,7 +57,7 @@ var layers = map[string][]string{
 	"internal/controlplane/*": {"internal/pki", "internal/process"},
 	"internal/machine":        {"internal/machine/spec", "internal/process"},
 	"internal/machine/spec":   {},
-	"internal/addon":          {}, "internal/image": {}, "internal/imds": {}, "internal/network": {}, "internal/pki": {}, "internal/process": {},
+	"internal/addon":          {}, "internal/kubeapply": {}, "internal/image": {}, "internal/imds": {}, "internal/network": {}, "internal/pki": {}, "internal/process": {},
 	"internal/resolver": {}, "internal/vpccni": {},
 
 	// Who knows everybody.
@@ -92,7 +92,7 @@ var owners = map[string][]string{
 	"github.com/google/nftables":             {"internal/network", "internal/vpccni"},
 	"github.com/google/go-containerregistry": {"internal/image"},
 	"github.com/miekg/dns":                   {"internal/resolver"},
-	"k8s.io/client-go":                       {"internal/addon", "internal/cli", "internal/controller/*", "internal/controlplane", "internal/daemon"},
+	"k8s.io/client-go":                       {"internal/cli", "internal/controller/*", "internal/controlplane", "internal/daemon", "internal/kubeapply"},
 	"github.com/aws/aws-sdk-go-v2":           {"cmd/machine-init", "internal/cli", "internal/identity/identitytest", "internal/vpccni"},
 }
 

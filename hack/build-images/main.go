@@ -20,17 +20,17 @@ const registry = "registry.ekster.internal/"
 func main() {
 	programs := flag.String("programs", "", "directory of the compiled programs")
 	kubernetes := flag.String("kubernetes", "", "directory with <minor>/{kube-proxy,version}")
-	coredns := flag.String("coredns", "images/coredns/go.mod", "where CoreDNS's version is required")
+	modules := flag.String("modules", "images", "directory whose <name>/go.mod say the versions of programs that are others'")
 	out := flag.String("out", "", "OCI layout directory to write")
 	flag.Parse()
-	if err := build(*programs, *kubernetes, *coredns, *out); err != nil {
+	if err := build(*programs, *kubernetes, *modules, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "build-images:", err)
 		os.Exit(1)
 	}
 }
 
-func build(programs, kubernetes, corednsMod, out string) error {
-	specs, err := images(programs, corednsMod)
+func build(programs, kubernetes, modules, out string) error {
+	specs, err := images(programs, modules)
 	if err != nil {
 		return err
 	}
@@ -66,8 +66,12 @@ func build(programs, kubernetes, corednsMod, out string) error {
 	return nil
 }
 
-func images(programs, corednsMod string) ([]image.Spec, error) {
-	coredns, err := required(corednsMod, "github.com/coredns/coredns")
+func images(programs, modules string) ([]image.Spec, error) {
+	coredns, err := required(filepath.Join(modules, "coredns", "go.mod"), "github.com/coredns/coredns")
+	if err != nil {
+		return nil, err
+	}
+	metrics, err := required(filepath.Join(modules, "metrics-server", "go.mod"), "sigs.k8s.io/metrics-server")
 	if err != nil {
 		return nil, err
 	}
@@ -88,6 +92,10 @@ func images(programs, corednsMod string) ([]image.Spec, error) {
 			Name:       registry + "eks/coredns:" + coredns + "-eksbuild.1",
 			Entrypoint: []string{"/coredns"}, WorkingDir: "/", Env: []string{path},
 			Files: append([]image.File{program("coredns")}, roots()...),
+		}, {
+			Name:       registry + "eks/metrics-server:" + metrics + "-eksbuild.1",
+			Entrypoint: []string{"/metrics-server"}, WorkingDir: "/", User: "65534:65534", Env: []string{path},
+			Files: append([]image.File{program("metrics-server")}, roots()...),
 		}, {
 			Name:       registry + "amazon-k8s-cni:v1.23.1-eksbuild.1",
 			Entrypoint: []string{"/vpc-cni"}, Cmd: []string{"agent"}, Env: []string{path},

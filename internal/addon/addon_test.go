@@ -2,52 +2,65 @@ package addon
 
 import (
 	"bytes"
-	"encoding/json"
+	"errors"
 	"flag"
-	"io"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 )
 
 var update = flag.Bool("update", false, "write the goldens")
 
-var everything = append(All[:], PodIdentityAgent)
-
 func values() Values {
 	return Values{
 		ClusterName: "c1", Region: "eu-west-1", Endpoint: "https://0123456789ABCDEF0123456789ABCDEF.gr7.eu-west-1.eks.amazonaws.com",
-		DNSIP: "172.20.0.10", AWSEndpointURL: "http://198.18.0.1", Images: PayloadImages("v1.35.4-eks-0123abc"),
+		DNSIP: "172.20.0.10", AWSEndpointURL: "http://198.18.0.1",
 		WebhookURL: "https://127.0.0.1:23443", WebhookCA: []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
 	}
 }
 
-func render(t *testing.T, names ...string) []*unstructured.Unstructured {
+func catalogue(t *testing.T) *Catalogue {
 	t.Helper()
-	objs, err := Render(values(), names...)
+	c, err := Load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return objs
+	return c
+}
+
+// sets are the objects of every folder, as a new cluster of Kubernetes 1.35 gets them.
+func sets(t *testing.T) map[string][]*unstructured.Unstructured {
+	t.Helper()
+	c := catalogue(t)
+	cluster, err := Cluster(values())
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string][]*unstructured.Unstructured{"cluster": cluster}
+	for _, a := range c.All() {
+		v, ok := a.DefaultVersion("1.35")
+		if !ok {
+			t.Fatalf("%s has no version for Kubernetes 1.35", a.Name)
+		}
+		if out[a.Name], err = c.Render(values(), Installation{Name: a.Name, Version: v.Version}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
 }
 
 func TestRenderGolden(t *testing.T) {
-	for _, name := range everything {
+	for name, objects := range sets(t) {
 		var got bytes.Buffer
-		for _, u := range render(t, name) {
+		for _, u := range objects {
 			b, err := yaml.Marshal(u.Object)
 			if err != nil {
 				t.Fatal(err)
@@ -55,7 +68,7 @@ func TestRenderGolden(t *testing.T) {
 			got.WriteString("---\n")
 			got.Write(b)
 		}
-		golden := filepath.Join("testdata", name+".golden.yaml")
+		golden := filepath.Join("testdata", name+".golden")
 		if *update {
 			if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
 				t.Fatal(err)
@@ -75,41 +88,51 @@ func TestRenderGolden(t *testing.T) {
 func TestObjectsAreStrictlyValid(t *testing.T) {
 	strict := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
 	seen := map[string]bool{}
-	for _, u := range render(t, everything...) {
-		b, err := u.MarshalJSON()
-		if err != nil {
-			t.Fatal(err)
-		}
-		id := u.GetKind() + " " + u.GetNamespace() + "/" + u.GetName()
-		if _, _, err := strict.Decode(b, nil, nil); err != nil {
-			t.Errorf("%s: %v", id, err)
-		}
-		if seen[id] {
-			t.Errorf("%s is there twice", id)
-		}
-		seen[id] = true
-		if r := resources[u.GroupVersionKind().GroupKind().String()]; r.namespaced != (u.GetNamespace() != "") {
-			t.Errorf("%s: namespace %q", id, u.GetNamespace())
+	for name, objects := range sets(t) {
+		for _, u := range objects {
+			b, err := u.MarshalJSON()
+			if err != nil {
+				t.Fatal(err)
+			}
+			id := u.GetKind() + " " + u.GetNamespace() + "/" + u.GetName()
+			if seen[id] {
+				t.Errorf("%s is there twice", id)
+			}
+			seen[id] = true
+			if u.GetKind() == "APIService" {
+				continue // its types are another module's
+			}
+			if _, _, err := strict.Decode(b, nil, nil); err != nil {
+				t.Errorf("%s of %s: %v", id, name, err)
+			}
 		}
 	}
 }
 
 func TestRenderRefuses(t *testing.T) {
+	c := catalogue(t)
+	dns := Installation{Name: "coredns", Version: "v1.13.2-eksbuild.1"}
 	for what, change := range map[string]func(*Values){
 		"no name":      func(v *Values) { v.ClusterName = "" },
 		"yaml":         func(v *Values) { v.ClusterName = "a\nb: c" },
 		"bad address":  func(v *Values) { v.DNSIP = "dns" },
 		"bad endpoint": func(v *Values) { v.Endpoint = "host:443" },
-		"no authority": func(v *Values) { v.WebhookCA = []byte("authority") },
 	} {
 		v := values()
 		change(&v)
-		if _, err := Render(v, everything...); err == nil {
+		if _, err := c.Render(v, dns); err == nil {
 			t.Errorf("%s: rendered", what)
 		}
 	}
-	if _, err := Render(values(), "nothing"); err == nil {
-		t.Error("an unknown add-on was rendered")
+	v := values()
+	v.WebhookCA = []byte("authority")
+	if _, err := Cluster(v); err == nil {
+		t.Error("the cluster's objects were rendered without an authority")
+	}
+	for _, i := range []Installation{{Name: "nothing", Version: "v1.0.0-eksbuild.1"}, {Name: "cluster"}, {Name: "coredns", Version: "v0.0.1-eksbuild.1"}} {
+		if _, err := c.Render(values(), i); err == nil {
+			t.Errorf("%+v was rendered", i)
+		}
 	}
 }
 
@@ -124,126 +147,105 @@ func TestDNSAddress(t *testing.T) {
 	}
 }
 
-// A server records what Apply sends, and refuses as it is told to.
-type server struct {
-	mu     sync.Mutex
-	paths  []string
-	bodies map[string]map[string]any
-	refuse func(path string, nth int) (status int, body string)
-	count  map[string]int
-}
-
-func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b, _ := io.ReadAll(r.Body)
-	path := r.Method + " " + r.URL.RequestURI()
-	s.count[path]++
-	w.Header().Set("Content-Type", "application/json")
-	if s.refuse != nil {
-		if status, body := s.refuse(path, s.count[path]); status != 0 {
-			w.WriteHeader(status)
-			io.WriteString(w, body)
-			return
-		}
-	}
-	s.paths = append(s.paths, path)
-	if r.Method == http.MethodPatch {
-		var obj map[string]any
-		if r.Header.Get("Content-Type") != "application/apply-patch+yaml" || json.Unmarshal(b, &obj) != nil {
-			w.WriteHeader(http.StatusUnsupportedMediaType)
-			return
-		}
-		w.Write(b)
-		return
-	}
-	io.WriteString(w, `{"kind":"Status","apiVersion":"v1","status":"Success"}`)
-}
-
-func start(t *testing.T) (*server, dynamic.Interface) {
+// find digs in a rendered object's fields.
+func find(t *testing.T, objects []*unstructured.Unstructured, kind string, path ...string) any {
 	t.Helper()
-	s := &server{count: map[string]int{}}
-	h := httptest.NewServer(s)
-	t.Cleanup(h.Close)
-	c, err := dynamic.NewForConfig(&rest.Config{Host: h.URL, QPS: -1})
+	for _, u := range objects {
+		if u.GetKind() == kind {
+			v, _, err := unstructured.NestedFieldNoCopy(u.Object, path...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return v
+		}
+	}
+	return nil
+}
+
+// What a caller configures is in the objects; what they do not stays the default.
+func TestConfigurationHasEffect(t *testing.T) {
+	c := catalogue(t)
+	corefile := ".:53 {\n    whoami # \"quoted\"\n}\n---\nx: y\n"
+	got, err := c.Render(values(), Installation{Name: "coredns", Version: "v1.13.2-eksbuild.1", ServiceRole: "arn:aws:iam::000000000000:role/r", Configuration: `
+replicaCount: 5
+resources: {limits: {memory: 99Mi}}
+podDisruptionBudget: {minAvailable: 50%}
+nodeSelector: {disk: ssd}
+podLabels: {team: "1"}
+tolerations: [{key: mine, operator: Exists}]
+corefile: "` + strings.NewReplacer("\n", `\n`, `"`, `\"`).Replace(corefile) + `"`})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s, c
-}
-
-func TestApplyThenDelete(t *testing.T) {
-	s, c := start(t)
-	objs := render(t, everything...)
-	if err := Apply(t.Context(), c, objs, true); err != nil {
+	for _, f := range []struct {
+		kind string
+		path []string
+		want any
+	}{
+		{"Deployment", []string{"spec", "replicas"}, int64(5)},
+		{"Deployment", []string{"spec", "template", "spec", "nodeSelector"}, map[string]any{"disk": "ssd"}},
+		{"Deployment", []string{"spec", "template", "metadata", "labels", "team"}, "1"},
+		{"Deployment", []string{"spec", "template", "spec", "tolerations"}, []any{map[string]any{"key": "mine", "operator": "Exists"}}},
+		{"PodDisruptionBudget", []string{"spec", "minAvailable"}, "50%"},
+		{"PodDisruptionBudget", []string{"spec", "maxUnavailable"}, nil},
+		{"ConfigMap", []string{"data", "Corefile"}, corefile},
+		{"ServiceAccount", []string{"metadata", "annotations", "eks.amazonaws.com/role-arn"}, "arn:aws:iam::000000000000:role/r"},
+	} {
+		if d := cmp.Diff(f.want, find(t, got, f.kind, f.path...)); d != "" {
+			t.Errorf("%s %v (-want +got):\n%s", f.kind, f.path, d)
+		}
+	}
+	containers := find(t, got, "Deployment", "spec", "template", "spec", "containers").([]any)
+	want := map[string]any{"limits": map[string]any{"memory": "99Mi"}, "requests": map[string]any{"cpu": "100m", "memory": "70Mi"}}
+	if d := cmp.Diff(want, containers[0].(map[string]any)["resources"]); d != "" {
+		t.Errorf("resources (-want +got):\n%s", d)
+	}
+	got, err = c.Render(values(), Installation{Name: "coredns", Version: "v1.13.2-eksbuild.1", Configuration: `{"podDisruptionBudget":{"enabled":false}}`})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if len(s.paths) != len(objs) {
-		t.Errorf("%d requests for %d objects", len(s.paths), len(objs))
-	}
-	for i, p := range s.paths {
-		if workload := strings.Contains(p, "/apis/apps/"); workload != (i >= len(objs)-3) {
-			t.Errorf("request %d of %d is %s: workloads come last", i+1, len(objs), p)
-		}
-		if !strings.HasSuffix(p, "?fieldManager=eks&force=true") {
-			t.Errorf("request %s: not as eks, with force", p)
-		}
-	}
-	if s.count["PATCH /apis/apps/v1/namespaces/kube-system/daemonsets/aws-node?fieldManager=eks&force=true"] != 1 {
-		t.Errorf("no aws-node among %v", s.paths)
-	}
-	s.paths = nil
-	s.refuse = func(p string, _ int) (int, string) {
-		if strings.Contains(p, "/serviceaccounts/") {
-			return 404, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","code":404,"details":{"kind":"serviceaccounts"}}`
-		}
-		return 0, ""
-	}
-	if err := Delete(t.Context(), c, objs); err != nil {
-		t.Fatal(err)
-	}
-	if len(s.paths) == 0 || !strings.Contains(s.paths[0], "DELETE /apis/apps/") {
-		t.Errorf("deleted %v: workloads go first", s.paths)
+	if slices.ContainsFunc(got, func(u *unstructured.Unstructured) bool { return u.GetKind() == "PodDisruptionBudget" }) {
+		t.Error("a disruption budget that is not enabled is there")
 	}
 }
 
-func TestApplyWaitsForTheNamespace(t *testing.T) {
-	s, c := start(t)
-	s.refuse = func(p string, nth int) (int, string) {
-		if strings.Contains(p, "/namespaces/kube-system/") && nth < 3 {
-			return 404, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"namespaces \"kube-system\" not found","reason":"NotFound","code":404,"details":{"name":"kube-system","kind":"namespaces"}}`
+func TestConfigurationIsChecked(t *testing.T) {
+	c := catalogue(t)
+	for _, f := range []struct{ addon, text, want string }{
+		{"coredns", ``, ""},
+		{"coredns", `{}`, ""},
+		{"coredns", `{"replicaCount": 3}`, ""},
+		{"coredns", "replicaCount: 3\n", ""},
+		{"coredns", `{"replicaCount": "3"}`, "$.replicaCount: string found, integer expected"},
+		{"coredns", `{"replicas": 3, "what": 1}`, "$.replicas: is not defined in the schema and the schema does not allow additional properties, $.what: is not defined in the schema and the schema does not allow additional properties"},
+		{"coredns", `null`, "$: null found, object expected"},
+		{"coredns", `{"replicaCount": -1}`, "$.replicaCount: must have a minimum value of 0"},
+		{"kube-proxy", `{"mode": "ipvs"}`, "$.mode: does not have a value in the enumeration [nftables]"},
+		{"vpc-cni", `{"env": {"WARM_IP_TARGET": "many"}}`, "$.env.WARM_IP_TARGET: does not match the regex pattern ^[0-9]+$"},
+		{"metrics-server", `{"tolerations": [{"effect": "No"}]}`, "$.tolerations[0].effect: does not have a value in the enumeration [NoSchedule, PreferNoSchedule, NoExecute]"},
+	} {
+		a, ok := c.Find(f.addon)
+		if !ok {
+			t.Fatalf("no %s", f.addon)
 		}
-		return 0, ""
+		got := ""
+		if err := a.CheckConfiguration(f.text); err != nil {
+			if _, is := errors.AsType[*ConfigurationError](err); !is {
+				t.Errorf("%s %s: a %T", f.addon, f.text, err)
+			}
+			got = err.Error()
+		}
+		if got != f.want {
+			t.Errorf("%s %s:\ngot  %s\nwant %s", f.addon, f.text, got, f.want)
+		}
 	}
-	objs := render(t, CoreDNS)
-	if err := Apply(t.Context(), c, objs, false); err != nil {
-		t.Fatal(err)
-	}
-	if len(s.paths) != len(objs) {
-		t.Errorf("applied %d of %d", len(s.paths), len(objs))
+	a, _ := c.Find("coredns")
+	if err := a.CheckConfiguration("{a: b"); !errors.Is(err, ErrNotParseable) {
+		t.Errorf("half a map: %v", err)
 	}
 }
 
-func TestApplyTellsOfConflicts(t *testing.T) {
-	s, c := start(t)
-	s.refuse = func(p string, _ int) (int, string) {
-		if strings.Contains(p, "/configmaps/coredns") {
-			return 409, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"Apply failed with 1 conflict","reason":"Conflict","code":409}`
-		}
-		return 0, ""
-	}
-	err := Apply(t.Context(), c, render(t, CoreDNS), false)
-	if err == nil || !strings.Contains(err.Error(), "ConfigMap coredns") || !apierrors.IsConflict(err) {
-		t.Errorf("err = %v", err)
-	}
-	for _, p := range s.paths {
-		if strings.Contains(p, "/deployments/") {
-			t.Error("the Deployment was applied though its configuration was not")
-		}
-	}
-}
-
-// What PayloadImages names is what the payload holds.
+// What the catalogue names is what the payload holds.
 func TestPayloadHoldsTheImages(t *testing.T) {
 	const payload = "../../bin/payload"
 	index, err := os.ReadFile(payload + "/images/index.json")
@@ -255,14 +257,17 @@ func TestPayloadHoldsTheImages(t *testing.T) {
 		t.Fatalf("the payload is not built (hack/build-payload.sh, hack/build-images.sh): %v", err)
 	}
 	for _, file := range versions {
-		version, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		images := PayloadImages(strings.TrimSpace(string(version)))
-		for _, name := range []string{images.VPCCNI, images.KubeProxy, images.CoreDNS} {
-			if !bytes.Contains(index, []byte(`"`+name+`"`)) {
-				t.Errorf("the payload has no image %s", name)
+		minor := filepath.Base(filepath.Dir(file))
+		for _, a := range catalogue(t).All() {
+			v, ok := a.DefaultVersion(minor)
+			if !ok {
+				t.Errorf("%s has no version for Kubernetes %s", a.Name, minor)
+				continue
+			}
+			for _, name := range a.images(v.Version) {
+				if !bytes.Contains(index, []byte(`"`+name+`"`)) {
+					t.Errorf("the payload has no image %s", name)
+				}
 			}
 		}
 	}

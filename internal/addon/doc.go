@@ -1,19 +1,18 @@
-// Package addon holds the Kubernetes objects that EKS puts into every cluster,
-// and applies them.
+// Package addon is the catalogue of EKS add-ons, and the Kubernetes objects that EKS puts
+// into every cluster.
 //
-//	cluster     what EKS itself makes: RBAC of its users, StorageClass gp2, the
-//	            webhook that gives pods their AWS identity
-//	vpc-cni     DaemonSet aws-node
-//	kube-proxy  DaemonSet kube-proxy
-//	coredns     Deployment coredns, Service kube-dns
-//	eks-pod-identity-agent  DaemonSet eks-pod-identity-agent; in no cluster unless asked for
+//	cluster/            what EKS itself makes: RBAC of its users, StorageClass gp2, the
+//	                    webhook that gives pods their AWS identity
+//	<add-on>/addon.yaml  what DescribeAddonVersions says of it, its images and its defaults
+//	        /schema.json the JSON schema of its configurationValues
+//	        /*.yaml      its objects, as templates
 //
-// Each is a folder of YAML templates; names, labels, service accounts, RBAC,
-// tolerations and priority classes are those of EKS. Render fills in a cluster's
-// Values; Apply writes by server-side apply with the field manager "eks", so that
-// what a user owns is not taken without force. Apply needs no discovery: the
-// kinds that the templates use are a table.
+// Adding an add-on takes a folder and no Go code. Names, labels, service accounts, RBAC,
+// tolerations and priority classes are those of EKS. A template sees the cluster's Values,
+// .Version, .Namespace, .Image (or .Images), and .Config: the caller's configurationValues
+// over the defaults.
 //
-// It does not know EKS add-on versions, does not validate configuration values,
-// and does not watch what it applied.
+// A setting that nothing in the templates would obey is not in the schema, so that it is
+// refused and not forgotten. The package applies nothing (package kubeapply does) and knows
+// of no cluster.
 package addon

@@ -2,8 +2,8 @@ package addon
 
 import (
 	"bytes"
-	"embed"
 	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -18,22 +18,15 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-//go:embed cluster vpc-cni kube-proxy coredns eks-pod-identity-agent
-var templates embed.FS
+// clusterFolder is what EKS itself puts into every cluster; it is no add-on.
+const clusterFolder = "cluster"
 
-// The sets of objects, by EKS's names for them.
-const (
-	Cluster   = "cluster"
-	VPCCNI    = "vpc-cni"
-	KubeProxy = "kube-proxy"
-	CoreDNS   = "coredns"
+// SelfManaged are the add-ons that a cluster gets unless its creator does without
+// (bootstrapSelfManagedAddons).
+var SelfManaged = [...]string{"vpc-cni", "kube-proxy", "coredns"}
 
-	PodIdentityAgent = "eks-pod-identity-agent"
-)
-
-// All is what a cluster gets whose add-ons are self-managed
-// (bootstrapSelfManagedAddons); one without gets Cluster alone.
-var All = [...]string{Cluster, VPCCNI, KubeProxy, CoreDNS}
+// roleAnnotation gives a service account the role that its pods assume.
+const roleAnnotation = "eks.amazonaws.com/role-arn"
 
 // Values is what differs between clusters.
 type Values struct {
@@ -42,25 +35,27 @@ type Values struct {
 	Endpoint       string // https://host[:port] of the API server, as nodes reach it
 	DNSIP          string // of Service kube-dns
 	AWSEndpointURL string // of the AWS API, as nodes reach it; "" is AWS itself
-	WebhookURL     string // https://host[:port] of EKS's admission webhooks, as the API server reaches it
-	WebhookCA      []byte // PEM, of the authority of its certificate
-	Images         Images
+	WebhookURL     string // https://host[:port] of EKS's admission webhooks, as the API server reaches it; for Cluster alone
+	WebhookCA      []byte // PEM, of the authority of its certificate; for Cluster alone
 }
 
-// Images is the full names of the images.
-type Images struct{ VPCCNI, KubeProxy, CoreDNS, PodIdentityAgent string }
+// An Installation is an add-on as somebody wants it in a cluster.
+type Installation struct {
+	Name          string
+	Version       string
+	Namespace     string // "" is the add-on's own
+	Configuration string // configurationValues; "" is none
+	ServiceRole   string // ARN of the role for its service accounts; "" is none
+}
 
-// PayloadImages names the images that hack/build-images.sh makes, for a version
-// like v1.35.4-eks-0123abc or v1.35.4.
-func PayloadImages(kubernetesVersion string) Images {
-	version, _, _ := strings.Cut(kubernetesVersion, "-")
-	return Images{
-		VPCCNI:    "registry.ekster.internal/amazon-k8s-cni:v1.23.1-eksbuild.1",
-		KubeProxy: "registry.ekster.internal/eks/kube-proxy:" + version + "-eksbuild.1",
-		CoreDNS:   "registry.ekster.internal/eks/coredns:v1.13.2-eksbuild.1",
-
-		PodIdentityAgent: "registry.ekster.internal/eks/eks-pod-identity-agent:v1.3.10-eksbuild.1",
-	}
+// page is what a template sees.
+type page struct {
+	Values
+	Version   string
+	Namespace string
+	Image     string // of an add-on with one image
+	Images    map[string]string
+	Config    map[string]any
 }
 
 // DNSAddress is the address that EKS gives to Service kube-dns: the tenth of the
@@ -80,24 +75,86 @@ func DNSAddress(serviceCIDR string) (string, error) {
 	return a.String(), nil
 }
 
-// Render gives the objects of the named sets, in the order of the names.
-func Render(v Values, names ...string) ([]*unstructured.Unstructured, error) {
-	if err := v.check(); err != nil {
-		return nil, fmt.Errorf("rendering add-ons of %s: %w", v.ClusterName, err)
+// Cluster gives the objects that EKS puts into every cluster.
+func Cluster(v Values) ([]*unstructured.Unstructured, error) {
+	if u, err := url.Parse(v.WebhookURL); err != nil || u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("rendering the objects of %s: WebhookURL %q: want https://host[:port]", v.ClusterName, v.WebhookURL)
+	}
+	if block, _ := pem.Decode(v.WebhookCA); block == nil {
+		return nil, fmt.Errorf("rendering the objects of %s: WebhookCA: want PEM", v.ClusterName)
+	}
+	return render(clusterFolder, page{Values: v})
+}
+
+// Render gives an add-on's objects, in the order of its folder's files. Equal arguments give
+// equal objects.
+func (c *Catalogue) Render(v Values, i Installation) ([]*unstructured.Unstructured, error) {
+	a, ok := c.Find(i.Name)
+	if !ok {
+		return nil, fmt.Errorf("rendering add-on %q: no such add-on", i.Name)
+	}
+	if _, ok := a.Version(i.Version); !ok {
+		return nil, fmt.Errorf("rendering add-on %s: no version %q", i.Name, i.Version)
+	}
+	config, err := a.configuration(i.Configuration)
+	if err != nil {
+		return nil, fmt.Errorf("rendering add-on %s for %s: %w", i.Name, v.ClusterName, err)
+	}
+	p := page{Values: v, Version: i.Version, Namespace: i.Namespace, Images: a.images(i.Version), Config: config}
+	if p.Namespace == "" {
+		p.Namespace = a.Namespace
+	}
+	for _, image := range p.Images {
+		p.Image = image
+	}
+	if len(p.Images) != 1 {
+		p.Image = ""
+	}
+	out, err := render(i.Name, p)
+	if err != nil {
+		return nil, err
+	}
+	if i.ServiceRole != "" {
+		for _, u := range out {
+			annotate(a, u, i.ServiceRole)
+		}
+	}
+	return out, nil
+}
+
+// annotate gives the role to a service account of the add-on's that takes one.
+func annotate(a *Addon, u *unstructured.Unstructured, role string) {
+	for _, s := range a.ServiceAccounts {
+		if u.GetKind() != "ServiceAccount" || u.GetName() != s.Name {
+			continue
+		}
+		annotations := u.GetAnnotations()
+		if annotations == nil {
+			annotations = map[string]string{}
+		}
+		annotations[roleAnnotation] = role
+		u.SetAnnotations(annotations)
+	}
+}
+
+func render(folder string, p page) ([]*unstructured.Unstructured, error) {
+	if err := p.check(); err != nil {
+		return nil, fmt.Errorf("rendering %s for %s: %w", folder, p.ClusterName, err)
+	}
+	files, err := fs.Glob(folders, folder+"/*.yaml")
+	if err != nil {
+		return nil, err
 	}
 	var out []*unstructured.Unstructured
-	for _, name := range names {
-		files, err := fs.Glob(templates, name+"/*.yaml")
-		if err != nil || len(files) == 0 {
-			return nil, errors.Join(fmt.Errorf("rendering add-on %q: no such add-on", name), err)
+	for _, f := range files {
+		if path.Base(f) == "addon.yaml" {
+			continue
 		}
-		for _, f := range files {
-			objs, err := renderFile(f, v)
-			if err != nil {
-				return nil, fmt.Errorf("rendering %s for %s: %w", f, v.ClusterName, err)
-			}
-			out = append(out, objs...)
+		objs, err := renderFile(f, p)
+		if err != nil {
+			return nil, fmt.Errorf("rendering %s for %s: %w", f, p.ClusterName, err)
 		}
+		out = append(out, objs...)
 	}
 	return out, nil
 }
@@ -105,9 +162,7 @@ func Render(v Values, names ...string) ([]*unstructured.Unstructured, error) {
 // check refuses what would break the YAML or the cluster, whoever wrote it.
 func (v Values) check() error {
 	for _, f := range []struct{ name, value string }{
-		{"ClusterName", v.ClusterName}, {"Endpoint", v.Endpoint}, {"DNSIP", v.DNSIP},
-		{"Images.VPCCNI", v.Images.VPCCNI}, {"Images.KubeProxy", v.Images.KubeProxy}, {"Images.CoreDNS", v.Images.CoreDNS},
-		{"Images.PodIdentityAgent", v.Images.PodIdentityAgent}, {"Region", v.Region},
+		{"ClusterName", v.ClusterName}, {"Region", v.Region}, {"Endpoint", v.Endpoint}, {"DNSIP", v.DNSIP},
 	} {
 		if f.value == "" {
 			return fmt.Errorf("no %s", f.name)
@@ -119,35 +174,47 @@ func (v Values) check() error {
 	if _, err := netip.ParseAddr(v.DNSIP); err != nil {
 		return fmt.Errorf("DNSIP: %w", err)
 	}
-	for _, endpoint := range []string{v.Endpoint, v.WebhookURL} {
-		if u, err := url.Parse(endpoint); err != nil || u.Scheme != "https" || u.Host == "" {
-			return fmt.Errorf("endpoint %q: want https://host[:port]", endpoint)
-		}
-	}
-	if block, _ := pem.Decode(v.WebhookCA); block == nil {
-		return errors.New("WebhookCA: want PEM")
+	if u, err := url.Parse(v.Endpoint); err != nil || u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf("endpoint %q: want https://host[:port]", v.Endpoint)
 	}
 	return nil
 }
 
-func renderFile(file string, v Values) ([]*unstructured.Unstructured, error) {
-	t, err := template.New(path.Base(file)).Option("missingkey=error").
-		Funcs(template.FuncMap{"base64": base64.StdEncoding.EncodeToString}).ParseFS(templates, file)
+// functions are what templates have besides text/template's own. json writes any part of
+// the configuration on one line, which is YAML at any depth of a page, and nothing in a
+// value can end it.
+var functions = template.FuncMap{
+	"base64": base64.StdEncoding.EncodeToString,
+	"json": func(v any) (string, error) {
+		raw, err := json.Marshal(v)
+		return string(raw), err
+	},
+}
+
+func renderFile(file string, p page) ([]*unstructured.Unstructured, error) {
+	t, err := template.New(path.Base(file)).Funcs(functions).ParseFS(folders, file)
 	if err != nil {
 		return nil, err
 	}
 	var text bytes.Buffer
-	if err := t.Execute(&text, v); err != nil {
+	if err := t.Execute(&text, p); err != nil {
 		return nil, err
 	}
 	var out []*unstructured.Unstructured
 	for _, doc := range strings.Split(text.String(), "\n---\n") {
-		u := &unstructured.Unstructured{}
-		if err := yaml.UnmarshalStrict([]byte(doc), &u.Object); err != nil {
+		if strings.TrimSpace(doc) == "" {
+			continue
+		}
+		raw, err := yaml.YAMLToJSONStrict([]byte(doc))
+		if err != nil {
 			return nil, err
 		}
-		if _, ok := resources[u.GroupVersionKind().GroupKind().String()]; !ok {
-			return nil, fmt.Errorf("kind %s: not in the table of resources", u.GroupVersionKind())
+		u := &unstructured.Unstructured{}
+		if err := u.UnmarshalJSON(raw); err != nil {
+			return nil, err
+		}
+		if u.GetKind() == "" || u.GetAPIVersion() == "" || u.GetName() == "" {
+			return nil, errors.New("an object without apiVersion, kind or name")
 		}
 		out = append(out, u)
 	}

@@ -27,6 +27,7 @@ import (
 	"syscall"
 	"time"
 
+	"ekster.dev/ekster/internal/addon"
 	"ekster.dev/ekster/internal/awsapi"
 	"ekster.dev/ekster/internal/image"
 	"ekster.dev/ekster/internal/network"
@@ -72,6 +73,7 @@ type Daemon struct {
 	ca          *pki.CA
 	issuerHost  string
 	metadataKey []byte
+	addons      *addon.Catalogue
 	errors      map[string]func() map[string]error // controller → its keys' errors
 }
 

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"time"
 
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
 	"ekster.dev/ekster/gen/autoscaling"
@@ -53,6 +52,9 @@ func (d *Daemon) wire(ctx context.Context) (func(vpc.Doors) []controller, error)
 	aws, err := identity.LoadAWSPolicies()
 	if err != nil {
 		return nil, fmt.Errorf("AWS's managed policies: %w", err)
+	}
+	if d.addons, err = addon.Load(); err != nil {
+		return nil, fmt.Errorf("the add-ons: %w", err)
 	}
 	policies := identity.NewPolicies(aws)
 	authorizer := identity.NewAuthorizer(d.store, policies)
@@ -124,37 +126,6 @@ func (d *Daemon) controllers(doors vpc.Doors, authorizer *identity.Authorizer) [
 // api is how the daemon talks to a cluster's API server.
 func (d *Daemon) api(cl resource.Cluster) (*rest.Config, error) {
 	return cluster.API(d.cfg.Dir.Clusters(), cl)
-}
-
-// applyDefaults applies the add-ons that a new cluster has.
-func (d *Daemon) applyDefaults(ctx context.Context, api *rest.Config, cl resource.Cluster, server netip.AddrPort) error {
-	version, err := d.cfg.Payload.Version(cl.Spec.Version)
-	if err != nil {
-		return err
-	}
-	dns, err := addon.DNSAddress(cl.Spec.ServiceCIDR.String())
-	if err != nil {
-		return err
-	}
-	sets := addon.All[:]
-	if !cl.Spec.SelfManagedAddons {
-		sets = []string{addon.Cluster}
-	}
-	objects, err := addon.Render(addon.Values{
-		ClusterName: cl.Name, Region: cl.Region, Endpoint: "https://" + server.String(), DNSIP: dns,
-		AWSEndpointURL: apiURL, Images: addon.PayloadImages(version), WebhookURL: controlplane.AdmissionURL, WebhookCA: api.CAData,
-	}, sets...)
-	if err != nil {
-		return err
-	}
-	// Forty objects at once: the client's own limit of five a second is for clients that
-	// share an API server with others.
-	api.QPS, api.Burst = -1, -1
-	client, err := dynamic.NewForConfig(api)
-	if err != nil {
-		return err
-	}
-	return addon.Apply(ctx, client, objects, true)
 }
 
 // machines is package machine as controller/instance wants it.
