@@ -50,6 +50,7 @@ var apis = map[string]rules{
 	"autoscaling": autoscalingRules,
 	"ec2":         ec2Rules.also(ec2NetworkRules, ec2MachineRules),
 	"eks":         eksRules.also(eksChildRules),
+	"eks-auth":    eksAuthRules,
 	"iam":         iamRules,
 	"ssm":         ssmRules,
 	"sts":         stsRules,

@@ -65,14 +65,8 @@ func mutate(pod core.Pod, id identity) []operation {
 	if !slices.ContainsFunc(pod.Spec.Volumes, func(v core.Volume) bool { return v.Name == c.volume }) {
 		patch = append(patch, first("/spec/volumes", len(pod.Spec.Volumes) == 0, c.tokenVolume()))
 	}
-	add := func(path string, containers []core.Container) {
-		if out, changed := withCredential(pod, id, c, containers); changed {
-			patch = append(patch, operation{"add", path, out})
-		}
-	}
-	add("/spec/initContainers", pod.Spec.InitContainers)
-	add("/spec/containers", pod.Spec.Containers)
-	return patch
+	patch = append(patch, withCredential(pod, id, c, "/spec/initContainers", pod.Spec.InitContainers)...)
+	return append(patch, withCredential(pod, id, c, "/spec/containers", pod.Spec.Containers)...)
 }
 
 func credentialFor(pod core.Pod, id identity) (credential, bool) {
@@ -127,21 +121,26 @@ func (c credential) tokenVolume() core.Volume {
 	}}}
 }
 
-// withCredential returns the containers with variables and mounts, and whether they had lacked any.
-func withCredential(pod core.Pod, id identity, c credential, containers []core.Container) (out []core.Container, changed bool) {
+// withCredential adds to containers the variables and mounts that they lack. It replaces no
+// container as a whole: a newer API server's pod may have fields that are unknown here.
+func withCredential(pod core.Pod, id identity, c credential, path string, containers []core.Container) (patch []operation) {
 	skipped := map[string]bool{}
 	for name := range strings.SplitSeq(pod.Annotations[annotationSkip], ",") {
 		skipped[strings.TrimSpace(name)] = true
 	}
-	for _, container := range containers {
-		if !skipped[container.Name] {
-			env, mounts := environment(pod, id, c, container.Env), mounted(c, container.VolumeMounts)
-			changed = changed || len(env) > len(container.Env) || len(mounts) > len(container.VolumeMounts)
-			container.Env, container.VolumeMounts = env, mounts
+	for i, container := range containers {
+		if skipped[container.Name] {
+			continue
 		}
-		out = append(out, container)
+		at := path + "/" + strconv.Itoa(i)
+		if env := environment(pod, id, c, container.Env); len(env) > len(container.Env) {
+			patch = append(patch, operation{"add", at + "/env", env})
+		}
+		if mounts := mounted(c, container.VolumeMounts); len(mounts) > len(container.VolumeMounts) {
+			patch = append(patch, operation{"add", at + "/volumeMounts", mounts})
+		}
 	}
-	return out, changed
+	return patch
 }
 
 func mounted(c credential, mounts []core.VolumeMount) []core.VolumeMount {

@@ -13,7 +13,7 @@ import (
 
 const maxTags = 50
 
-// TagResource sets tags of a cluster, a node group or an access entry.
+// TagResource sets tags of a cluster or of what belongs to one.
 func (s *Service) TagResource(ctx context.Context, call awsapi.Call, in *eks.TagResourceInput) (*eks.TagResourceOutput, error) {
 	for k := range in.Tags {
 		if strings.HasPrefix(strings.ToLower(k), "aws:") {
@@ -36,7 +36,7 @@ func (s *Service) UntagResource(ctx context.Context, call awsapi.Call, in *eks.U
 	})
 }
 
-// ListTagsForResource lists the tags of a cluster, a node group or an access entry.
+// ListTagsForResource lists the tags of a cluster or of what belongs to one.
 func (s *Service) ListTagsForResource(_ context.Context, call awsapi.Call, in *eks.ListTagsForResourceInput) (*eks.ListTagsForResourceOutput, error) {
 	return view(s, func(tx *store.Tx) (*eks.ListTagsForResourceOutput, error) {
 		t, err := findTagged(tx, call, deref(in.ResourceArn))
@@ -80,6 +80,12 @@ func findTagged(tx *store.Tx, call awsapi.Call, id string) (tagged, error) {
 		}
 		if n, ok := tx.Nodegroups.Get(id); ok {
 			return tagged{n.Spec.Tags, func(t resource.Tags) { n.Spec.Tags = t; tx.Nodegroups.Put(id, n) }}, nil
+		}
+		if a, ok := tx.PodIdentityAssociations.Get(id); ok {
+			return tagged{a.Tags, func(t resource.Tags) { a.Tags = t; tx.PodIdentityAssociations.Put(id, a) }}, nil
+		}
+		if p, ok := tx.IdentityProviders.Get(id); ok {
+			return tagged{p.Tags, func(t resource.Tags) { p.Tags = t; tx.IdentityProviders.Put(id, p) }}, nil
 		}
 		for key, e := range tx.AccessEntries.All() {
 			if e.ARN == id {
