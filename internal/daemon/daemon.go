@@ -205,7 +205,7 @@ func (d *Daemon) certify() error {
 	}
 	names := []string{"localhost", "*.amazonaws.com", "registry.ekster.internal"}
 	for _, r := range region.All() {
-		names = append(names, "*."+r.Name+".amazonaws.com")
+		names = append(names, "*."+r.Name+".amazonaws.com", "*."+r.Name+".api.aws")
 	}
 	cert, key, err := d.ca.EnsureLeaf(dir, "front", pki.Leaf{
 		CommonName: "ekster", DNSNames: names, Server: true,

@@ -202,7 +202,7 @@ func (d *Daemon) privateName(vpc string) func(netip.Addr) (string, bool) {
 }
 
 // served are the first labels of the API names that lead here.
-var served = []string{"eks", "ec2", "sts", "iam", "autoscaling", "ssm"}
+var served = []string{"eks", "eks-auth", "ec2", "sts", "iam", "autoscaling", "ssm"}
 
 // servedName says whether name is an AWS API's that the front door serves, as
 // sts.us-west-2.amazonaws.com and iam.amazonaws.com.
@@ -215,6 +215,9 @@ func servedName(name string) bool {
 		return true
 	}
 	r, ok := strings.CutSuffix(rest, ".amazonaws.com")
+	if !ok { // of APIs that AWS has under this name only, as eks-auth.us-west-2.api.aws
+		r, ok = strings.CutSuffix(rest, ".api.aws")
+	}
 	if !ok {
 		return false
 	}

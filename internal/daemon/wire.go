@@ -11,6 +11,7 @@ import (
 	"ekster.dev/ekster/gen/autoscaling"
 	"ekster.dev/ekster/gen/ec2"
 	"ekster.dev/ekster/gen/eks"
+	"ekster.dev/ekster/gen/eksauth"
 	"ekster.dev/ekster/gen/iam"
 	"ekster.dev/ekster/gen/ssm"
 	"ekster.dev/ekster/gen/sts"
@@ -32,6 +33,7 @@ import (
 	autoscalingservice "ekster.dev/ekster/internal/service/autoscaling"
 	ec2service "ekster.dev/ekster/internal/service/ec2"
 	eksservice "ekster.dev/ekster/internal/service/eks"
+	eksauthservice "ekster.dev/ekster/internal/service/eksauth"
 	iamservice "ekster.dev/ekster/internal/service/iam"
 	ssmservice "ekster.dev/ekster/internal/service/ssm"
 	stsservice "ekster.dev/ekster/internal/service/sts"
@@ -69,6 +71,7 @@ func (d *Daemon) wire(ctx context.Context) (func(vpc.Doors) []controller, error)
 			ec2.Service(ec2service.New(d.store)),
 			iam.Service(iamAPI),
 			sts.Service(stsservice.New(stsservice.Config{Store: d.store, Policies: policies, RootAssumesRoles: true, IssuerKeys: issuers.Keys})),
+			eksauth.Service(eksauthservice.New(d.store, policies)),
 			ssm.Service(ssmservice.New()),
 			autoscaling.Service(autoscalingservice.New(d.store)),
 		},

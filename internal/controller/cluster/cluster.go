@@ -7,7 +7,7 @@
 //	                         └─ the new version is not up in time ─ the same line with the
 //	                            version before ─▶ ACTIVE, the update Failed (update.go)
 //	Deleting ─ control plane removed ─ authenticator closed ─ guest removed
-//	         ─ interfaces, security group, access entries, updates and record deleted
+//	         ─ interfaces, security group, what belongs to it and record deleted
 //
 // It makes no network (controller/vpc does, from the interfaces that service/eks has
 // recorded), decides nobody's access (package clusterauth does), and does not look at
@@ -97,6 +97,13 @@ func (c *Controller) Run(ctx context.Context) error {
 			switch ch.Table {
 			case store.Clusters:
 				c.queue.Wake(ch.Key)
+			case store.IdentityProviders:
+				_ = c.store.View(func(tx *store.Tx) error {
+					if p, ok := tx.IdentityProviders.Get(ch.Key); ok {
+						c.queue.Wake(p.Cluster)
+					}
+					return nil
+				})
 			case store.Interfaces:
 				_ = c.store.View(func(tx *store.Tx) error {
 					if i, ok := tx.Interfaces.Get(ch.Key); ok && strings.HasPrefix(i.Owner, "arn:") {
@@ -170,6 +177,11 @@ func (c *Controller) run(ctx context.Context, cl resource.Cluster, enis []resour
 	if err != nil {
 		return reconcile.Never, err
 	}
+	providers, err := c.providersOf(cl.ARN)
+	if err != nil {
+		return reconcile.Never, err
+	}
+	cfg.Issuers = issuersFor(providers)
 	st, err := c.planes.Ensure(ctx, cfg)
 	if err != nil && upgrading(cl) && ctx.Err() == nil {
 		return c.died(ctx, cl, err)
@@ -190,6 +202,9 @@ func (c *Controller) run(ctx context.Context, cl resource.Cluster, enis []resour
 		if err := c.cfg.Defaults(ctx, api, cl, server); err != nil {
 			return reconcile.Never, fmt.Errorf("first objects of cluster %s: %w", cl.Name, err)
 		}
+	}
+	if err := c.settle(ctx, providers); err != nil {
+		return reconcile.Never, fmt.Errorf("identity providers of cluster %s: %w", cl.Name, err)
 	}
 	return reconcile.Never, c.ready(ctx, cl, func(s *resource.ClusterStatus) {
 		s.Waiting, s.DefaultsApplied = "", true
@@ -277,6 +292,16 @@ func (c *Controller) remove(ctx context.Context, cl resource.Cluster) error {
 		for key, n := range tx.Nodes.All() {
 			if n.Cluster == cl.ARN {
 				tx.Nodes.Delete(key)
+			}
+		}
+		for key, a := range tx.PodIdentityAssociations.All() {
+			if a.Cluster == cl.ARN {
+				tx.PodIdentityAssociations.Delete(key)
+			}
+		}
+		for key, p := range tx.IdentityProviders.All() {
+			if p.Cluster == cl.ARN {
+				tx.IdentityProviders.Delete(key)
 			}
 		}
 		tx.Clusters.Delete(cl.ARN)

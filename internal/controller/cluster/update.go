@@ -98,7 +98,7 @@ func (c *Controller) ready(ctx context.Context, cl resource.Cluster, f func(*res
 func (c *Controller) end(tx *store.Tx, cl resource.Cluster, s *resource.ClusterStatus) {
 	failed := cl.Status.FailedRevision == cl.Spec.Revision
 	for id, u := range tx.Updates.All() {
-		if u.Cluster != cl.ARN || u.Nodegroup != "" || u.Addon != "" || u.State != resource.UpdateInProgress || u.Revision > cl.Spec.Revision {
+		if u.Cluster != cl.ARN || u.Nodegroup != "" || u.Addon != "" || u.State != resource.UpdateInProgress || u.Revision > cl.Spec.Revision || ofProvider(u) {
 			continue
 		}
 		u, _ := tx.Updates.Get(id) // one that may be changed
