@@ -76,12 +76,13 @@ var exceptions = map[string]string{
 // testsMayImport are what tests use besides: the packages under which they run the one tested.
 // Every test may import its own package, gen, and package identitytest.
 var testsMayImport = map[string][]string{
-	"internal/awsapi/wire": {"internal/awsapi"},
-	"internal/ami":         {"internal/region"},
-	"internal/clusterauth": {"internal/controlplane", "internal/process"}, // asked by a real API server
-	"internal/iampolicy":   {"internal/authz"},                            // every document must parse
-	"internal/machine":     {"internal/imds"},                             // a machine boots from it
-	"internal/service/*":   {"internal/service/*"},                        // services are tested through the front door, together
+	"internal/awsapi/wire":          {"internal/awsapi"},
+	"internal/ami":                  {"internal/region"},
+	"internal/clusterauth":          {"internal/controlplane", "internal/process"}, // asked by a real API server
+	"internal/iampolicy":            {"internal/authz"},                            // every document must parse
+	"internal/machine":              {"internal/imds"},                             // a machine boots from it
+	"internal/controller/nodegroup": {"internal/controller/autoscalinggroup"},      // it rolls nodes through a real group
+	"internal/service/*":            {"internal/service/*"},                        // services are tested through the front door, together
 }
 
 // owners are packages that alone may import what stands for a technology.

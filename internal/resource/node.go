@@ -19,9 +19,10 @@ type Node struct {
 // NodeKey is the key of a node's record.
 func NodeKey(cluster, name string) string { return cluster + "|" + name }
 
-// A NodeChange is what UpdateNodegroupConfig changes on live nodes. controller/nodegroup
+// A NodeChange is what an update of a node group changes on live nodes. controller/nodegroup
 // says it and controller/node does it.
 type NodeChange struct {
+	Cordon       *bool // whether the node takes no more pods; nil: as it is
 	SetLabels    map[string]string
 	RemoveLabels []string
 	SetTaints    []Taint
@@ -30,5 +31,5 @@ type NodeChange struct {
 
 // Empty says whether nothing is to be changed.
 func (n NodeChange) Empty() bool {
-	return len(n.SetLabels)+len(n.RemoveLabels)+len(n.SetTaints)+len(n.RemoveTaints) == 0
+	return n.Cordon == nil && len(n.SetLabels)+len(n.RemoveLabels)+len(n.SetTaints)+len(n.RemoveTaints) == 0
 }

@@ -49,7 +49,19 @@ type NodegroupSpec struct {
 	SSHKey                     string // remoteAccess
 	SSHSourceSecurityGroups    []string
 	RemoteAccessSecurityGroup  string // made for it
-	ForcedConfigUpdateRevision int64  // counts UpdateNodegroupConfig calls, so that each is carried out
+	ForcedConfigUpdateRevision int64  // counts updates, so that each is carried out
+	Roll                       *Roll  // what the last UpdateNodegroupVersion asked for
+}
+
+// A Roll is what UpdateNodegroupVersion changes of a Spec. It is apart from the rest since
+// nodes go on being what they were until all have been replaced, and for good if that fails.
+type Roll struct {
+	Revision              int64 // the update's
+	Version               string
+	ReleaseVersion        string
+	LaunchTemplateVersion string
+	InstanceTypes         []string
+	Force                 bool // nodes go although pods cannot be evicted
 }
 
 // A Taint is a node taint with EKS's spelling of the effect (NO_SCHEDULE …).
@@ -71,6 +83,28 @@ type NodegroupStatus struct {
 	AppliedRevision  int64     // of Spec.ForcedConfigUpdateRevision
 	WaitingSince     time.Time // since when nodes are awaited
 	EverActive       bool
+	RolledRevision   int64 // of the last Spec.Roll that all nodes have been replaced for
+	Roll             RollStatus
+}
+
+// RollStatus is how far the replacement of a node group's nodes is.
+type RollStatus struct {
+	Revision int64            // of the Spec.Roll that it is about; zero: there is none under way
+	Template string           // number of the launch template's version that new nodes have
+	Before   string           // the same of the nodes that are to go
+	Max      int32            // of the group before
+	Surge    int32            // how many more nodes the group has been given, and has not given back
+	Expect   int32            // the desired capacity that the roll set last; another one is an autoscaler's
+	Since    time.Time        // since when nodes are awaited
+	Cordoned bool             // there are enough new nodes, and the old ones take no more pods
+	Drains   map[string]Drain // by instance: the old nodes whose turn has come
+	Failed   *UpdateError     // it is given up
+}
+
+// A Drain is the emptying of one node.
+type Drain struct {
+	Since time.Time
+	Done  time.Time // zero: pods are left
 }
 
 // States of a node group, as the API spells them.
@@ -108,4 +142,30 @@ func (n Nodegroup) Current() string {
 		return NodegroupDeleting
 	}
 	return n.Status.State
+}
+
+// Rolled is the Spec that the group's nodes have: without a Roll that is under way or has failed.
+func (n Nodegroup) Rolled() NodegroupSpec {
+	if n.Spec.Roll == nil || n.Spec.Roll.Revision != n.Status.RolledRevision {
+		return n.Spec
+	}
+	return n.Spec.with(*n.Spec.Roll)
+}
+
+// Target is the Spec that new nodes should have.
+func (n Nodegroup) Target() NodegroupSpec {
+	if n.Rolling() && n.Status.Roll.Failed == nil {
+		return n.Spec.with(*n.Spec.Roll)
+	}
+	return n.Rolled()
+}
+
+// Rolling says whether the last update is a Roll and has not ended.
+func (n Nodegroup) Rolling() bool {
+	return n.Spec.Roll != nil && n.Status.AppliedRevision < n.Spec.Roll.Revision
+}
+
+func (s NodegroupSpec) with(r Roll) NodegroupSpec {
+	s.Version, s.ReleaseVersion, s.LaunchTemplateVersion, s.InstanceTypes = r.Version, r.ReleaseVersion, r.LaunchTemplateVersion, r.InstanceTypes
+	return s
 }

@@ -14,7 +14,6 @@ type Update struct {
 	Params      []UpdateParam
 	Created     time.Time
 	Revision    int64  // of the Spec, the node group's or the cluster's, that this update made
-	Force       bool   // of a node group's version: pods that cannot be evicted are deleted
 	Token       string // clientRequestToken of the call that made it
 	Fingerprint string // of the request that Token stands for
 

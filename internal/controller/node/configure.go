@@ -19,7 +19,7 @@ var effects = map[string]core.TaintEffect{
 	"PREFER_NO_SCHEDULE": core.TaintEffectPreferNoSchedule,
 }
 
-// Configure changes labels and taints of a node, and leaves all others. A node that is no
+// Configure changes labels and taints of a node, and leaves all others; it cordons or uncordons. A node that is no
 // more has nothing to change.
 func (c *Controller) Configure(ctx context.Context, cluster, node string, change resource.NodeChange) error {
 	api, err := c.connect(cluster)
@@ -53,12 +53,15 @@ func changePatch(n *core.Node, change resource.NodeChange) map[string]any {
 	for k, v := range change.SetLabels {
 		labels[k] = v
 	}
-	patch := map[string]any{"metadata": map[string]any{"labels": labels}}
-	if len(change.SetTaints)+len(change.RemoveTaints) > 0 {
-		patch["metadata"] = map[string]any{"labels": labels, "resourceVersion": n.ResourceVersion}
-		patch["spec"] = map[string]any{"taints": taints(n.Spec.Taints, change)}
+	meta, spec := map[string]any{"labels": labels}, map[string]any{}
+	if change.Cordon != nil {
+		spec["unschedulable"] = *change.Cordon
 	}
-	return patch
+	if len(change.SetTaints)+len(change.RemoveTaints) > 0 {
+		meta["resourceVersion"] = n.ResourceVersion
+		spec["taints"] = taints(n.Spec.Taints, change)
+	}
+	return map[string]any{"metadata": meta, "spec": spec}
 }
 
 func taints(have []core.Taint, change resource.NodeChange) []core.Taint {

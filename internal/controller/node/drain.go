@@ -57,10 +57,26 @@ func (d Drainer) Drain(ctx context.Context, node string) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("draining node %s: %w; left: %s", node, context.Cause(ctx), strings.Join(left, ", "))
+			return &LeftError{Node: node, Cause: context.Cause(ctx), Left: left}
 		}
 	}
 }
+
+// A LeftError says that a drain's time was over before the node was empty.
+type LeftError struct {
+	Node  string
+	Cause error
+	Left  []string // pods, and what keeps each if it is a disruption budget
+}
+
+func (e *LeftError) Error() string {
+	return fmt.Sprintf("draining node %s: %v; left: %s", e.Node, e.Cause, strings.Join(e.Left, ", "))
+}
+
+func (e *LeftError) Unwrap() error { return e.Cause }
+
+// Pods are those that are left.
+func (e *LeftError) Pods() []string { return e.Left }
 
 // round asks for the eviction of every pod that is not on its way out, and returns those
 // that are left.

@@ -5,18 +5,18 @@
 //	CREATING ─ profile, template, group, access entry ─ nodes Ready ─▶ ACTIVE
 //	                                                 └─ too late ─▶ CREATE_FAILED
 //	ACTIVE ─ UpdateNodegroupConfig ─ UPDATING ─ group and nodes changed ─▶ ACTIVE
+//	ACTIVE ─ UpdateNodegroupVersion ─ UPDATING ─ nodes replaced (roll.go) ─▶ ACTIVE
 //	Deleting ─ group deleted, its nodes drained ─ template, profile, entry and record deleted
 //
 // It acts as a client of IAM, EC2 and Auto Scaling: it writes their records, and their
-// controllers go on from there. It moves no pods itself (Nodes does) and does not roll
-// nodes to another version yet.
+// controllers go on from there. It moves no pods itself (Nodes does).
 package nodegroup
 
 import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
+	"reflect"
 	"sync"
 	"time"
 
@@ -42,6 +42,7 @@ type Config struct {
 	// DeleteDrainTimeout is DrainTimeout for a group that is deleted, which EKS gives less:
 	// with a cluster's last nodes, a disruption budget is never satisfied again.
 	DeleteDrainTimeout time.Duration
+	DrainedPause       time.Duration // between a node's being empty and its end, for load balancers to notice; 0: DefaultDrainedPause
 	Now                func() time.Time
 }
 
@@ -55,12 +56,13 @@ type Controller struct {
 
 	mu       sync.Mutex
 	draining map[string]bool // instances
+	emptying map[string]context.CancelFunc
 	ctx      context.Context
 }
 
 // New returns the controller; Run starts it.
 func New(cfg Config, st *store.Store, nodes Nodes, log *slog.Logger) *Controller {
-	c := &Controller{cfg: cfg, store: st, nodes: nodes, log: log, draining: map[string]bool{}}
+	c := &Controller{cfg: cfg, store: st, nodes: nodes, log: log, draining: map[string]bool{}, emptying: map[string]context.CancelFunc{}}
 	c.queue = reconcile.New("nodegroup", c.Reconcile, log)
 	return c
 }
@@ -115,14 +117,23 @@ type state struct {
 // A member is an instance of the group, and the node that it has become.
 type member struct {
 	resource.GroupInstance
-	node   resource.Node
-	joined bool
+	node     resource.Node
+	joined   bool
+	template string // number of the launch template's version that it was made from
+}
+
+// ready says whether it is a node that pods can be on.
+func (m member) ready() bool { return m.joined && m.node.Ready && m.Lifecycle == "InService" }
+
+// leaving says whether its end has begun.
+func (m member) leaving() bool {
+	return m.Lifecycle == "Terminating" || m.Lifecycle == "Terminating:Wait"
 }
 
 func (s state) ready() int {
 	n := 0
 	for _, m := range s.members {
-		if m.joined && m.node.Ready && m.Lifecycle == "InService" {
+		if m.ready() {
 			n++
 		}
 	}
@@ -146,7 +157,8 @@ func (c *Controller) get(arn string) (s state, ok bool, err error) {
 		for _, m := range tx.GroupInstances.All() {
 			if m.Group == group {
 				node, joined := nodes[m.Instance]
-				s.members = append(s.members, member{m, node, joined})
+				in, _ := tx.Instances.Get(m.Instance)
+				s.members = append(s.members, member{m, node, joined, in.Tags["aws:ec2launchtemplate:version"]})
 			}
 		}
 		return nil
@@ -168,6 +180,8 @@ func (c *Controller) Reconcile(ctx context.Context, arn string) (time.Duration, 
 		return reconcile.Never, nil
 	case s.ng.Status.AutoScalingGroup == "":
 		return reconcile.Never, c.make(ctx, s)
+	case s.ng.Rolling():
+		return c.roll(ctx, s)
 	case s.ng.Status.AppliedRevision < s.ng.Spec.ForcedConfigUpdateRevision:
 		return reconcile.Never, c.applyConfig(ctx, s)
 	default:
@@ -253,6 +267,9 @@ func (c *Controller) drain(s state) {
 			if s.ng.Deleting {
 				timeout = c.cfg.DeleteDrainTimeout
 			}
+			if d := s.ng.Status.Roll.Drains[m.Instance]; !d.Done.IsZero() {
+				m.joined = false // it has been emptied, or had its time
+			}
 			if err := c.drainOne(m, s.ng.Cluster, timeout); err != nil && c.ctx.Err() == nil {
 				c.log.Error("draining a node", "node", m.node.Name, "instance", m.Instance, "err", err)
 				c.queue.Wake(s.ng.ARN)
@@ -300,12 +317,4 @@ func (c *Controller) setStatus(ctx context.Context, arn string, f func(*resource
 	})
 }
 
-func sameStatus(a, b resource.NodegroupStatus) bool {
-	issue := func(x, y resource.Issue) bool {
-		return x.Code == y.Code && x.Message == y.Message && slices.Equal(x.ResourceIDs, y.ResourceIDs)
-	}
-	return a.State == b.State && a.Waiting == b.Waiting && a.AutoScalingGroup == b.AutoScalingGroup &&
-		a.LaunchTemplate == b.LaunchTemplate && a.InstanceProfile == b.InstanceProfile && a.ReadyNodes == b.ReadyNodes &&
-		a.AppliedRevision == b.AppliedRevision && a.EverActive == b.EverActive && a.WaitingSince.Equal(b.WaitingSince) &&
-		slices.EqualFunc(a.Issues, b.Issues, issue)
-}
+func sameStatus(a, b resource.NodegroupStatus) bool { return reflect.DeepEqual(a, b) }

@@ -27,6 +27,7 @@ import (
 // templateFor is the launch template that EKS makes for a node group: the caller's, if
 // any, with what makes its instances nodes of the cluster.
 func templateFor(tx *store.Tx, ng resource.Nodegroup, cl resource.Cluster, now time.Time) (resource.LaunchTemplate, error) {
+	ng.Spec = ng.Target()
 	var d ec2.RequestLaunchTemplateData
 	if id := ng.Spec.LaunchTemplateID; id != "" {
 		own, err := provision.LookupLaunchTemplate(tx, ng.Home, id, "")

@@ -1,6 +1,7 @@
 package nodegroup
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -43,15 +44,9 @@ func (c *Controller) applyConfig(ctx context.Context, s state) error {
 		}
 		g.Spec.Min, g.Spec.Max, g.Spec.Desired = ng.Spec.Min, ng.Spec.Max, ng.Spec.Desired
 		if lt, ok := tx.LaunchTemplates.Get(ng.Status.LaunchTemplate); ok && !change.Empty() {
-			next, err := templateFor(tx, ng, s.cluster, c.cfg.Now())
-			if err != nil {
+			if g.Spec.LaunchTemplateVersion, err = c.newVersion(tx, ng, s.cluster, lt); err != nil {
 				return err
 			}
-			v := next.Versions[0]
-			v.Number = lt.Latest + 1
-			lt.Latest, lt.Default, lt.Versions = v.Number, v.Number, append(lt.Versions, v)
-			tx.LaunchTemplates.Put(lt.ID, lt)
-			g.Spec.LaunchTemplateVersion = fmt.Sprint(v.Number)
 		}
 		tx.AutoScalingGroups.Put(g.ARN, g)
 		// What this round has seen is applied; a later call has a higher revision and
@@ -71,6 +66,22 @@ func (c *Controller) applyConfig(ctx context.Context, s state) error {
 		tx.Nodegroups.Put(ng.ARN, ng)
 		return nil
 	})
+}
+
+// newVersion makes a version of the group's launch template for nodes to come, and returns
+// its number. If the newest one says the same already, it is that one.
+func (c *Controller) newVersion(tx *store.Tx, ng resource.Nodegroup, cl resource.Cluster, lt resource.LaunchTemplate) (string, error) {
+	next, err := templateFor(tx, ng, cl, c.cfg.Now())
+	if err != nil {
+		return "", fmt.Errorf("launch template of node group %s: %w", ng.Name, err)
+	}
+	v := next.Versions[0]
+	if last := lt.Versions[len(lt.Versions)-1]; !bytes.Equal(last.Data, v.Data) {
+		v.Number = lt.Latest + 1
+		lt.Latest, lt.Default, lt.Versions = v.Number, v.Number, append(lt.Versions, v)
+		tx.LaunchTemplates.Put(lt.ID, lt)
+	}
+	return fmt.Sprint(lt.Latest), nil
 }
 
 // changeOf is what the updates under way change on live nodes; it stands in their

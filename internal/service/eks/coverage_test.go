@@ -21,7 +21,6 @@ var inert = []string{
 	"logging of clusters: there is no CloudWatch Logs for the control plane's logs to go to; `ekster logs cluster` shows them",
 	"endpointPrivateAccess of clusters: the addresses in the subnets are always open, to those whom security groups let in; nodes join by them",
 	"upgradePolicy of clusters: no version is ended",
-	"updateConfig of node groups: UpdateNodegroupVersion, which obeys it, is not served",
 	"nodeRepairConfig of node groups: no node is repaired",
 }
 

@@ -127,6 +127,7 @@ func findNodegroup(tx *store.Tx, call awsapi.Call, cluster, name *string) (resou
 // describeNodegroup is a node group as the API shows it. The desired size is the Auto
 // Scaling group's, which an autoscaler may have changed.
 func describeNodegroup(tx *store.Tx, c resource.Cluster, n resource.Nodegroup) *eks.Nodegroup {
+	n.Spec = n.Rolled()
 	out := &eks.Nodegroup{
 		NodegroupName: new(n.Name), NodegroupArn: new(n.ARN), ClusterName: new(c.Name), Version: new(n.Spec.Version),
 		ReleaseVersion: new(n.Spec.ReleaseVersion), CreatedAt: new(n.Created), ModifiedAt: new(n.Modified), Status: new(n.Current()),

@@ -31,33 +31,45 @@ func (s *Service) UpdateNodegroupConfig(ctx context.Context, call awsapi.Call, i
 			return nil, err
 		}
 		sub := subject{cluster: c.Name, nodegroup: n.Name}
-		if token := deref(in.ClientRequestToken); token != "" {
-			for u := range tx.Updates.Values(func(u resource.Update) bool { return u.Nodegroup == n.ARN && u.Token == token }) {
-				if u.Fingerprint != request {
-					return nil, sub.tokenReused()
-				}
-				return &eks.UpdateNodegroupConfigOutput{Update: describeUpdate(u)}, nil
-			}
-		}
-		state, busy := n.Current(), n.Status.AppliedRevision < n.Spec.ForcedConfigUpdateRevision
-		if busy || state != resource.NodegroupActive && state != resource.NodegroupDegraded {
-			return nil, sub.inUse("Nodegroup cannot be updated as it is currently not in Active State")
-		}
-		n.Spec.Desired = desired(tx, n) // an autoscaler's choice is kept, unless the caller makes another
-		params, err := configure(sub, &n.Spec, in)
-		if err != nil {
-			return nil, err
-		}
-		n.Spec.ForcedConfigUpdateRevision++
-		n.Modified = moment(call.Time)
-		u := resource.Update{
-			ID: awsid.UUID(), Cluster: c.ARN, Nodegroup: n.ARN, Type: configUpdate, Params: params, Created: moment(call.Time),
-			Revision: n.Spec.ForcedConfigUpdateRevision, Token: deref(in.ClientRequestToken), Fingerprint: request, State: resource.UpdateInProgress,
-		}
-		tx.Nodegroups.Put(n.ARN, n)
-		tx.Updates.Put(u.ID, u)
-		return &eks.UpdateNodegroupConfigOutput{Update: describeUpdate(u)}, nil
+		u, err := updateNodegroup(tx, call, n, configUpdate, deref(in.ClientRequestToken), request, func(spec *resource.NodegroupSpec) ([]resource.UpdateParam, error) {
+			return configure(sub, spec, in)
+		})
+		return &eks.UpdateNodegroupConfigOutput{Update: u}, err
 	})
+}
+
+// updateNodegroup records one update of a node group that is in a state for it and has no
+// other under way. f changes the Spec, whose revision is the update's by then.
+func updateNodegroup(tx *store.Tx, call awsapi.Call, n resource.Nodegroup, kind, token, print string, f func(*resource.NodegroupSpec) ([]resource.UpdateParam, error)) (*eks.Update, error) {
+	c, _ := tx.Clusters.Get(n.Cluster)
+	sub := subject{cluster: c.Name, nodegroup: n.Name}
+	if token != "" {
+		for u := range tx.Updates.Values(func(u resource.Update) bool { return u.Nodegroup == n.ARN && u.Token == token }) {
+			if u.Fingerprint != print {
+				return nil, sub.tokenReused()
+			}
+			return describeUpdate(u), nil
+		}
+	}
+	state, busy := n.Current(), n.Status.AppliedRevision < n.Spec.ForcedConfigUpdateRevision
+	if busy || state != resource.NodegroupActive && state != resource.NodegroupDegraded {
+		return nil, sub.inUse("Nodegroup cannot be updated as it is currently not in Active State")
+	}
+	n.Spec = n.Rolled()
+	n.Spec.Desired = desired(tx, n) // an autoscaler's choice is kept, unless the caller makes another
+	n.Spec.ForcedConfigUpdateRevision++
+	params, err := f(&n.Spec)
+	if err != nil {
+		return nil, err
+	}
+	n.Modified = moment(call.Time)
+	u := resource.Update{
+		ID: awsid.UUID(), Cluster: n.Cluster, Nodegroup: n.ARN, Type: kind, Params: params, Created: moment(call.Time),
+		Revision: n.Spec.ForcedConfigUpdateRevision, Token: token, Fingerprint: print, State: resource.UpdateInProgress,
+	}
+	tx.Nodegroups.Put(n.ARN, n)
+	tx.Updates.Put(u.ID, u)
+	return describeUpdate(u), nil
 }
 
 // configure applies a request to a node group's settings, checks the whole, and returns

@@ -72,7 +72,7 @@ func (s *Service) moveVersion(tx *store.Tx, call awsapi.Call, c *resource.Cluste
 func checkSkew(tx *store.Tx, sub subject, c resource.Cluster, to string) error {
 	var behind []string
 	for n := range tx.Nodegroups.Values(func(n resource.Nodegroup) bool { return n.Cluster == c.ARN && !n.Deleting }) {
-		if !slices.Contains(nodeVersions(to), n.Spec.Version) {
+		if !slices.Contains(nodeVersions(to), n.Rolled().Version) {
 			behind = append(behind, n.Name)
 		}
 	}

@@ -1,0 +1,105 @@
+package nodegroup
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// lives are what a node group goes through; each ends in a state that does not depend on
+// what failed on the way.
+var lives = map[string]func(*world){
+	"create": func(w *world) { w.untilActive() },
+	"config": func(w *world) {
+		w.untilActive()
+		w.update(func(tx *store.Tx) error {
+			ng, _ := tx.Nodegroups.Get(groupName1)
+			ng.Spec.ForcedConfigUpdateRevision++
+			ng.Spec.Labels = map[string]string{"a": "b"}
+			tx.Nodegroups.Put(ng.ARN, ng)
+			tx.Updates.Put("u1", resource.Update{ID: "u1", Cluster: clusterARN, Nodegroup: ng.ARN, Revision: 1, State: resource.UpdateInProgress,
+				Params: []resource.UpdateParam{{Type: "LabelsToAdd", Value: `{"a":"b"}`}}})
+			return nil
+		})
+		w.untilActive()
+	},
+	"roll": func(w *world) {
+		w.untilActive()
+		w.ask("1.35", false)
+		w.untilActive()
+	},
+	"delete": func(w *world) {
+		w.untilActive()
+		w.delete()
+		w.until("gone", func() bool { _, ok := w.group(); return !ok })
+	},
+}
+
+// end is the state that a life ends in.
+func (w *world) end() string {
+	ng, ok := w.group()
+	s := w.state()
+	var labels []string
+	w.nodes.mu.Lock()
+	for _, m := range s.members {
+		labels = append(labels, fmt.Sprint(w.nodes.labels[m.node.Name]))
+	}
+	roles := len(w.nodes.roles)
+	w.nodes.mu.Unlock()
+	slices.Sort(labels)
+	counts := ""
+	_ = w.store.View(func(tx *store.Tx) error {
+		n := map[string]int{}
+		for range tx.AutoScalingGroups.All() {
+			n["groups"]++
+		}
+		for range tx.LaunchTemplates.All() {
+			n["templates"]++
+		}
+		for range tx.InstanceProfiles.All() {
+			n["profiles"]++
+		}
+		counts = fmt.Sprint(n)
+		return nil
+	})
+	return fmt.Sprintf("%v %s %s, update %s, templates %s, labels %s, roles %d, %s, sizes %d %d %d", ok, ng.Current(), ng.Rolled().Version, w.updated("u1").State,
+		w.templates(), strings.Join(labels, " "), roles, counts, s.group.Spec.Min, s.group.Spec.Max, s.group.Spec.Desired)
+}
+
+func TestEachHostCallFailsOnce(t *testing.T) {
+	for name, live := range lives {
+		t.Run(name, func(t *testing.T) {
+			well := newWorld(t, nil)
+			live(well)
+			for i := range well.nodes.calls {
+				w := newWorld(t, nil)
+				w.nodes.failAt = i + 1
+				live(w)
+				if got, want := w.end(), well.end(); got != want {
+					t.Errorf("call %d, %q, failed once: got\n%s\nwant\n%s", i+1, well.nodes.log[i], got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestRunTwice(t *testing.T) {
+	for name, live := range lives {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			live(w)
+			want, calls := w.end(), w.nodes.calls
+			w.restart()
+			for range 3 {
+				w.step()
+			}
+			if got := w.end(); got != want || w.nodes.calls != calls {
+				t.Errorf("run twice, with %d calls more: got\n%s\nwant\n%s", w.nodes.calls-calls, got, want)
+			}
+		})
+	}
+}

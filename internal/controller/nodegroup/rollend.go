@@ -1,0 +1,104 @@
+package nodegroup
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// giveUp takes back what the roll has not completed.
+func (c *Controller) giveUp(ctx context.Context, s state) error {
+	c.mu.Lock()
+	for _, m := range s.members {
+		if cancel := c.emptying[m.Instance]; cancel != nil {
+			cancel()
+		}
+	}
+	c.mu.Unlock()
+	for _, m := range s.old() {
+		if m.leaving() {
+			continue
+		}
+		if err := c.exclude(ctx, s, m, false); err != nil {
+			return err
+		}
+	}
+	return c.endRoll(ctx, s, resource.UpdateFailed)
+}
+
+// endRoll ends the roll's update and leaves the group at its size of before, or at an
+// autoscaler's. One that has failed sends off as many new nodes as the surge still has, and
+// all that never became Ready.
+func (c *Controller) endRoll(ctx context.Context, s state, outcome string) error {
+	return c.store.Update(ctx, func(tx *store.Tx) error {
+		ng, g, ok := records(tx, s)
+		if !ok {
+			return nil
+		}
+		st := &ng.Status
+		failed := st.Roll.Failed
+		if failed != nil {
+			g.Spec.LaunchTemplateVersion = st.Roll.Before
+			g.Spec.InstanceTypes = ng.Rolled().InstanceTypes
+			for id, lowered := range g.Spec.Condemned {
+				if !lowered && !s.leaves(id) {
+					delete(g.Spec.Condemned, id) // it stays after all
+				}
+			}
+			extra := int(st.Roll.Surge)
+			for i, m := range s.dispensable() {
+				if i < extra || !m.ready() { // one that is none of the extra makes room for one of before
+					condemn(&g.Spec, m.Instance, i < extra)
+				}
+			}
+			g.Spec.Desired = max(g.Spec.Desired-st.Roll.Surge, g.Spec.Min)
+		} else {
+			st.RolledRevision = ng.Spec.Roll.Revision
+		}
+		g.Spec.Max = max(st.Roll.Max, g.Spec.Desired)
+		tx.AutoScalingGroups.Put(g.ARN, g)
+		for id, u := range tx.Updates.All() {
+			if u.Nodegroup != ng.ARN || u.Revision != ng.Spec.Roll.Revision || u.State != resource.UpdateInProgress {
+				continue
+			}
+			u.State, u.Ended = outcome, c.cfg.Now()
+			if failed != nil {
+				u.Errors = []resource.UpdateError{*failed}
+			}
+			tx.Updates.Put(id, u)
+		}
+		st.AppliedRevision, st.Roll, st.Waiting, st.WaitingSince = ng.Spec.Roll.Revision, resource.RollStatus{}, "", time.Time{}
+		if err := st.Move(resource.NodegroupActive); err != nil {
+			return err
+		}
+		tx.Nodegroups.Put(ng.ARN, ng)
+		return nil
+	})
+}
+
+func (s state) leaves(instance string) bool {
+	return slices.ContainsFunc(s.members, func(m member) bool { return m.Instance == instance && m.leaving() })
+}
+
+// dispensable are the new nodes, those first that are not Ready, and then the youngest.
+func (s state) dispensable() []member {
+	var out []member
+	for _, m := range s.members {
+		if m.template == s.ng.Status.Roll.Template && !m.leaving() {
+			out = append(out, m)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b member) int {
+		if a.ready() != b.ready() {
+			if b.ready() {
+				return -1
+			}
+			return 1
+		}
+		return b.Joined.Compare(a.Joined)
+	})
+	return out
+}
