@@ -1,4 +1,4 @@
-// Package eks serves the Amazon EKS API: clusters, managed node groups, access entries,
+// Package eks serves the Amazon EKS API: clusters, managed node groups, add-ons, access entries,
 // updates, tags and versions.
 //
 // A create is answered in three steps, of which the second and third are one transaction:
@@ -21,6 +21,7 @@ import (
 	"sync"
 
 	"ekster.dev/ekster/gen/eks"
+	"ekster.dev/ekster/internal/addon"
 	"ekster.dev/ekster/internal/awsapi"
 	"ekster.dev/ekster/internal/identity"
 	"ekster.dev/ekster/internal/resource"
@@ -32,6 +33,7 @@ type Config struct {
 	Store    *store.Store
 	Payload  func(minor string) bool // whether a Kubernetes version can be run here
 	Policies *identity.Policies      // nil: a cache of its own
+	Addons   *addon.Catalogue        // nil: one of its own
 }
 
 // A Service serves the EKS API from the records of a store.
@@ -40,6 +42,7 @@ type Service struct {
 	store    *store.Store
 	payload  func(minor string) bool
 	policies func() (*identity.Policies, error)
+	addons   func() (*addon.Catalogue, error)
 }
 
 var _ eks.API = (*Service)(nil)
@@ -47,6 +50,10 @@ var _ eks.API = (*Service)(nil)
 // New returns the EKS API.
 func New(c Config) *Service {
 	s := &Service{store: c.Store, payload: c.Payload}
+	s.addons = func() (*addon.Catalogue, error) { return c.Addons, nil }
+	if c.Addons == nil {
+		s.addons = sync.OnceValues(addon.Load)
+	}
 	s.policies = func() (*identity.Policies, error) { return c.Policies, nil }
 	if c.Policies == nil {
 		s.policies = sync.OnceValues(func() (*identity.Policies, error) {

@@ -78,6 +78,9 @@ func findTagged(tx *store.Tx, call awsapi.Call, id string) (tagged, error) {
 		if c, ok := tx.Clusters.Get(id); ok {
 			return tagged{c.Spec.Tags, func(t resource.Tags) { c.Spec.Tags = t; tx.Clusters.Put(id, c) }}, nil
 		}
+		if a, ok := tx.Addons.Get(id); ok {
+			return tagged{a.Spec.Tags, func(t resource.Tags) { a.Spec.Tags = t; tx.Addons.Put(id, a) }}, nil
+		}
 		if n, ok := tx.Nodegroups.Get(id); ok {
 			return tagged{n.Spec.Tags, func(t resource.Tags) { n.Spec.Tags = t; tx.Nodegroups.Put(id, n) }}, nil
 		}

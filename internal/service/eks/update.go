@@ -211,7 +211,7 @@ func param(name string, v any) resource.UpdateParam {
 	return resource.UpdateParam{Type: name, Value: string(raw)}
 }
 
-// DescribeUpdate describes an update of a cluster, or of the node group named.
+// DescribeUpdate describes an update of a cluster, or of the node group or add-on named.
 func (s *Service) DescribeUpdate(_ context.Context, call awsapi.Call, in *eks.DescribeUpdateInput) (*eks.DescribeUpdateOutput, error) {
 	return view(s, func(tx *store.Tx) (*eks.DescribeUpdateOutput, error) {
 		all, sub, err := updatesOf(tx, call, in.Name, in.NodegroupName, in.AddonName, in.CapabilityName)
@@ -227,7 +227,7 @@ func (s *Service) DescribeUpdate(_ context.Context, call awsapi.Call, in *eks.De
 	})
 }
 
-// ListUpdates lists the updates of a cluster, or of the node group named, newest first.
+// ListUpdates lists the updates of a cluster, or of the node group or add-on named, newest first.
 func (s *Service) ListUpdates(_ context.Context, call awsapi.Call, in *eks.ListUpdatesInput) (*eks.ListUpdatesOutput, error) {
 	return view(s, func(tx *store.Tx) (*eks.ListUpdatesOutput, error) {
 		all, _, err := updatesOf(tx, call, in.Name, in.NodegroupName, in.AddonName, in.CapabilityName)
@@ -246,8 +246,7 @@ func (s *Service) ListUpdates(_ context.Context, call awsapi.Call, in *eks.ListU
 	})
 }
 
-// updatesOf are the updates of what a request names. There are no add-ons and no
-// capabilities to name.
+// updatesOf are the updates of what a request names. There are no capabilities to name.
 func updatesOf(tx *store.Tx, call awsapi.Call, cluster, nodegroup, addon, capability *string) ([]resource.Update, subject, error) {
 	sub := subject{cluster: deref(cluster), nodegroup: deref(nodegroup)}
 	c, err := findCluster(tx, call, deref(cluster))
@@ -257,7 +256,9 @@ func updatesOf(tx *store.Tx, call awsapi.Call, cluster, nodegroup, addon, capabi
 	of := ""
 	switch {
 	case addon != nil:
-		return nil, sub, sub.notFound("No addon: %s found in cluster: %s", *addon, c.Name)
+		if _, ok := addonNamed(tx, c, *addon); !ok {
+			return nil, sub, addonSubject{c.Name, *addon}.notFound("No addon: %s found in cluster: %s", *addon, c.Name)
+		}
 	case capability != nil:
 		return nil, sub, sub.notFound("No capability: %s found in cluster: %s", *capability, c.Name)
 	case nodegroup != nil:
@@ -267,7 +268,9 @@ func updatesOf(tx *store.Tx, call awsapi.Call, cluster, nodegroup, addon, capabi
 		}
 		of = n.ARN
 	}
-	return slices.Collect(tx.Updates.Values(func(u resource.Update) bool { return u.Cluster == c.ARN && u.Nodegroup == of && u.Addon == "" })), sub, nil
+	return slices.Collect(tx.Updates.Values(func(u resource.Update) bool {
+		return u.Cluster == c.ARN && u.Nodegroup == of && u.Addon == deref(addon)
+	})), sub, nil
 }
 
 func describeUpdate(u resource.Update) *eks.Update {
