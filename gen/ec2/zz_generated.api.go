@@ -10,15 +10,23 @@ import (
 
 // API is what serves the operations.
 type API interface {
+	AcceptVpcPeeringConnection(ctx context.Context, call awsapi.Call, in *AcceptVpcPeeringConnectionInput) (*AcceptVpcPeeringConnectionOutput, error)
+	AllocateAddress(ctx context.Context, call awsapi.Call, in *AllocateAddressInput) (*AllocateAddressOutput, error)
 	AssignPrivateIpAddresses(ctx context.Context, call awsapi.Call, in *AssignPrivateIpAddressesInput) (*AssignPrivateIpAddressesOutput, error)
+	AssociateAddress(ctx context.Context, call awsapi.Call, in *AssociateAddressInput) (*AssociateAddressOutput, error)
 	AssociateRouteTable(ctx context.Context, call awsapi.Call, in *AssociateRouteTableInput) (*AssociateRouteTableOutput, error)
+	AssociateVpcCidrBlock(ctx context.Context, call awsapi.Call, in *AssociateVpcCidrBlockInput) (*AssociateVpcCidrBlockOutput, error)
 	AttachInternetGateway(ctx context.Context, call awsapi.Call, in *AttachInternetGatewayInput) (*AttachInternetGatewayOutput, error)
 	AttachNetworkInterface(ctx context.Context, call awsapi.Call, in *AttachNetworkInterfaceInput) (*AttachNetworkInterfaceOutput, error)
 	AuthorizeSecurityGroupEgress(ctx context.Context, call awsapi.Call, in *AuthorizeSecurityGroupEgressInput) (*AuthorizeSecurityGroupEgressOutput, error)
 	AuthorizeSecurityGroupIngress(ctx context.Context, call awsapi.Call, in *AuthorizeSecurityGroupIngressInput) (*AuthorizeSecurityGroupIngressOutput, error)
 	CreateInternetGateway(ctx context.Context, call awsapi.Call, in *CreateInternetGatewayInput) (*CreateInternetGatewayOutput, error)
+	CreateKeyPair(ctx context.Context, call awsapi.Call, in *CreateKeyPairInput) (*CreateKeyPairOutput, error)
 	CreateLaunchTemplate(ctx context.Context, call awsapi.Call, in *CreateLaunchTemplateInput) (*CreateLaunchTemplateOutput, error)
 	CreateLaunchTemplateVersion(ctx context.Context, call awsapi.Call, in *CreateLaunchTemplateVersionInput) (*CreateLaunchTemplateVersionOutput, error)
+	CreateNatGateway(ctx context.Context, call awsapi.Call, in *CreateNatGatewayInput) (*CreateNatGatewayOutput, error)
+	CreateNetworkAcl(ctx context.Context, call awsapi.Call, in *CreateNetworkAclInput) (*CreateNetworkAclOutput, error)
+	CreateNetworkAclEntry(ctx context.Context, call awsapi.Call, in *CreateNetworkAclEntryInput) (*CreateNetworkAclEntryOutput, error)
 	CreateNetworkInterface(ctx context.Context, call awsapi.Call, in *CreateNetworkInterfaceInput) (*CreateNetworkInterfaceOutput, error)
 	CreateRoute(ctx context.Context, call awsapi.Call, in *CreateRouteInput) (*CreateRouteOutput, error)
 	CreateRouteTable(ctx context.Context, call awsapi.Call, in *CreateRouteTableInput) (*CreateRouteTableOutput, error)
@@ -26,15 +34,29 @@ type API interface {
 	CreateSubnet(ctx context.Context, call awsapi.Call, in *CreateSubnetInput) (*CreateSubnetOutput, error)
 	CreateTags(ctx context.Context, call awsapi.Call, in *CreateTagsInput) (*CreateTagsOutput, error)
 	CreateVpc(ctx context.Context, call awsapi.Call, in *CreateVpcInput) (*CreateVpcOutput, error)
+	CreateVpcEndpoint(ctx context.Context, call awsapi.Call, in *CreateVpcEndpointInput) (*CreateVpcEndpointOutput, error)
+	CreateVpcPeeringConnection(ctx context.Context, call awsapi.Call, in *CreateVpcPeeringConnectionInput) (*CreateVpcPeeringConnectionOutput, error)
+	DeleteInternetGateway(ctx context.Context, call awsapi.Call, in *DeleteInternetGatewayInput) (*DeleteInternetGatewayOutput, error)
+	DeleteKeyPair(ctx context.Context, call awsapi.Call, in *DeleteKeyPairInput) (*DeleteKeyPairOutput, error)
 	DeleteLaunchTemplate(ctx context.Context, call awsapi.Call, in *DeleteLaunchTemplateInput) (*DeleteLaunchTemplateOutput, error)
+	DeleteNatGateway(ctx context.Context, call awsapi.Call, in *DeleteNatGatewayInput) (*DeleteNatGatewayOutput, error)
+	DeleteNetworkAcl(ctx context.Context, call awsapi.Call, in *DeleteNetworkAclInput) (*DeleteNetworkAclOutput, error)
+	DeleteNetworkAclEntry(ctx context.Context, call awsapi.Call, in *DeleteNetworkAclEntryInput) (*DeleteNetworkAclEntryOutput, error)
 	DeleteNetworkInterface(ctx context.Context, call awsapi.Call, in *DeleteNetworkInterfaceInput) (*DeleteNetworkInterfaceOutput, error)
+	DeleteRoute(ctx context.Context, call awsapi.Call, in *DeleteRouteInput) (*DeleteRouteOutput, error)
+	DeleteRouteTable(ctx context.Context, call awsapi.Call, in *DeleteRouteTableInput) (*DeleteRouteTableOutput, error)
 	DeleteSecurityGroup(ctx context.Context, call awsapi.Call, in *DeleteSecurityGroupInput) (*DeleteSecurityGroupOutput, error)
 	DeleteSubnet(ctx context.Context, call awsapi.Call, in *DeleteSubnetInput) (*DeleteSubnetOutput, error)
 	DeleteTags(ctx context.Context, call awsapi.Call, in *DeleteTagsInput) (*DeleteTagsOutput, error)
 	DeleteVpc(ctx context.Context, call awsapi.Call, in *DeleteVpcInput) (*DeleteVpcOutput, error)
+	DeleteVpcEndpoints(ctx context.Context, call awsapi.Call, in *DeleteVpcEndpointsInput) (*DeleteVpcEndpointsOutput, error)
+	DeleteVpcPeeringConnection(ctx context.Context, call awsapi.Call, in *DeleteVpcPeeringConnectionInput) (*DeleteVpcPeeringConnectionOutput, error)
 	DescribeAccountAttributes(ctx context.Context, call awsapi.Call, in *DescribeAccountAttributesInput) (*DescribeAccountAttributesOutput, error)
+	DescribeAddresses(ctx context.Context, call awsapi.Call, in *DescribeAddressesInput) (*DescribeAddressesOutput, error)
 	DescribeAvailabilityZones(ctx context.Context, call awsapi.Call, in *DescribeAvailabilityZonesInput) (*DescribeAvailabilityZonesOutput, error)
+	DescribeDhcpOptions(ctx context.Context, call awsapi.Call, in *DescribeDhcpOptionsInput) (*DescribeDhcpOptionsOutput, error)
 	DescribeImages(ctx context.Context, call awsapi.Call, in *DescribeImagesInput) (*DescribeImagesOutput, error)
+	DescribeInstanceAttribute(ctx context.Context, call awsapi.Call, in *DescribeInstanceAttributeInput) (*DescribeInstanceAttributeOutput, error)
 	DescribeInstanceStatus(ctx context.Context, call awsapi.Call, in *DescribeInstanceStatusInput) (*DescribeInstanceStatusOutput, error)
 	DescribeInstanceTypeOfferings(ctx context.Context, call awsapi.Call, in *DescribeInstanceTypeOfferingsInput) (*DescribeInstanceTypeOfferingsOutput, error)
 	DescribeInstanceTypes(ctx context.Context, call awsapi.Call, in *DescribeInstanceTypesInput) (*DescribeInstanceTypesOutput, error)
@@ -43,23 +65,46 @@ type API interface {
 	DescribeKeyPairs(ctx context.Context, call awsapi.Call, in *DescribeKeyPairsInput) (*DescribeKeyPairsOutput, error)
 	DescribeLaunchTemplateVersions(ctx context.Context, call awsapi.Call, in *DescribeLaunchTemplateVersionsInput) (*DescribeLaunchTemplateVersionsOutput, error)
 	DescribeLaunchTemplates(ctx context.Context, call awsapi.Call, in *DescribeLaunchTemplatesInput) (*DescribeLaunchTemplatesOutput, error)
+	DescribeNatGateways(ctx context.Context, call awsapi.Call, in *DescribeNatGatewaysInput) (*DescribeNatGatewaysOutput, error)
+	DescribeNetworkAcls(ctx context.Context, call awsapi.Call, in *DescribeNetworkAclsInput) (*DescribeNetworkAclsOutput, error)
 	DescribeNetworkInterfaces(ctx context.Context, call awsapi.Call, in *DescribeNetworkInterfacesInput) (*DescribeNetworkInterfacesOutput, error)
+	DescribePlacementGroups(ctx context.Context, call awsapi.Call, in *DescribePlacementGroupsInput) (*DescribePlacementGroupsOutput, error)
 	DescribeRegions(ctx context.Context, call awsapi.Call, in *DescribeRegionsInput) (*DescribeRegionsOutput, error)
 	DescribeRouteTables(ctx context.Context, call awsapi.Call, in *DescribeRouteTablesInput) (*DescribeRouteTablesOutput, error)
 	DescribeSecurityGroupRules(ctx context.Context, call awsapi.Call, in *DescribeSecurityGroupRulesInput) (*DescribeSecurityGroupRulesOutput, error)
 	DescribeSecurityGroups(ctx context.Context, call awsapi.Call, in *DescribeSecurityGroupsInput) (*DescribeSecurityGroupsOutput, error)
 	DescribeSubnets(ctx context.Context, call awsapi.Call, in *DescribeSubnetsInput) (*DescribeSubnetsOutput, error)
 	DescribeTags(ctx context.Context, call awsapi.Call, in *DescribeTagsInput) (*DescribeTagsOutput, error)
+	DescribeVolumes(ctx context.Context, call awsapi.Call, in *DescribeVolumesInput) (*DescribeVolumesOutput, error)
 	DescribeVpcAttribute(ctx context.Context, call awsapi.Call, in *DescribeVpcAttributeInput) (*DescribeVpcAttributeOutput, error)
+	DescribeVpcEndpointServices(ctx context.Context, call awsapi.Call, in *DescribeVpcEndpointServicesInput) (*DescribeVpcEndpointServicesOutput, error)
+	DescribeVpcEndpoints(ctx context.Context, call awsapi.Call, in *DescribeVpcEndpointsInput) (*DescribeVpcEndpointsOutput, error)
+	DescribeVpcPeeringConnections(ctx context.Context, call awsapi.Call, in *DescribeVpcPeeringConnectionsInput) (*DescribeVpcPeeringConnectionsOutput, error)
 	DescribeVpcs(ctx context.Context, call awsapi.Call, in *DescribeVpcsInput) (*DescribeVpcsOutput, error)
+	DetachInternetGateway(ctx context.Context, call awsapi.Call, in *DetachInternetGatewayInput) (*DetachInternetGatewayOutput, error)
 	DetachNetworkInterface(ctx context.Context, call awsapi.Call, in *DetachNetworkInterfaceInput) (*DetachNetworkInterfaceOutput, error)
+	DisassociateAddress(ctx context.Context, call awsapi.Call, in *DisassociateAddressInput) (*DisassociateAddressOutput, error)
+	DisassociateRouteTable(ctx context.Context, call awsapi.Call, in *DisassociateRouteTableInput) (*DisassociateRouteTableOutput, error)
+	DisassociateVpcCidrBlock(ctx context.Context, call awsapi.Call, in *DisassociateVpcCidrBlockInput) (*DisassociateVpcCidrBlockOutput, error)
+	ImportKeyPair(ctx context.Context, call awsapi.Call, in *ImportKeyPairInput) (*ImportKeyPairOutput, error)
+	ModifyInstanceAttribute(ctx context.Context, call awsapi.Call, in *ModifyInstanceAttributeInput) (*ModifyInstanceAttributeOutput, error)
+	ModifyInstanceMetadataOptions(ctx context.Context, call awsapi.Call, in *ModifyInstanceMetadataOptionsInput) (*ModifyInstanceMetadataOptionsOutput, error)
 	ModifyLaunchTemplate(ctx context.Context, call awsapi.Call, in *ModifyLaunchTemplateInput) (*ModifyLaunchTemplateOutput, error)
 	ModifyNetworkInterfaceAttribute(ctx context.Context, call awsapi.Call, in *ModifyNetworkInterfaceAttributeInput) (*ModifyNetworkInterfaceAttributeOutput, error)
 	ModifySubnetAttribute(ctx context.Context, call awsapi.Call, in *ModifySubnetAttributeInput) (*ModifySubnetAttributeOutput, error)
 	ModifyVpcAttribute(ctx context.Context, call awsapi.Call, in *ModifyVpcAttributeInput) (*ModifyVpcAttributeOutput, error)
+	RebootInstances(ctx context.Context, call awsapi.Call, in *RebootInstancesInput) (*RebootInstancesOutput, error)
+	RejectVpcPeeringConnection(ctx context.Context, call awsapi.Call, in *RejectVpcPeeringConnectionInput) (*RejectVpcPeeringConnectionOutput, error)
+	ReleaseAddress(ctx context.Context, call awsapi.Call, in *ReleaseAddressInput) (*ReleaseAddressOutput, error)
+	ReplaceNetworkAclAssociation(ctx context.Context, call awsapi.Call, in *ReplaceNetworkAclAssociationInput) (*ReplaceNetworkAclAssociationOutput, error)
+	ReplaceNetworkAclEntry(ctx context.Context, call awsapi.Call, in *ReplaceNetworkAclEntryInput) (*ReplaceNetworkAclEntryOutput, error)
+	ReplaceRoute(ctx context.Context, call awsapi.Call, in *ReplaceRouteInput) (*ReplaceRouteOutput, error)
+	ReplaceRouteTableAssociation(ctx context.Context, call awsapi.Call, in *ReplaceRouteTableAssociationInput) (*ReplaceRouteTableAssociationOutput, error)
 	RevokeSecurityGroupEgress(ctx context.Context, call awsapi.Call, in *RevokeSecurityGroupEgressInput) (*RevokeSecurityGroupEgressOutput, error)
 	RevokeSecurityGroupIngress(ctx context.Context, call awsapi.Call, in *RevokeSecurityGroupIngressInput) (*RevokeSecurityGroupIngressOutput, error)
 	RunInstances(ctx context.Context, call awsapi.Call, in *RunInstancesInput) (*RunInstancesOutput, error)
+	StartInstances(ctx context.Context, call awsapi.Call, in *StartInstancesInput) (*StartInstancesOutput, error)
+	StopInstances(ctx context.Context, call awsapi.Call, in *StopInstancesInput) (*StopInstancesOutput, error)
 	TerminateInstances(ctx context.Context, call awsapi.Call, in *TerminateInstancesInput) (*TerminateInstancesOutput, error)
 	UnassignPrivateIpAddresses(ctx context.Context, call awsapi.Call, in *UnassignPrivateIpAddressesInput) (*UnassignPrivateIpAddressesOutput, error)
 }
@@ -70,14 +115,34 @@ type Unimplemented struct{}
 
 var _ API = Unimplemented{}
 
+// AcceptVpcPeeringConnection is not supported yet.
+func (Unimplemented) AcceptVpcPeeringConnection(context.Context, awsapi.Call, *AcceptVpcPeeringConnectionInput) (*AcceptVpcPeeringConnectionOutput, error) {
+	return nil, awsapi.NotServed("EC2", "AcceptVpcPeeringConnection")
+}
+
+// AllocateAddress is not supported yet.
+func (Unimplemented) AllocateAddress(context.Context, awsapi.Call, *AllocateAddressInput) (*AllocateAddressOutput, error) {
+	return nil, awsapi.NotServed("EC2", "AllocateAddress")
+}
+
 // AssignPrivateIpAddresses is not supported yet.
 func (Unimplemented) AssignPrivateIpAddresses(context.Context, awsapi.Call, *AssignPrivateIpAddressesInput) (*AssignPrivateIpAddressesOutput, error) {
 	return nil, awsapi.NotServed("EC2", "AssignPrivateIpAddresses")
 }
 
+// AssociateAddress is not supported yet.
+func (Unimplemented) AssociateAddress(context.Context, awsapi.Call, *AssociateAddressInput) (*AssociateAddressOutput, error) {
+	return nil, awsapi.NotServed("EC2", "AssociateAddress")
+}
+
 // AssociateRouteTable is not supported yet.
 func (Unimplemented) AssociateRouteTable(context.Context, awsapi.Call, *AssociateRouteTableInput) (*AssociateRouteTableOutput, error) {
 	return nil, awsapi.NotServed("EC2", "AssociateRouteTable")
+}
+
+// AssociateVpcCidrBlock is not supported yet.
+func (Unimplemented) AssociateVpcCidrBlock(context.Context, awsapi.Call, *AssociateVpcCidrBlockInput) (*AssociateVpcCidrBlockOutput, error) {
+	return nil, awsapi.NotServed("EC2", "AssociateVpcCidrBlock")
 }
 
 // AttachInternetGateway is not supported yet.
@@ -105,6 +170,11 @@ func (Unimplemented) CreateInternetGateway(context.Context, awsapi.Call, *Create
 	return nil, awsapi.NotServed("EC2", "CreateInternetGateway")
 }
 
+// CreateKeyPair is not supported yet.
+func (Unimplemented) CreateKeyPair(context.Context, awsapi.Call, *CreateKeyPairInput) (*CreateKeyPairOutput, error) {
+	return nil, awsapi.NotServed("EC2", "CreateKeyPair")
+}
+
 // CreateLaunchTemplate is not supported yet.
 func (Unimplemented) CreateLaunchTemplate(context.Context, awsapi.Call, *CreateLaunchTemplateInput) (*CreateLaunchTemplateOutput, error) {
 	return nil, awsapi.NotServed("EC2", "CreateLaunchTemplate")
@@ -113,6 +183,21 @@ func (Unimplemented) CreateLaunchTemplate(context.Context, awsapi.Call, *CreateL
 // CreateLaunchTemplateVersion is not supported yet.
 func (Unimplemented) CreateLaunchTemplateVersion(context.Context, awsapi.Call, *CreateLaunchTemplateVersionInput) (*CreateLaunchTemplateVersionOutput, error) {
 	return nil, awsapi.NotServed("EC2", "CreateLaunchTemplateVersion")
+}
+
+// CreateNatGateway is not supported yet.
+func (Unimplemented) CreateNatGateway(context.Context, awsapi.Call, *CreateNatGatewayInput) (*CreateNatGatewayOutput, error) {
+	return nil, awsapi.NotServed("EC2", "CreateNatGateway")
+}
+
+// CreateNetworkAcl is not supported yet.
+func (Unimplemented) CreateNetworkAcl(context.Context, awsapi.Call, *CreateNetworkAclInput) (*CreateNetworkAclOutput, error) {
+	return nil, awsapi.NotServed("EC2", "CreateNetworkAcl")
+}
+
+// CreateNetworkAclEntry is not supported yet.
+func (Unimplemented) CreateNetworkAclEntry(context.Context, awsapi.Call, *CreateNetworkAclEntryInput) (*CreateNetworkAclEntryOutput, error) {
+	return nil, awsapi.NotServed("EC2", "CreateNetworkAclEntry")
 }
 
 // CreateNetworkInterface is not supported yet.
@@ -150,14 +235,59 @@ func (Unimplemented) CreateVpc(context.Context, awsapi.Call, *CreateVpcInput) (*
 	return nil, awsapi.NotServed("EC2", "CreateVpc")
 }
 
+// CreateVpcEndpoint is not supported yet.
+func (Unimplemented) CreateVpcEndpoint(context.Context, awsapi.Call, *CreateVpcEndpointInput) (*CreateVpcEndpointOutput, error) {
+	return nil, awsapi.NotServed("EC2", "CreateVpcEndpoint")
+}
+
+// CreateVpcPeeringConnection is not supported yet.
+func (Unimplemented) CreateVpcPeeringConnection(context.Context, awsapi.Call, *CreateVpcPeeringConnectionInput) (*CreateVpcPeeringConnectionOutput, error) {
+	return nil, awsapi.NotServed("EC2", "CreateVpcPeeringConnection")
+}
+
+// DeleteInternetGateway is not supported yet.
+func (Unimplemented) DeleteInternetGateway(context.Context, awsapi.Call, *DeleteInternetGatewayInput) (*DeleteInternetGatewayOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DeleteInternetGateway")
+}
+
+// DeleteKeyPair is not supported yet.
+func (Unimplemented) DeleteKeyPair(context.Context, awsapi.Call, *DeleteKeyPairInput) (*DeleteKeyPairOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DeleteKeyPair")
+}
+
 // DeleteLaunchTemplate is not supported yet.
 func (Unimplemented) DeleteLaunchTemplate(context.Context, awsapi.Call, *DeleteLaunchTemplateInput) (*DeleteLaunchTemplateOutput, error) {
 	return nil, awsapi.NotServed("EC2", "DeleteLaunchTemplate")
 }
 
+// DeleteNatGateway is not supported yet.
+func (Unimplemented) DeleteNatGateway(context.Context, awsapi.Call, *DeleteNatGatewayInput) (*DeleteNatGatewayOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DeleteNatGateway")
+}
+
+// DeleteNetworkAcl is not supported yet.
+func (Unimplemented) DeleteNetworkAcl(context.Context, awsapi.Call, *DeleteNetworkAclInput) (*DeleteNetworkAclOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DeleteNetworkAcl")
+}
+
+// DeleteNetworkAclEntry is not supported yet.
+func (Unimplemented) DeleteNetworkAclEntry(context.Context, awsapi.Call, *DeleteNetworkAclEntryInput) (*DeleteNetworkAclEntryOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DeleteNetworkAclEntry")
+}
+
 // DeleteNetworkInterface is not supported yet.
 func (Unimplemented) DeleteNetworkInterface(context.Context, awsapi.Call, *DeleteNetworkInterfaceInput) (*DeleteNetworkInterfaceOutput, error) {
 	return nil, awsapi.NotServed("EC2", "DeleteNetworkInterface")
+}
+
+// DeleteRoute is not supported yet.
+func (Unimplemented) DeleteRoute(context.Context, awsapi.Call, *DeleteRouteInput) (*DeleteRouteOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DeleteRoute")
+}
+
+// DeleteRouteTable is not supported yet.
+func (Unimplemented) DeleteRouteTable(context.Context, awsapi.Call, *DeleteRouteTableInput) (*DeleteRouteTableOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DeleteRouteTable")
 }
 
 // DeleteSecurityGroup is not supported yet.
@@ -180,9 +310,24 @@ func (Unimplemented) DeleteVpc(context.Context, awsapi.Call, *DeleteVpcInput) (*
 	return nil, awsapi.NotServed("EC2", "DeleteVpc")
 }
 
+// DeleteVpcEndpoints is not supported yet.
+func (Unimplemented) DeleteVpcEndpoints(context.Context, awsapi.Call, *DeleteVpcEndpointsInput) (*DeleteVpcEndpointsOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DeleteVpcEndpoints")
+}
+
+// DeleteVpcPeeringConnection is not supported yet.
+func (Unimplemented) DeleteVpcPeeringConnection(context.Context, awsapi.Call, *DeleteVpcPeeringConnectionInput) (*DeleteVpcPeeringConnectionOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DeleteVpcPeeringConnection")
+}
+
 // DescribeAccountAttributes is not supported yet.
 func (Unimplemented) DescribeAccountAttributes(context.Context, awsapi.Call, *DescribeAccountAttributesInput) (*DescribeAccountAttributesOutput, error) {
 	return nil, awsapi.NotServed("EC2", "DescribeAccountAttributes")
+}
+
+// DescribeAddresses is not supported yet.
+func (Unimplemented) DescribeAddresses(context.Context, awsapi.Call, *DescribeAddressesInput) (*DescribeAddressesOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DescribeAddresses")
 }
 
 // DescribeAvailabilityZones is not supported yet.
@@ -190,9 +335,19 @@ func (Unimplemented) DescribeAvailabilityZones(context.Context, awsapi.Call, *De
 	return nil, awsapi.NotServed("EC2", "DescribeAvailabilityZones")
 }
 
+// DescribeDhcpOptions is not supported yet.
+func (Unimplemented) DescribeDhcpOptions(context.Context, awsapi.Call, *DescribeDhcpOptionsInput) (*DescribeDhcpOptionsOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DescribeDhcpOptions")
+}
+
 // DescribeImages is not supported yet.
 func (Unimplemented) DescribeImages(context.Context, awsapi.Call, *DescribeImagesInput) (*DescribeImagesOutput, error) {
 	return nil, awsapi.NotServed("EC2", "DescribeImages")
+}
+
+// DescribeInstanceAttribute is not supported yet.
+func (Unimplemented) DescribeInstanceAttribute(context.Context, awsapi.Call, *DescribeInstanceAttributeInput) (*DescribeInstanceAttributeOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DescribeInstanceAttribute")
 }
 
 // DescribeInstanceStatus is not supported yet.
@@ -235,9 +390,24 @@ func (Unimplemented) DescribeLaunchTemplates(context.Context, awsapi.Call, *Desc
 	return nil, awsapi.NotServed("EC2", "DescribeLaunchTemplates")
 }
 
+// DescribeNatGateways is not supported yet.
+func (Unimplemented) DescribeNatGateways(context.Context, awsapi.Call, *DescribeNatGatewaysInput) (*DescribeNatGatewaysOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DescribeNatGateways")
+}
+
+// DescribeNetworkAcls is not supported yet.
+func (Unimplemented) DescribeNetworkAcls(context.Context, awsapi.Call, *DescribeNetworkAclsInput) (*DescribeNetworkAclsOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DescribeNetworkAcls")
+}
+
 // DescribeNetworkInterfaces is not supported yet.
 func (Unimplemented) DescribeNetworkInterfaces(context.Context, awsapi.Call, *DescribeNetworkInterfacesInput) (*DescribeNetworkInterfacesOutput, error) {
 	return nil, awsapi.NotServed("EC2", "DescribeNetworkInterfaces")
+}
+
+// DescribePlacementGroups is not supported yet.
+func (Unimplemented) DescribePlacementGroups(context.Context, awsapi.Call, *DescribePlacementGroupsInput) (*DescribePlacementGroupsOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DescribePlacementGroups")
 }
 
 // DescribeRegions is not supported yet.
@@ -270,9 +440,29 @@ func (Unimplemented) DescribeTags(context.Context, awsapi.Call, *DescribeTagsInp
 	return nil, awsapi.NotServed("EC2", "DescribeTags")
 }
 
+// DescribeVolumes is not supported yet.
+func (Unimplemented) DescribeVolumes(context.Context, awsapi.Call, *DescribeVolumesInput) (*DescribeVolumesOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DescribeVolumes")
+}
+
 // DescribeVpcAttribute is not supported yet.
 func (Unimplemented) DescribeVpcAttribute(context.Context, awsapi.Call, *DescribeVpcAttributeInput) (*DescribeVpcAttributeOutput, error) {
 	return nil, awsapi.NotServed("EC2", "DescribeVpcAttribute")
+}
+
+// DescribeVpcEndpointServices is not supported yet.
+func (Unimplemented) DescribeVpcEndpointServices(context.Context, awsapi.Call, *DescribeVpcEndpointServicesInput) (*DescribeVpcEndpointServicesOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DescribeVpcEndpointServices")
+}
+
+// DescribeVpcEndpoints is not supported yet.
+func (Unimplemented) DescribeVpcEndpoints(context.Context, awsapi.Call, *DescribeVpcEndpointsInput) (*DescribeVpcEndpointsOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DescribeVpcEndpoints")
+}
+
+// DescribeVpcPeeringConnections is not supported yet.
+func (Unimplemented) DescribeVpcPeeringConnections(context.Context, awsapi.Call, *DescribeVpcPeeringConnectionsInput) (*DescribeVpcPeeringConnectionsOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DescribeVpcPeeringConnections")
 }
 
 // DescribeVpcs is not supported yet.
@@ -280,9 +470,44 @@ func (Unimplemented) DescribeVpcs(context.Context, awsapi.Call, *DescribeVpcsInp
 	return nil, awsapi.NotServed("EC2", "DescribeVpcs")
 }
 
+// DetachInternetGateway is not supported yet.
+func (Unimplemented) DetachInternetGateway(context.Context, awsapi.Call, *DetachInternetGatewayInput) (*DetachInternetGatewayOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DetachInternetGateway")
+}
+
 // DetachNetworkInterface is not supported yet.
 func (Unimplemented) DetachNetworkInterface(context.Context, awsapi.Call, *DetachNetworkInterfaceInput) (*DetachNetworkInterfaceOutput, error) {
 	return nil, awsapi.NotServed("EC2", "DetachNetworkInterface")
+}
+
+// DisassociateAddress is not supported yet.
+func (Unimplemented) DisassociateAddress(context.Context, awsapi.Call, *DisassociateAddressInput) (*DisassociateAddressOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DisassociateAddress")
+}
+
+// DisassociateRouteTable is not supported yet.
+func (Unimplemented) DisassociateRouteTable(context.Context, awsapi.Call, *DisassociateRouteTableInput) (*DisassociateRouteTableOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DisassociateRouteTable")
+}
+
+// DisassociateVpcCidrBlock is not supported yet.
+func (Unimplemented) DisassociateVpcCidrBlock(context.Context, awsapi.Call, *DisassociateVpcCidrBlockInput) (*DisassociateVpcCidrBlockOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DisassociateVpcCidrBlock")
+}
+
+// ImportKeyPair is not supported yet.
+func (Unimplemented) ImportKeyPair(context.Context, awsapi.Call, *ImportKeyPairInput) (*ImportKeyPairOutput, error) {
+	return nil, awsapi.NotServed("EC2", "ImportKeyPair")
+}
+
+// ModifyInstanceAttribute is not supported yet.
+func (Unimplemented) ModifyInstanceAttribute(context.Context, awsapi.Call, *ModifyInstanceAttributeInput) (*ModifyInstanceAttributeOutput, error) {
+	return nil, awsapi.NotServed("EC2", "ModifyInstanceAttribute")
+}
+
+// ModifyInstanceMetadataOptions is not supported yet.
+func (Unimplemented) ModifyInstanceMetadataOptions(context.Context, awsapi.Call, *ModifyInstanceMetadataOptionsInput) (*ModifyInstanceMetadataOptionsOutput, error) {
+	return nil, awsapi.NotServed("EC2", "ModifyInstanceMetadataOptions")
 }
 
 // ModifyLaunchTemplate is not supported yet.
@@ -305,6 +530,41 @@ func (Unimplemented) ModifyVpcAttribute(context.Context, awsapi.Call, *ModifyVpc
 	return nil, awsapi.NotServed("EC2", "ModifyVpcAttribute")
 }
 
+// RebootInstances is not supported yet.
+func (Unimplemented) RebootInstances(context.Context, awsapi.Call, *RebootInstancesInput) (*RebootInstancesOutput, error) {
+	return nil, awsapi.NotServed("EC2", "RebootInstances")
+}
+
+// RejectVpcPeeringConnection is not supported yet.
+func (Unimplemented) RejectVpcPeeringConnection(context.Context, awsapi.Call, *RejectVpcPeeringConnectionInput) (*RejectVpcPeeringConnectionOutput, error) {
+	return nil, awsapi.NotServed("EC2", "RejectVpcPeeringConnection")
+}
+
+// ReleaseAddress is not supported yet.
+func (Unimplemented) ReleaseAddress(context.Context, awsapi.Call, *ReleaseAddressInput) (*ReleaseAddressOutput, error) {
+	return nil, awsapi.NotServed("EC2", "ReleaseAddress")
+}
+
+// ReplaceNetworkAclAssociation is not supported yet.
+func (Unimplemented) ReplaceNetworkAclAssociation(context.Context, awsapi.Call, *ReplaceNetworkAclAssociationInput) (*ReplaceNetworkAclAssociationOutput, error) {
+	return nil, awsapi.NotServed("EC2", "ReplaceNetworkAclAssociation")
+}
+
+// ReplaceNetworkAclEntry is not supported yet.
+func (Unimplemented) ReplaceNetworkAclEntry(context.Context, awsapi.Call, *ReplaceNetworkAclEntryInput) (*ReplaceNetworkAclEntryOutput, error) {
+	return nil, awsapi.NotServed("EC2", "ReplaceNetworkAclEntry")
+}
+
+// ReplaceRoute is not supported yet.
+func (Unimplemented) ReplaceRoute(context.Context, awsapi.Call, *ReplaceRouteInput) (*ReplaceRouteOutput, error) {
+	return nil, awsapi.NotServed("EC2", "ReplaceRoute")
+}
+
+// ReplaceRouteTableAssociation is not supported yet.
+func (Unimplemented) ReplaceRouteTableAssociation(context.Context, awsapi.Call, *ReplaceRouteTableAssociationInput) (*ReplaceRouteTableAssociationOutput, error) {
+	return nil, awsapi.NotServed("EC2", "ReplaceRouteTableAssociation")
+}
+
 // RevokeSecurityGroupEgress is not supported yet.
 func (Unimplemented) RevokeSecurityGroupEgress(context.Context, awsapi.Call, *RevokeSecurityGroupEgressInput) (*RevokeSecurityGroupEgressOutput, error) {
 	return nil, awsapi.NotServed("EC2", "RevokeSecurityGroupEgress")
@@ -318,6 +578,16 @@ func (Unimplemented) RevokeSecurityGroupIngress(context.Context, awsapi.Call, *R
 // RunInstances is not supported yet.
 func (Unimplemented) RunInstances(context.Context, awsapi.Call, *RunInstancesInput) (*RunInstancesOutput, error) {
 	return nil, awsapi.NotServed("EC2", "RunInstances")
+}
+
+// StartInstances is not supported yet.
+func (Unimplemented) StartInstances(context.Context, awsapi.Call, *StartInstancesInput) (*StartInstancesOutput, error) {
+	return nil, awsapi.NotServed("EC2", "StartInstances")
+}
+
+// StopInstances is not supported yet.
+func (Unimplemented) StopInstances(context.Context, awsapi.Call, *StopInstancesInput) (*StopInstancesOutput, error) {
+	return nil, awsapi.NotServed("EC2", "StopInstances")
 }
 
 // TerminateInstances is not supported yet.
@@ -350,16 +620,16 @@ func Service(api API) *awsapi.Service {
 			{Name: "AcceptTransitGatewayPeeringAttachment"},
 			{Name: "AcceptTransitGatewayVpcAttachment"},
 			{Name: "AcceptVpcEndpointConnections"},
-			{Name: "AcceptVpcPeeringConnection"},
+			{Name: "AcceptVpcPeeringConnection", Input: shapeAcceptVpcPeeringConnectionInput, Output: shapeAcceptVpcPeeringConnectionOutput, Handle: awsapi.Bind(api.AcceptVpcPeeringConnection)},
 			{Name: "AdvertiseByoipCidr"},
-			{Name: "AllocateAddress"},
+			{Name: "AllocateAddress", Input: shapeAllocateAddressInput, Output: shapeAllocateAddressOutput, Handle: awsapi.Bind(api.AllocateAddress)},
 			{Name: "AllocateHosts"},
 			{Name: "AllocateIpamPoolCidr"},
 			{Name: "ApplySecurityGroupsToClientVpnTargetNetwork"},
 			{Name: "AssignIpv6Addresses"},
 			{Name: "AssignPrivateIpAddresses", Input: shapeAssignPrivateIpAddressesInput, Output: shapeAssignPrivateIpAddressesOutput, Handle: awsapi.Bind(api.AssignPrivateIpAddresses)},
 			{Name: "AssignPrivateNatGatewayAddress"},
-			{Name: "AssociateAddress"},
+			{Name: "AssociateAddress", Input: shapeAssociateAddressInput, Output: shapeAssociateAddressOutput, Handle: awsapi.Bind(api.AssociateAddress)},
 			{Name: "AssociateApplicationStatusCheck"},
 			{Name: "AssociateCapacityReservationBillingOwner"},
 			{Name: "AssociateClientVpnTargetNetwork"},
@@ -378,7 +648,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "AssociateTransitGatewayPolicyTable"},
 			{Name: "AssociateTransitGatewayRouteTable"},
 			{Name: "AssociateTrunkInterface"},
-			{Name: "AssociateVpcCidrBlock"},
+			{Name: "AssociateVpcCidrBlock", Input: shapeAssociateVpcCidrBlockInput, Output: shapeAssociateVpcCidrBlockOutput, Handle: awsapi.Bind(api.AssociateVpcCidrBlock)},
 			{Name: "AttachClassicLinkVpc"},
 			{Name: "AttachImageWatermark"},
 			{Name: "AttachInternetGateway", Input: shapeAttachInternetGatewayInput, Output: shapeAttachInternetGatewayOutput, Handle: awsapi.Bind(api.AttachInternetGateway)},
@@ -444,7 +714,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "CreateIpamResourceDiscovery"},
 			{Name: "CreateIpamRoutingPolicyRegistration"},
 			{Name: "CreateIpamScope"},
-			{Name: "CreateKeyPair"},
+			{Name: "CreateKeyPair", Input: shapeCreateKeyPairInput, Output: shapeCreateKeyPairOutput, Handle: awsapi.Bind(api.CreateKeyPair)},
 			{Name: "CreateLaunchTemplate", Input: shapeCreateLaunchTemplateInput, Output: shapeCreateLaunchTemplateOutput, Handle: awsapi.Bind(api.CreateLaunchTemplate)},
 			{Name: "CreateLaunchTemplateVersion", Input: shapeCreateLaunchTemplateVersionInput, Output: shapeCreateLaunchTemplateVersionOutput, Handle: awsapi.Bind(api.CreateLaunchTemplateVersion)},
 			{Name: "CreateLocalGatewayRoute"},
@@ -455,9 +725,9 @@ func Service(api API) *awsapi.Service {
 			{Name: "CreateLocalGatewayVirtualInterfaceGroup"},
 			{Name: "CreateMacSystemIntegrityProtectionModificationTask"},
 			{Name: "CreateManagedPrefixList"},
-			{Name: "CreateNatGateway"},
-			{Name: "CreateNetworkAcl"},
-			{Name: "CreateNetworkAclEntry"},
+			{Name: "CreateNatGateway", Input: shapeCreateNatGatewayInput, Output: shapeCreateNatGatewayOutput, Handle: awsapi.Bind(api.CreateNatGateway)},
+			{Name: "CreateNetworkAcl", Input: shapeCreateNetworkAclInput, Output: shapeCreateNetworkAclOutput, Handle: awsapi.Bind(api.CreateNetworkAcl)},
+			{Name: "CreateNetworkAclEntry", Input: shapeCreateNetworkAclEntryInput, Output: shapeCreateNetworkAclEntryOutput, Handle: awsapi.Bind(api.CreateNetworkAclEntry)},
 			{Name: "CreateNetworkInsightsAccessScope"},
 			{Name: "CreateNetworkInsightsPath"},
 			{Name: "CreateNetworkInterface", Input: shapeCreateNetworkInterfaceInput, Output: shapeCreateNetworkInterfaceOutput, Handle: awsapi.Bind(api.CreateNetworkInterface)},
@@ -508,10 +778,10 @@ func Service(api API) *awsapi.Service {
 			{Name: "CreateVpc", Input: shapeCreateVpcInput, Output: shapeCreateVpcOutput, Handle: awsapi.Bind(api.CreateVpc)},
 			{Name: "CreateVpcBlockPublicAccessExclusion"},
 			{Name: "CreateVpcEncryptionControl"},
-			{Name: "CreateVpcEndpoint"},
+			{Name: "CreateVpcEndpoint", Input: shapeCreateVpcEndpointInput, Output: shapeCreateVpcEndpointOutput, Handle: awsapi.Bind(api.CreateVpcEndpoint)},
 			{Name: "CreateVpcEndpointConnectionNotification"},
 			{Name: "CreateVpcEndpointServiceConfiguration"},
-			{Name: "CreateVpcPeeringConnection"},
+			{Name: "CreateVpcPeeringConnection", Input: shapeCreateVpcPeeringConnectionInput, Output: shapeCreateVpcPeeringConnectionOutput, Handle: awsapi.Bind(api.CreateVpcPeeringConnection)},
 			{Name: "CreateVpnConcentrator"},
 			{Name: "CreateVpnConnection"},
 			{Name: "CreateVpnConnectionRoute"},
@@ -532,7 +802,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DeleteImageUsageReport"},
 			{Name: "DeleteInstanceConnectEndpoint"},
 			{Name: "DeleteInstanceEventWindow"},
-			{Name: "DeleteInternetGateway"},
+			{Name: "DeleteInternetGateway", Input: shapeDeleteInternetGatewayInput, Output: shapeDeleteInternetGatewayOutput, Handle: awsapi.Bind(api.DeleteInternetGateway)},
 			{Name: "DeleteIpam"},
 			{Name: "DeleteIpamExternalResourceVerificationToken"},
 			{Name: "DeleteIpamInternetRegistryAssociation"},
@@ -543,7 +813,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DeleteIpamResourceDiscovery"},
 			{Name: "DeleteIpamRoutingPolicyRegistration"},
 			{Name: "DeleteIpamScope"},
-			{Name: "DeleteKeyPair"},
+			{Name: "DeleteKeyPair", Input: shapeDeleteKeyPairInput, Output: shapeDeleteKeyPairOutput, Handle: awsapi.Bind(api.DeleteKeyPair)},
 			{Name: "DeleteLaunchTemplate", Input: shapeDeleteLaunchTemplateInput, Output: shapeDeleteLaunchTemplateOutput, Handle: awsapi.Bind(api.DeleteLaunchTemplate)},
 			{Name: "DeleteLaunchTemplateVersions"},
 			{Name: "DeleteLocalGatewayRoute"},
@@ -553,9 +823,9 @@ func Service(api API) *awsapi.Service {
 			{Name: "DeleteLocalGatewayVirtualInterface"},
 			{Name: "DeleteLocalGatewayVirtualInterfaceGroup"},
 			{Name: "DeleteManagedPrefixList"},
-			{Name: "DeleteNatGateway"},
-			{Name: "DeleteNetworkAcl"},
-			{Name: "DeleteNetworkAclEntry"},
+			{Name: "DeleteNatGateway", Input: shapeDeleteNatGatewayInput, Output: shapeDeleteNatGatewayOutput, Handle: awsapi.Bind(api.DeleteNatGateway)},
+			{Name: "DeleteNetworkAcl", Input: shapeDeleteNetworkAclInput, Output: shapeDeleteNetworkAclOutput, Handle: awsapi.Bind(api.DeleteNetworkAcl)},
+			{Name: "DeleteNetworkAclEntry", Input: shapeDeleteNetworkAclEntryInput, Output: shapeDeleteNetworkAclEntryOutput, Handle: awsapi.Bind(api.DeleteNetworkAclEntry)},
 			{Name: "DeleteNetworkInsightsAccessScope"},
 			{Name: "DeleteNetworkInsightsAccessScopeAnalysis"},
 			{Name: "DeleteNetworkInsightsAnalysis"},
@@ -565,11 +835,11 @@ func Service(api API) *awsapi.Service {
 			{Name: "DeletePlacementGroup"},
 			{Name: "DeletePublicIpv4Pool"},
 			{Name: "DeleteQueuedReservedInstances"},
-			{Name: "DeleteRoute"},
+			{Name: "DeleteRoute", Input: shapeDeleteRouteInput, Output: shapeDeleteRouteOutput, Handle: awsapi.Bind(api.DeleteRoute)},
 			{Name: "DeleteRouteServer"},
 			{Name: "DeleteRouteServerEndpoint"},
 			{Name: "DeleteRouteServerPeer"},
-			{Name: "DeleteRouteTable"},
+			{Name: "DeleteRouteTable", Input: shapeDeleteRouteTableInput, Output: shapeDeleteRouteTableOutput, Handle: awsapi.Bind(api.DeleteRouteTable)},
 			{Name: "DeleteSecondaryNetwork"},
 			{Name: "DeleteSecondarySubnet"},
 			{Name: "DeleteSecurityGroup", Input: shapeDeleteSecurityGroupInput, Output: shapeDeleteSecurityGroupOutput, Handle: awsapi.Bind(api.DeleteSecurityGroup)},
@@ -607,8 +877,8 @@ func Service(api API) *awsapi.Service {
 			{Name: "DeleteVpcEncryptionControl"},
 			{Name: "DeleteVpcEndpointConnectionNotifications"},
 			{Name: "DeleteVpcEndpointServiceConfigurations"},
-			{Name: "DeleteVpcEndpoints"},
-			{Name: "DeleteVpcPeeringConnection"},
+			{Name: "DeleteVpcEndpoints", Input: shapeDeleteVpcEndpointsInput, Output: shapeDeleteVpcEndpointsOutput, Handle: awsapi.Bind(api.DeleteVpcEndpoints)},
+			{Name: "DeleteVpcPeeringConnection", Input: shapeDeleteVpcPeeringConnectionInput, Output: shapeDeleteVpcPeeringConnectionOutput, Handle: awsapi.Bind(api.DeleteVpcPeeringConnection)},
 			{Name: "DeleteVpnConcentrator"},
 			{Name: "DeleteVpnConnection"},
 			{Name: "DeleteVpnConnectionRoute"},
@@ -624,7 +894,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DescribeAccountAttributes", Input: shapeDescribeAccountAttributesInput, Output: shapeDescribeAccountAttributesOutput, Handle: awsapi.Bind(api.DescribeAccountAttributes)},
 			{Name: "DescribeAccountVpcEncryptionControl"},
 			{Name: "DescribeAddressTransfers"},
-			{Name: "DescribeAddresses"},
+			{Name: "DescribeAddresses", Input: shapeDescribeAddressesInput, Output: shapeDescribeAddressesOutput, Handle: awsapi.Bind(api.DescribeAddresses)},
 			{Name: "DescribeAddressesAttribute"},
 			{Name: "DescribeAggregateIdFormat"},
 			{Name: "DescribeApplicationStatus"},
@@ -656,7 +926,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DescribeConversionTasks"},
 			{Name: "DescribeCustomerGateways"},
 			{Name: "DescribeDeclarativePoliciesReports"},
-			{Name: "DescribeDhcpOptions"},
+			{Name: "DescribeDhcpOptions", Input: shapeDescribeDhcpOptionsInput, Output: shapeDescribeDhcpOptionsOutput, Handle: awsapi.Bind(api.DescribeDhcpOptions)},
 			{Name: "DescribeEgressOnlyInternetGateways"},
 			{Name: "DescribeElasticGpus"},
 			{Name: "DescribeExportImageTasks"},
@@ -682,7 +952,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DescribeImages", Input: shapeDescribeImagesInput, Output: shapeDescribeImagesOutput, Handle: awsapi.Bind(api.DescribeImages)},
 			{Name: "DescribeImportImageTasks"},
 			{Name: "DescribeImportSnapshotTasks"},
-			{Name: "DescribeInstanceAttribute"},
+			{Name: "DescribeInstanceAttribute", Input: shapeDescribeInstanceAttributeInput, Output: shapeDescribeInstanceAttributeOutput, Handle: awsapi.Bind(api.DescribeInstanceAttribute)},
 			{Name: "DescribeInstanceConnectEndpoints"},
 			{Name: "DescribeInstanceCreditSpecifications"},
 			{Name: "DescribeInstanceEventNotificationAttributes"},
@@ -723,8 +993,8 @@ func Service(api API) *awsapi.Service {
 			{Name: "DescribeMacModificationTasks"},
 			{Name: "DescribeManagedPrefixLists"},
 			{Name: "DescribeMovingAddresses"},
-			{Name: "DescribeNatGateways"},
-			{Name: "DescribeNetworkAcls"},
+			{Name: "DescribeNatGateways", Input: shapeDescribeNatGatewaysInput, Output: shapeDescribeNatGatewaysOutput, Handle: awsapi.Bind(api.DescribeNatGateways)},
+			{Name: "DescribeNetworkAcls", Input: shapeDescribeNetworkAclsInput, Output: shapeDescribeNetworkAclsOutput, Handle: awsapi.Bind(api.DescribeNetworkAcls)},
 			{Name: "DescribeNetworkInsightsAccessScopeAnalyses"},
 			{Name: "DescribeNetworkInsightsAccessScopes"},
 			{Name: "DescribeNetworkInsightsAnalyses"},
@@ -733,7 +1003,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DescribeNetworkInterfacePermissions"},
 			{Name: "DescribeNetworkInterfaces", Input: shapeDescribeNetworkInterfacesInput, Output: shapeDescribeNetworkInterfacesOutput, Handle: awsapi.Bind(api.DescribeNetworkInterfaces)},
 			{Name: "DescribeOutpostLags"},
-			{Name: "DescribePlacementGroups"},
+			{Name: "DescribePlacementGroups", Input: shapeDescribePlacementGroupsInput, Output: shapeDescribePlacementGroupsOutput, Handle: awsapi.Bind(api.DescribePlacementGroups)},
 			{Name: "DescribePrefixLists"},
 			{Name: "DescribePrincipalIdFormat"},
 			{Name: "DescribePublicIpv4Pools"},
@@ -793,7 +1063,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DescribeVerifiedAccessTrustProviders"},
 			{Name: "DescribeVolumeAttribute"},
 			{Name: "DescribeVolumeStatus"},
-			{Name: "DescribeVolumes"},
+			{Name: "DescribeVolumes", Input: shapeDescribeVolumesInput, Output: shapeDescribeVolumesOutput, Handle: awsapi.Bind(api.DescribeVolumes)},
 			{Name: "DescribeVolumesModifications"},
 			{Name: "DescribeVpcAttribute", Input: shapeDescribeVpcAttributeInput, Output: shapeDescribeVpcAttributeOutput, Handle: awsapi.Bind(api.DescribeVpcAttribute)},
 			{Name: "DescribeVpcBlockPublicAccessExclusions"},
@@ -806,16 +1076,16 @@ func Service(api API) *awsapi.Service {
 			{Name: "DescribeVpcEndpointConnections"},
 			{Name: "DescribeVpcEndpointServiceConfigurations"},
 			{Name: "DescribeVpcEndpointServicePermissions"},
-			{Name: "DescribeVpcEndpointServices"},
-			{Name: "DescribeVpcEndpoints"},
-			{Name: "DescribeVpcPeeringConnections"},
+			{Name: "DescribeVpcEndpointServices", Input: shapeDescribeVpcEndpointServicesInput, Output: shapeDescribeVpcEndpointServicesOutput, Handle: awsapi.Bind(api.DescribeVpcEndpointServices)},
+			{Name: "DescribeVpcEndpoints", Input: shapeDescribeVpcEndpointsInput, Output: shapeDescribeVpcEndpointsOutput, Handle: awsapi.Bind(api.DescribeVpcEndpoints)},
+			{Name: "DescribeVpcPeeringConnections", Input: shapeDescribeVpcPeeringConnectionsInput, Output: shapeDescribeVpcPeeringConnectionsOutput, Handle: awsapi.Bind(api.DescribeVpcPeeringConnections)},
 			{Name: "DescribeVpcs", Input: shapeDescribeVpcsInput, Output: shapeDescribeVpcsOutput, Handle: awsapi.Bind(api.DescribeVpcs)},
 			{Name: "DescribeVpnConcentrators"},
 			{Name: "DescribeVpnConnections"},
 			{Name: "DescribeVpnGateways"},
 			{Name: "DetachClassicLinkVpc"},
 			{Name: "DetachImageWatermark"},
-			{Name: "DetachInternetGateway"},
+			{Name: "DetachInternetGateway", Input: shapeDetachInternetGatewayInput, Output: shapeDetachInternetGatewayOutput, Handle: awsapi.Bind(api.DetachInternetGateway)},
 			{Name: "DetachNetworkInterface", Input: shapeDetachNetworkInterfaceInput, Output: shapeDetachNetworkInterfaceOutput, Handle: awsapi.Bind(api.DetachNetworkInterface)},
 			{Name: "DetachVerifiedAccessTrustProvider"},
 			{Name: "DetachVolume"},
@@ -842,7 +1112,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DisableVgwRoutePropagation"},
 			{Name: "DisableVpcClassicLink"},
 			{Name: "DisableVpcClassicLinkDnsSupport"},
-			{Name: "DisassociateAddress"},
+			{Name: "DisassociateAddress", Input: shapeDisassociateAddressInput, Output: shapeDisassociateAddressOutput, Handle: awsapi.Bind(api.DisassociateAddress)},
 			{Name: "DisassociateApplicationStatusCheck"},
 			{Name: "DisassociateCapacityReservationBillingOwner"},
 			{Name: "DisassociateClientVpnTargetNetwork"},
@@ -853,14 +1123,14 @@ func Service(api API) *awsapi.Service {
 			{Name: "DisassociateIpamResourceDiscovery"},
 			{Name: "DisassociateNatGatewayAddress"},
 			{Name: "DisassociateRouteServer"},
-			{Name: "DisassociateRouteTable"},
+			{Name: "DisassociateRouteTable", Input: shapeDisassociateRouteTableInput, Output: shapeDisassociateRouteTableOutput, Handle: awsapi.Bind(api.DisassociateRouteTable)},
 			{Name: "DisassociateSecurityGroupVpc"},
 			{Name: "DisassociateSubnetCidrBlock"},
 			{Name: "DisassociateTransitGatewayMulticastDomain"},
 			{Name: "DisassociateTransitGatewayPolicyTable"},
 			{Name: "DisassociateTransitGatewayRouteTable"},
 			{Name: "DisassociateTrunkInterface"},
-			{Name: "DisassociateVpcCidrBlock"},
+			{Name: "DisassociateVpcCidrBlock", Input: shapeDisassociateVpcCidrBlockInput, Output: shapeDisassociateVpcCidrBlockOutput, Handle: awsapi.Bind(api.DisassociateVpcCidrBlock)},
 			{Name: "EnableAddressTransfer"},
 			{Name: "EnableAllowedImagesSettings"},
 			{Name: "EnableApplicationStatusCheckSuppression"},
@@ -971,7 +1241,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "ImportClientVpnClientCertificateRevocationList"},
 			{Name: "ImportImage"},
 			{Name: "ImportInstance"},
-			{Name: "ImportKeyPair"},
+			{Name: "ImportKeyPair", Input: shapeImportKeyPairInput, Output: shapeImportKeyPairOutput, Handle: awsapi.Bind(api.ImportKeyPair)},
 			{Name: "ImportSnapshot"},
 			{Name: "ImportVolume"},
 			{Name: "ListImagesInRecycleBin"},
@@ -993,7 +1263,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "ModifyIdFormat"},
 			{Name: "ModifyIdentityIdFormat"},
 			{Name: "ModifyImageAttribute"},
-			{Name: "ModifyInstanceAttribute"},
+			{Name: "ModifyInstanceAttribute", Input: shapeModifyInstanceAttributeInput, Output: shapeModifyInstanceAttributeOutput, Handle: awsapi.Bind(api.ModifyInstanceAttribute)},
 			{Name: "ModifyInstanceCapacityReservationAttributes"},
 			{Name: "ModifyInstanceConnectEndpoint"},
 			{Name: "ModifyInstanceCpuOptions"},
@@ -1002,7 +1272,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "ModifyInstanceEventWindow"},
 			{Name: "ModifyInstanceMaintenanceOptions"},
 			{Name: "ModifyInstanceMetadataDefaults"},
-			{Name: "ModifyInstanceMetadataOptions"},
+			{Name: "ModifyInstanceMetadataOptions", Input: shapeModifyInstanceMetadataOptionsInput, Output: shapeModifyInstanceMetadataOptionsOutput, Handle: awsapi.Bind(api.ModifyInstanceMetadataOptions)},
 			{Name: "ModifyInstanceNetworkPerformanceOptions"},
 			{Name: "ModifyInstancePlacement"},
 			{Name: "ModifyIpam"},
@@ -1075,7 +1345,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "PurchaseHostReservation"},
 			{Name: "PurchaseReservedInstancesOffering"},
 			{Name: "PurchaseScheduledInstances"},
-			{Name: "RebootInstances"},
+			{Name: "RebootInstances", Input: shapeRebootInstancesInput, Output: shapeRebootInstancesOutput, Handle: awsapi.Bind(api.RebootInstances)},
 			{Name: "RegisterImage"},
 			{Name: "RegisterInstanceEventNotificationAttributes"},
 			{Name: "RegisterTransitGatewayMulticastGroupMembers"},
@@ -1086,16 +1356,16 @@ func Service(api API) *awsapi.Service {
 			{Name: "RejectTransitGatewayPeeringAttachment"},
 			{Name: "RejectTransitGatewayVpcAttachment"},
 			{Name: "RejectVpcEndpointConnections"},
-			{Name: "RejectVpcPeeringConnection"},
-			{Name: "ReleaseAddress"},
+			{Name: "RejectVpcPeeringConnection", Input: shapeRejectVpcPeeringConnectionInput, Output: shapeRejectVpcPeeringConnectionOutput, Handle: awsapi.Bind(api.RejectVpcPeeringConnection)},
+			{Name: "ReleaseAddress", Input: shapeReleaseAddressInput, Output: shapeReleaseAddressOutput, Handle: awsapi.Bind(api.ReleaseAddress)},
 			{Name: "ReleaseHosts"},
 			{Name: "ReleaseIpamPoolAllocation"},
 			{Name: "ReplaceIamInstanceProfileAssociation"},
 			{Name: "ReplaceImageCriteriaInAllowedImagesSettings"},
-			{Name: "ReplaceNetworkAclAssociation"},
-			{Name: "ReplaceNetworkAclEntry"},
-			{Name: "ReplaceRoute"},
-			{Name: "ReplaceRouteTableAssociation"},
+			{Name: "ReplaceNetworkAclAssociation", Input: shapeReplaceNetworkAclAssociationInput, Output: shapeReplaceNetworkAclAssociationOutput, Handle: awsapi.Bind(api.ReplaceNetworkAclAssociation)},
+			{Name: "ReplaceNetworkAclEntry", Input: shapeReplaceNetworkAclEntryInput, Output: shapeReplaceNetworkAclEntryOutput, Handle: awsapi.Bind(api.ReplaceNetworkAclEntry)},
+			{Name: "ReplaceRoute", Input: shapeReplaceRouteInput, Output: shapeReplaceRouteOutput, Handle: awsapi.Bind(api.ReplaceRoute)},
+			{Name: "ReplaceRouteTableAssociation", Input: shapeReplaceRouteTableAssociationInput, Output: shapeReplaceRouteTableAssociationOutput, Handle: awsapi.Bind(api.ReplaceRouteTableAssociation)},
 			{Name: "ReplaceTransitGatewayRoute"},
 			{Name: "ReplaceVpnTunnel"},
 			{Name: "ReportInstanceStatus"},
@@ -1124,11 +1394,11 @@ func Service(api API) *awsapi.Service {
 			{Name: "SearchTransitGatewayRoutes"},
 			{Name: "SendDiagnosticInterrupt"},
 			{Name: "StartDeclarativePoliciesReport"},
-			{Name: "StartInstances"},
+			{Name: "StartInstances", Input: shapeStartInstancesInput, Output: shapeStartInstancesOutput, Handle: awsapi.Bind(api.StartInstances)},
 			{Name: "StartNetworkInsightsAccessScopeAnalysis"},
 			{Name: "StartNetworkInsightsAnalysis"},
 			{Name: "StartVpcEndpointServicePrivateDnsVerification"},
-			{Name: "StopInstances"},
+			{Name: "StopInstances", Input: shapeStopInstancesInput, Output: shapeStopInstancesOutput, Handle: awsapi.Bind(api.StopInstances)},
 			{Name: "TerminateClientVpnConnections"},
 			{Name: "TerminateInstances", Input: shapeTerminateInstancesInput, Output: shapeTerminateInstancesOutput, Handle: awsapi.Bind(api.TerminateInstances)},
 			{Name: "UnassignIpv6Addresses"},

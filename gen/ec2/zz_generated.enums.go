@@ -86,6 +86,24 @@ const (
 	AttachmentStatusDetached  = "detached"
 )
 
+// Values of AutoProvisionZonesState.
+const (
+	AutoProvisionZonesStateEnabled  = "enabled"
+	AutoProvisionZonesStateDisabled = "disabled"
+)
+
+// Values of AutoScalingIpsState.
+const (
+	AutoScalingIpsStateEnabled  = "enabled"
+	AutoScalingIpsStateDisabled = "disabled"
+)
+
+// Values of AvailabilityMode.
+const (
+	AvailabilityModeZonal    = "zonal"
+	AvailabilityModeRegional = "regional"
+)
+
 // Values of AvailabilityZoneOptInStatus.
 const (
 	AvailabilityZoneOptInStatusOptInNotRequired = "opt-in-not-required"
@@ -150,6 +168,12 @@ const (
 	CapacityReservationPreferenceNone                     = "none"
 )
 
+// Values of ConnectivityType.
+const (
+	ConnectivityTypePrivate = "private"
+	ConnectivityTypePublic  = "public"
+)
+
 // Values of CpuManufacturer.
 const (
 	CpuManufacturerIntel             = "intel"
@@ -168,6 +192,27 @@ const (
 const (
 	DiskTypeHdd = "hdd"
 	DiskTypeSsd = "ssd"
+)
+
+// Values of DnsNameState.
+const (
+	DnsNameStatePendingVerification = "pendingVerification"
+	DnsNameStateVerified            = "verified"
+	DnsNameStateFailed              = "failed"
+)
+
+// Values of DnsRecordIpType.
+const (
+	DnsRecordIpTypeIpv4           = "ipv4"
+	DnsRecordIpTypeDualstack      = "dualstack"
+	DnsRecordIpTypeIpv6           = "ipv6"
+	DnsRecordIpTypeServiceDefined = "service-defined"
+)
+
+// Values of DomainType.
+const (
+	DomainTypeVpc      = "vpc"
+	DomainTypeStandard = "standard"
 )
 
 // Values of EbsEncryptionSupport.
@@ -259,6 +304,26 @@ const (
 // Values of ImdsSupportValues.
 const (
 	ImdsSupportValuesV20 = "v2.0"
+)
+
+// Values of InstanceAttributeName.
+const (
+	InstanceAttributeNameInstanceType                      = "instanceType"
+	InstanceAttributeNameKernel                            = "kernel"
+	InstanceAttributeNameRamdisk                           = "ramdisk"
+	InstanceAttributeNameUserData                          = "userData"
+	InstanceAttributeNameDisableApiTermination             = "disableApiTermination"
+	InstanceAttributeNameInstanceInitiatedShutdownBehavior = "instanceInitiatedShutdownBehavior"
+	InstanceAttributeNameRootDeviceName                    = "rootDeviceName"
+	InstanceAttributeNameBlockDeviceMapping                = "blockDeviceMapping"
+	InstanceAttributeNameProductCodes                      = "productCodes"
+	InstanceAttributeNameSourceDestCheck                   = "sourceDestCheck"
+	InstanceAttributeNameGroupSet                          = "groupSet"
+	InstanceAttributeNameEbsOptimized                      = "ebsOptimized"
+	InstanceAttributeNameSriovNetSupport                   = "sriovNetSupport"
+	InstanceAttributeNameEnaSupport                        = "enaSupport"
+	InstanceAttributeNameEnclaveOptions                    = "enclaveOptions"
+	InstanceAttributeNameDisableApiStop                    = "disableApiStop"
 )
 
 // Values of InstanceAutoRecoveryState.
@@ -353,6 +418,13 @@ const (
 	InstanceTypeHypervisorXen   = "xen"
 )
 
+// Values of IpAddressType.
+const (
+	IpAddressTypeIpv4      = "ipv4"
+	IpAddressTypeDualstack = "dualstack"
+	IpAddressTypeIpv6      = "ipv6"
+)
+
 // Values of IpSource.
 const (
 	IpSourceAmazon = "amazon"
@@ -364,6 +436,12 @@ const (
 const (
 	Ipv6AddressAttributePublic  = "public"
 	Ipv6AddressAttributePrivate = "private"
+)
+
+// Values of KeyFormat.
+const (
+	KeyFormatPem = "pem"
+	KeyFormatPpk = "ppk"
 )
 
 // Values of KeyType.
@@ -444,6 +522,47 @@ const (
 	MonitoringStatePending   = "pending"
 )
 
+// Values of NatGatewayAddressStatus.
+const (
+	NatGatewayAddressStatusAssigning      = "assigning"
+	NatGatewayAddressStatusUnassigning    = "unassigning"
+	NatGatewayAddressStatusAssociating    = "associating"
+	NatGatewayAddressStatusDisassociating = "disassociating"
+	NatGatewayAddressStatusSucceeded      = "succeeded"
+	NatGatewayAddressStatusFailed         = "failed"
+)
+
+// Values of NatGatewayApplianceModifyState.
+const (
+	NatGatewayApplianceModifyStateModifying = "modifying"
+	NatGatewayApplianceModifyStateCompleted = "completed"
+	NatGatewayApplianceModifyStateFailed    = "failed"
+)
+
+// Values of NatGatewayApplianceState.
+const (
+	NatGatewayApplianceStateAttaching    = "attaching"
+	NatGatewayApplianceStateAttached     = "attached"
+	NatGatewayApplianceStateDetaching    = "detaching"
+	NatGatewayApplianceStateDetached     = "detached"
+	NatGatewayApplianceStateAttachFailed = "attach-failed"
+	NatGatewayApplianceStateDetachFailed = "detach-failed"
+)
+
+// Values of NatGatewayApplianceType.
+const (
+	NatGatewayApplianceTypeNetworkFirewallProxy = "network-firewall-proxy"
+)
+
+// Values of NatGatewayState.
+const (
+	NatGatewayStatePending   = "pending"
+	NatGatewayStateFailed    = "failed"
+	NatGatewayStateAvailable = "available"
+	NatGatewayStateDeleting  = "deleting"
+	NatGatewayStateDeleted   = "deleted"
+)
+
 // Values of NestedVirtualizationSpecification.
 const (
 	NestedVirtualizationSpecificationEnabled  = "enabled"
@@ -501,10 +620,34 @@ const (
 	NitroTpmSupportSupported   = "supported"
 )
 
+// Values of PayerResponsibility.
+const (
+	PayerResponsibilityServiceOwner = "ServiceOwner"
+)
+
+// Values of PayerResponsibilityScope.
+const (
+	PayerResponsibilityScopeVpcEndpointCharges = "vpc-endpoint-charges"
+)
+
+// Values of PayerResponsibilityType.
+const (
+	PayerResponsibilityTypeVpcEndpointAccount        = "vpc-endpoint-account"
+	PayerResponsibilityTypeVpcEndpointServiceAccount = "vpc-endpoint-service-account"
+)
+
 // Values of PhcSupport.
 const (
 	PhcSupportUnsupported = "unsupported"
 	PhcSupportSupported   = "supported"
+)
+
+// Values of PlacementGroupState.
+const (
+	PlacementGroupStatePending   = "pending"
+	PlacementGroupStateAvailable = "available"
+	PlacementGroupStateDeleting  = "deleting"
+	PlacementGroupStateDeleted   = "deleted"
 )
 
 // Values of PlacementGroupStrategy.
@@ -512,6 +655,14 @@ const (
 	PlacementGroupStrategyCluster   = "cluster"
 	PlacementGroupStrategyPartition = "partition"
 	PlacementGroupStrategySpread    = "spread"
+)
+
+// Values of PlacementStrategy.
+const (
+	PlacementStrategyCluster       = "cluster"
+	PlacementStrategySpread        = "spread"
+	PlacementStrategyPartition     = "partition"
+	PlacementStrategyPrecisionTime = "precision-time"
 )
 
 // Values of PlatformValues.
@@ -676,6 +827,19 @@ const (
 	RouteTableAssociationStateCodeFailed         = "failed"
 )
 
+// Values of RuleAction.
+const (
+	RuleActionAllow = "allow"
+	RuleActionDeny  = "deny"
+)
+
+// Values of SSEType.
+const (
+	SSETypeSseEbs = "sse-ebs"
+	SSETypeSseKms = "sse-kms"
+	SSETypeNone   = "none"
+)
+
 // Values of SecondaryInterfaceStatus.
 const (
 	SecondaryInterfaceStatusAvailable = "available"
@@ -685,6 +849,27 @@ const (
 // Values of SecondaryInterfaceType.
 const (
 	SecondaryInterfaceTypeSecondary = "secondary"
+)
+
+// Values of ServiceConnectivityType.
+const (
+	ServiceConnectivityTypeIpv4 = "ipv4"
+	ServiceConnectivityTypeIpv6 = "ipv6"
+)
+
+// Values of ServiceManaged.
+const (
+	ServiceManagedAlb  = "alb"
+	ServiceManagedNlb  = "nlb"
+	ServiceManagedRnat = "rnat"
+	ServiceManagedRds  = "rds"
+)
+
+// Values of ServiceType.
+const (
+	ServiceTypeInterface           = "Interface"
+	ServiceTypeGateway             = "Gateway"
+	ServiceTypeGatewayLoadBalancer = "GatewayLoadBalancer"
 )
 
 // Values of ShutdownBehavior.
@@ -697,6 +882,25 @@ const (
 const (
 	SpotInstanceTypeOneTime    = "one-time"
 	SpotInstanceTypePersistent = "persistent"
+)
+
+// Values of SpreadLevel.
+const (
+	SpreadLevelHost = "host"
+	SpreadLevelRack = "rack"
+)
+
+// Values of State.
+const (
+	StatePendingAcceptance = "PendingAcceptance"
+	StatePending           = "Pending"
+	StateAvailable         = "Available"
+	StateDeleting          = "Deleting"
+	StateDeleted           = "Deleted"
+	StateRejected          = "Rejected"
+	StateFailed            = "Failed"
+	StateExpired           = "Expired"
+	StatePartial           = "Partial"
 )
 
 // Values of StatusName.
@@ -771,6 +975,25 @@ const (
 	VirtualizationTypeParavirtual = "paravirtual"
 )
 
+// Values of VolumeAttachmentState.
+const (
+	VolumeAttachmentStateAttaching = "attaching"
+	VolumeAttachmentStateAttached  = "attached"
+	VolumeAttachmentStateDetaching = "detaching"
+	VolumeAttachmentStateDetached  = "detached"
+	VolumeAttachmentStateBusy      = "busy"
+)
+
+// Values of VolumeState.
+const (
+	VolumeStateCreating  = "creating"
+	VolumeStateAvailable = "available"
+	VolumeStateInUse     = "in-use"
+	VolumeStateDeleting  = "deleting"
+	VolumeStateDeleted   = "deleted"
+	VolumeStateError     = "error"
+)
+
 // Values of VolumeType.
 const (
 	VolumeTypeStandard = "standard"
@@ -830,6 +1053,28 @@ const (
 	VpcEncryptionControlStateAvailable         = "available"
 	VpcEncryptionControlStateCreating          = "creating"
 	VpcEncryptionControlStateDeleteFailed      = "delete-failed"
+)
+
+// Values of VpcEndpointType.
+const (
+	VpcEndpointTypeInterface           = "Interface"
+	VpcEndpointTypeGateway             = "Gateway"
+	VpcEndpointTypeGatewayLoadBalancer = "GatewayLoadBalancer"
+	VpcEndpointTypeResource            = "Resource"
+	VpcEndpointTypeServiceNetwork      = "ServiceNetwork"
+)
+
+// Values of VpcPeeringConnectionStateReasonCode.
+const (
+	VpcPeeringConnectionStateReasonCodeInitiatingRequest = "initiating-request"
+	VpcPeeringConnectionStateReasonCodePendingAcceptance = "pending-acceptance"
+	VpcPeeringConnectionStateReasonCodeActive            = "active"
+	VpcPeeringConnectionStateReasonCodeDeleted           = "deleted"
+	VpcPeeringConnectionStateReasonCodeRejected          = "rejected"
+	VpcPeeringConnectionStateReasonCodeFailed            = "failed"
+	VpcPeeringConnectionStateReasonCodeExpired           = "expired"
+	VpcPeeringConnectionStateReasonCodeProvisioning      = "provisioning"
+	VpcPeeringConnectionStateReasonCodeDeleting          = "deleting"
 )
 
 // Values of VpcState.

@@ -15,12 +15,19 @@ const (
 	shapeAcceleratorTotalMemoryMiBRequest
 	shapeAcceleratorType
 	shapeAcceleratorTypeSet
+	shapeAcceptVpcPeeringConnectionInput
+	shapeAcceptVpcPeeringConnectionOutput
 	shapeAccountAttribute
 	shapeAccountAttributeList
 	shapeAccountAttributeName
 	shapeAccountAttributeNameStringList
 	shapeAccountAttributeValue
 	shapeAccountAttributeValueList
+	shapeAddress
+	shapeAddressList
+	shapeAllocateAddressInput
+	shapeAllocateAddressOutput
+	shapeAllocationIdList
 	shapeAllowedInstanceType
 	shapeAllowedInstanceTypeSet
 	shapeAmdSevSnpSpecification
@@ -32,8 +39,12 @@ const (
 	shapeAssignPrivateIpAddressesOutput
 	shapeAssignedPrivateIpAddress
 	shapeAssignedPrivateIpAddressList
+	shapeAssociateAddressInput
+	shapeAssociateAddressOutput
 	shapeAssociateRouteTableInput
 	shapeAssociateRouteTableOutput
+	shapeAssociateVpcCidrBlockInput
+	shapeAssociateVpcCidrBlockOutput
 	shapeAssociatedSubnetList
 	shapeAttachInternetGatewayInput
 	shapeAttachInternetGatewayOutput
@@ -49,7 +60,12 @@ const (
 	shapeAuthorizeSecurityGroupEgressOutput
 	shapeAuthorizeSecurityGroupIngressInput
 	shapeAuthorizeSecurityGroupIngressOutput
+	shapeAutoProvisionZonesState
+	shapeAutoScalingIpsState
+	shapeAvailabilityMode
 	shapeAvailabilityZone
+	shapeAvailabilityZoneAddress
+	shapeAvailabilityZoneAddresses
 	shapeAvailabilityZoneGeography
 	shapeAvailabilityZoneGeographyList
 	shapeAvailabilityZoneList
@@ -80,10 +96,13 @@ const (
 	shapeCapacityReservationSpecificationResponse
 	shapeCapacityReservationTarget
 	shapeCapacityReservationTargetResponse
+	shapeCidrBlock
+	shapeCidrBlockSet
 	shapeConnectionTrackingConfiguration
 	shapeConnectionTrackingSpecification
 	shapeConnectionTrackingSpecificationRequest
 	shapeConnectionTrackingSpecificationResponse
+	shapeConnectivityType
 	shapeCoreCountList
 	shapeCpuManufacturer
 	shapeCpuManufacturerSet
@@ -93,10 +112,18 @@ const (
 	shapeCpuPerformanceFactorRequest
 	shapeCreateInternetGatewayInput
 	shapeCreateInternetGatewayOutput
+	shapeCreateKeyPairInput
+	shapeCreateKeyPairOutput
 	shapeCreateLaunchTemplateInput
 	shapeCreateLaunchTemplateOutput
 	shapeCreateLaunchTemplateVersionInput
 	shapeCreateLaunchTemplateVersionOutput
+	shapeCreateNatGatewayInput
+	shapeCreateNatGatewayOutput
+	shapeCreateNetworkAclEntryInput
+	shapeCreateNetworkAclEntryOutput
+	shapeCreateNetworkAclInput
+	shapeCreateNetworkAclOutput
 	shapeCreateNetworkInterfaceInput
 	shapeCreateNetworkInterfaceOutput
 	shapeCreateRouteInput
@@ -109,31 +136,60 @@ const (
 	shapeCreateSubnetOutput
 	shapeCreateTagsInput
 	shapeCreateTagsOutput
+	shapeCreateVpcEndpointInput
+	shapeCreateVpcEndpointOutput
 	shapeCreateVpcInput
 	shapeCreateVpcOutput
+	shapeCreateVpcPeeringConnectionInput
+	shapeCreateVpcPeeringConnectionOutput
 	shapeCreditSpecification
 	shapeCreditSpecificationRequest
 	shapeDITMaxResults
 	shapeDITOMaxResults
 	shapeDefaultConnectionTrackingConfiguration
+	shapeDeleteInternetGatewayInput
+	shapeDeleteInternetGatewayOutput
+	shapeDeleteKeyPairInput
+	shapeDeleteKeyPairOutput
 	shapeDeleteLaunchTemplateInput
 	shapeDeleteLaunchTemplateOutput
+	shapeDeleteNatGatewayInput
+	shapeDeleteNatGatewayOutput
+	shapeDeleteNetworkAclEntryInput
+	shapeDeleteNetworkAclEntryOutput
+	shapeDeleteNetworkAclInput
+	shapeDeleteNetworkAclOutput
 	shapeDeleteNetworkInterfaceInput
 	shapeDeleteNetworkInterfaceOutput
+	shapeDeleteRouteInput
+	shapeDeleteRouteOutput
+	shapeDeleteRouteTableInput
+	shapeDeleteRouteTableOutput
 	shapeDeleteSecurityGroupInput
 	shapeDeleteSecurityGroupOutput
 	shapeDeleteSubnetInput
 	shapeDeleteSubnetOutput
 	shapeDeleteTagsInput
 	shapeDeleteTagsOutput
+	shapeDeleteVpcEndpointsInput
+	shapeDeleteVpcEndpointsOutput
 	shapeDeleteVpcInput
 	shapeDeleteVpcOutput
+	shapeDeleteVpcPeeringConnectionInput
+	shapeDeleteVpcPeeringConnectionOutput
 	shapeDescribeAccountAttributesInput
 	shapeDescribeAccountAttributesOutput
+	shapeDescribeAddressesInput
+	shapeDescribeAddressesOutput
 	shapeDescribeAvailabilityZonesInput
 	shapeDescribeAvailabilityZonesOutput
+	shapeDescribeDhcpOptionsInput
+	shapeDescribeDhcpOptionsMaxResults
+	shapeDescribeDhcpOptionsOutput
 	shapeDescribeImagesInput
 	shapeDescribeImagesOutput
+	shapeDescribeInstanceAttributeInput
+	shapeDescribeInstanceAttributeOutput
 	shapeDescribeInstanceStatusInput
 	shapeDescribeInstanceStatusOutput
 	shapeDescribeInstanceTypeOfferingsInput
@@ -152,9 +208,17 @@ const (
 	shapeDescribeLaunchTemplatesInput
 	shapeDescribeLaunchTemplatesMaxResults
 	shapeDescribeLaunchTemplatesOutput
+	shapeDescribeNatGatewaysInput
+	shapeDescribeNatGatewaysMaxResults
+	shapeDescribeNatGatewaysOutput
+	shapeDescribeNetworkAclsInput
+	shapeDescribeNetworkAclsMaxResults
+	shapeDescribeNetworkAclsOutput
 	shapeDescribeNetworkInterfacesInput
 	shapeDescribeNetworkInterfacesMaxResults
 	shapeDescribeNetworkInterfacesOutput
+	shapeDescribePlacementGroupsInput
+	shapeDescribePlacementGroupsOutput
 	shapeDescribeRegionsInput
 	shapeDescribeRegionsOutput
 	shapeDescribeRouteTablesInput
@@ -171,23 +235,54 @@ const (
 	shapeDescribeSubnetsOutput
 	shapeDescribeTagsInput
 	shapeDescribeTagsOutput
+	shapeDescribeVolumesInput
+	shapeDescribeVolumesOutput
 	shapeDescribeVpcAttributeInput
 	shapeDescribeVpcAttributeOutput
+	shapeDescribeVpcEndpointServicesInput
+	shapeDescribeVpcEndpointServicesOutput
+	shapeDescribeVpcEndpointsInput
+	shapeDescribeVpcEndpointsOutput
+	shapeDescribeVpcPeeringConnectionsInput
+	shapeDescribeVpcPeeringConnectionsMaxResults
+	shapeDescribeVpcPeeringConnectionsOutput
 	shapeDescribeVpcsInput
 	shapeDescribeVpcsMaxResults
 	shapeDescribeVpcsOutput
+	shapeDetachInternetGatewayInput
+	shapeDetachInternetGatewayOutput
 	shapeDetachNetworkInterfaceInput
 	shapeDetachNetworkInterfaceOutput
 	shapeDeviceType
+	shapeDhcpConfiguration
+	shapeDhcpConfigurationList
+	shapeDhcpConfigurationValueList
+	shapeDhcpOptions
+	shapeDhcpOptionsIdStringList
+	shapeDhcpOptionsList
+	shapeDisassociateAddressInput
+	shapeDisassociateAddressOutput
+	shapeDisassociateRouteTableInput
+	shapeDisassociateRouteTableOutput
+	shapeDisassociateVpcCidrBlockInput
+	shapeDisassociateVpcCidrBlockOutput
 	shapeDiskInfo
 	shapeDiskInfoList
 	shapeDiskType
+	shapeDnsEntry
+	shapeDnsEntrySet
+	shapeDnsNameState
+	shapeDnsOptions
+	shapeDnsOptionsSpecification
+	shapeDnsRecordIpType
+	shapeDomainType
 	shapeEbsBlockDevice
 	shapeEbsCardInfo
 	shapeEbsCardInfoList
 	shapeEbsEncryptionSupport
 	shapeEbsInfo
 	shapeEbsInstanceBlockDevice
+	shapeEbsInstanceBlockDeviceSpecification
 	shapeEbsNvmeSupport
 	shapeEbsOptimizedInfo
 	shapeEbsOptimizedSupport
@@ -234,6 +329,7 @@ const (
 	shapeGroupIdStringList
 	shapeGroupIdentifier
 	shapeGroupIdentifierList
+	shapeGroupIdentifierSet
 	shapeGroupNameStringList
 	shapeHibernationOptions
 	shapeHibernationOptionsRequest
@@ -242,6 +338,7 @@ const (
 	shapeHypervisorType
 	shapeIamInstanceProfile
 	shapeIamInstanceProfileSpecification
+	shapeIcmpTypeCode
 	shapeImage
 	shapeImageIdStringList
 	shapeImageList
@@ -250,6 +347,8 @@ const (
 	shapeImageWatermark
 	shapeImageWatermarkList
 	shapeImdsSupportValues
+	shapeImportKeyPairInput
+	shapeImportKeyPairOutput
 	shapeInferenceAcceleratorInfo
 	shapeInferenceDeviceInfo
 	shapeInferenceDeviceInfoList
@@ -257,10 +356,13 @@ const (
 	shapeInstance
 	shapeInstanceAttachmentEnaSrdSpecification
 	shapeInstanceAttachmentEnaSrdUdpSpecification
+	shapeInstanceAttributeName
 	shapeInstanceAutoRecoveryState
 	shapeInstanceBandwidthWeighting
 	shapeInstanceBlockDeviceMapping
 	shapeInstanceBlockDeviceMappingList
+	shapeInstanceBlockDeviceMappingSpecification
+	shapeInstanceBlockDeviceMappingSpecificationList
 	shapeInstanceBootModeValues
 	shapeInstanceGeneration
 	shapeInstanceGenerationSet
@@ -330,6 +432,8 @@ const (
 	shapeInternetGatewayAttachmentList
 	shapeInternetGatewayIdList
 	shapeInternetGatewayList
+	shapeIpAddressType
+	shapeIpList
 	shapeIpPermission
 	shapeIpPermissionList
 	shapeIpPrefixList
@@ -343,6 +447,8 @@ const (
 	shapeIpv4PrefixSpecificationResponse
 	shapeIpv4PrefixesList
 	shapeIpv6AddressAttribute
+	shapeIpv6CidrBlock
+	shapeIpv6CidrBlockSet
 	shapeIpv6PrefixList
 	shapeIpv6PrefixListResponse
 	shapeIpv6PrefixSpecification
@@ -351,11 +457,13 @@ const (
 	shapeIpv6PrefixesList
 	shapeIpv6Range
 	shapeIpv6RangeList
+	shapeKeyFormat
 	shapeKeyNameStringList
 	shapeKeyPairIdStringList
 	shapeKeyPairInfo
 	shapeKeyPairList
 	shapeKeyType
+	shapeLastError
 	shapeLaunchTemplate
 	shapeLaunchTemplateAutoRecoveryState
 	shapeLaunchTemplateBlockDeviceMapping
@@ -443,6 +551,10 @@ const (
 	shapeMemoryInfo
 	shapeMemoryMiB
 	shapeMemoryMiBRequest
+	shapeModifyInstanceAttributeInput
+	shapeModifyInstanceAttributeOutput
+	shapeModifyInstanceMetadataOptionsInput
+	shapeModifyInstanceMetadataOptionsOutput
 	shapeModifyLaunchTemplateInput
 	shapeModifyLaunchTemplateOutput
 	shapeModifyNetworkInterfaceAttributeInput
@@ -453,7 +565,26 @@ const (
 	shapeModifyVpcAttributeOutput
 	shapeMonitoring
 	shapeMonitoringState
+	shapeNatGateway
+	shapeNatGatewayAddress
+	shapeNatGatewayAddressList
+	shapeNatGatewayAddressStatus
+	shapeNatGatewayApplianceModifyState
+	shapeNatGatewayApplianceState
+	shapeNatGatewayApplianceType
+	shapeNatGatewayAttachedAppliance
+	shapeNatGatewayAttachedApplianceList
+	shapeNatGatewayIdStringList
+	shapeNatGatewayList
+	shapeNatGatewayState
 	shapeNestedVirtualizationSpecification
+	shapeNetworkAcl
+	shapeNetworkAclAssociation
+	shapeNetworkAclAssociationList
+	shapeNetworkAclEntry
+	shapeNetworkAclEntryList
+	shapeNetworkAclIdStringList
+	shapeNetworkAclList
 	shapeNetworkBandwidthGbps
 	shapeNetworkBandwidthGbpsRequest
 	shapeNetworkCardInfo
@@ -486,21 +617,37 @@ const (
 	shapeOperatorRequest
 	shapeOperatorResponse
 	shapeOwnerStringList
+	shapePayerResponsibility
+	shapePayerResponsibilityEntry
+	shapePayerResponsibilityScope
+	shapePayerResponsibilitySet
+	shapePayerResponsibilityType
 	shapePerformanceFactorReference
 	shapePerformanceFactorReferenceRequest
 	shapePerformanceFactorReferenceSet
 	shapePerformanceFactorReferenceSetRequest
 	shapePhcSupport
 	shapePlacement
+	shapePlacementGroup
+	shapePlacementGroupIdStringList
 	shapePlacementGroupInfo
+	shapePlacementGroupList
+	shapePlacementGroupState
 	shapePlacementGroupStrategy
 	shapePlacementGroupStrategyList
+	shapePlacementGroupStringList
+	shapePlacementStrategy
 	shapePlatformValues
+	shapePortRange
 	shapePrefixListId
 	shapePrefixListIdList
+	shapePrivateDnsDetails
+	shapePrivateDnsDetailsSet
 	shapePrivateDnsNameOptionsOnLaunch
 	shapePrivateDnsNameOptionsRequest
 	shapePrivateDnsNameOptionsResponse
+	shapePrivateDnsSpecifiedDomainSet
+	shapePrivateIpAddressCount
 	shapePrivateIpAddressSpecification
 	shapePrivateIpAddressSpecificationList
 	shapePrivateIpAddressStringList
@@ -510,7 +657,11 @@ const (
 	shapeProductCodeValues
 	shapePropagatingVgw
 	shapePropagatingVgwList
+	shapeProvisionedBandwidth
 	shapePublicIpDnsNameOptions
+	shapePublicIpStringList
+	shapeRebootInstancesInput
+	shapeRebootInstancesOutput
 	shapeRebootMigrationSupport
 	shapeReferencedSecurityGroup
 	shapeRegion
@@ -518,6 +669,18 @@ const (
 	shapeRegionGeographyList
 	shapeRegionList
 	shapeRegionNameStringList
+	shapeRejectVpcPeeringConnectionInput
+	shapeRejectVpcPeeringConnectionOutput
+	shapeReleaseAddressInput
+	shapeReleaseAddressOutput
+	shapeReplaceNetworkAclAssociationInput
+	shapeReplaceNetworkAclAssociationOutput
+	shapeReplaceNetworkAclEntryInput
+	shapeReplaceNetworkAclEntryOutput
+	shapeReplaceRouteInput
+	shapeReplaceRouteOutput
+	shapeReplaceRouteTableAssociationInput
+	shapeReplaceRouteTableAssociationOutput
 	shapeRequestInstanceTypeList
 	shapeRequestLaunchTemplateData
 	shapeReservation
@@ -544,33 +707,54 @@ const (
 	shapeRouteTableAssociationStateCode
 	shapeRouteTableIdStringList
 	shapeRouteTableList
+	shapeRuleAction
 	shapeRunInstancesInput
 	shapeRunInstancesMonitoringEnabled
 	shapeRunInstancesOutput
+	shapeSSEType
 	shapeSecondaryInterfacePrivateIpAddressSpecification
 	shapeSecondaryInterfacePrivateIpAddressSpecificationList
 	shapeSecondaryInterfacePrivateIpAddressSpecificationListRequest
 	shapeSecondaryInterfacePrivateIpAddressSpecificationRequest
 	shapeSecondaryInterfaceStatus
 	shapeSecondaryInterfaceType
+	shapeSecureBlobAttributeValue
 	shapeSecurityGroup
 	shapeSecurityGroupIdStringList
+	shapeSecurityGroupIdentifier
 	shapeSecurityGroupList
 	shapeSecurityGroupRule
 	shapeSecurityGroupRuleIdList
 	shapeSecurityGroupRuleList
 	shapeSecurityGroupStringList
+	shapeServiceConnectivityType
+	shapeServiceDetail
+	shapeServiceDetailSet
+	shapeServiceManaged
+	shapeServiceType
+	shapeServiceTypeDetail
+	shapeServiceTypeDetailSet
 	shapeShutdownBehavior
 	shapeSpotInstanceType
 	shapeSpotMarketOptions
+	shapeSpreadLevel
+	shapeStartInstancesInput
+	shapeStartInstancesOutput
+	shapeState
 	shapeStateReason
 	shapeStatusName
 	shapeStatusType
+	shapeStopInstancesInput
+	shapeStopInstancesOutput
 	shapeSubnet
 	shapeSubnetCidrBlockState
 	shapeSubnetCidrBlockStateCode
+	shapeSubnetConfiguration
+	shapeSubnetConfigurationsList
 	shapeSubnetIdList
 	shapeSubnetIdStringList
+	shapeSubnetIpPrefixes
+	shapeSubnetIpPrefixesList
 	shapeSubnetIpv6CidrBlockAssociation
 	shapeSubnetIpv6CidrBlockAssociationSet
 	shapeSubnetList
@@ -578,6 +762,7 @@ const (
 	shapeSummaryStatus
 	shapeSupportedAdditionalProcessorFeature
 	shapeSupportedAdditionalProcessorFeatureList
+	shapeSupportedIpAddressTypes
 	shapeTag
 	shapeTagDescription
 	shapeTagDescriptionList
@@ -593,6 +778,9 @@ const (
 	shapeTpmSupportValues
 	shapeUnassignPrivateIpAddressesInput
 	shapeUnassignPrivateIpAddressesOutput
+	shapeUnsuccessfulItem
+	shapeUnsuccessfulItemError
+	shapeUnsuccessfulItemSet
 	shapeUsageClassType
 	shapeUsageClassTypeList
 	shapeUserIdGroupPair
@@ -607,6 +795,13 @@ const (
 	shapeVersionStringList
 	shapeVirtualizationType
 	shapeVirtualizationTypeList
+	shapeVolume
+	shapeVolumeAttachment
+	shapeVolumeAttachmentList
+	shapeVolumeAttachmentState
+	shapeVolumeIdStringList
+	shapeVolumeList
+	shapeVolumeState
 	shapeVolumeType
 	shapeVpc
 	shapeVpcAttributeName
@@ -622,10 +817,24 @@ const (
 	shapeVpcEncryptionControlExclusions
 	shapeVpcEncryptionControlMode
 	shapeVpcEncryptionControlState
+	shapeVpcEndpoint
+	shapeVpcEndpointIdList
+	shapeVpcEndpointRouteTableIdList
+	shapeVpcEndpointSecurityGroupIdList
+	shapeVpcEndpointSet
+	shapeVpcEndpointSubnetIdList
+	shapeVpcEndpointType
 	shapeVpcIdStringList
 	shapeVpcIpv6CidrBlockAssociation
 	shapeVpcIpv6CidrBlockAssociationSet
 	shapeVpcList
+	shapeVpcPeeringConnection
+	shapeVpcPeeringConnectionIdList
+	shapeVpcPeeringConnectionList
+	shapeVpcPeeringConnectionOptionsDescription
+	shapeVpcPeeringConnectionStateReason
+	shapeVpcPeeringConnectionStateReasonCode
+	shapeVpcPeeringConnectionVpcInfo
 	shapeVpcState
 	shapeWorkloadsList
 	shapeZoneIdStringList
@@ -664,6 +873,13 @@ var shapes = []schema.Shape{
 	}},
 	shapeAcceleratorType:    {Kind: schema.String, Enum: []string{"gpu", "fpga", "inference", "media"}},
 	shapeAcceleratorTypeSet: {Kind: schema.List, Name: "AcceleratorTypeSet", Elem: schema.Member{Shape: shapeAcceleratorType, Wire: "item"}},
+	shapeAcceptVpcPeeringConnectionInput: {Kind: schema.Structure, Name: "AcceptVpcPeeringConnectionRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "VpcPeeringConnectionId", Shape: shape_string, Wire: "vpcPeeringConnectionId", Required: true},
+	}},
+	shapeAcceptVpcPeeringConnectionOutput: {Kind: schema.Structure, Name: "AcceptVpcPeeringConnectionResult", Members: []schema.Member{
+		{Name: "VpcPeeringConnection", Shape: shapeVpcPeeringConnection, Wire: "vpcPeeringConnection"},
+	}},
 	shapeAccountAttribute: {Kind: schema.Structure, Name: "AccountAttribute", Members: []schema.Member{
 		{Name: "AttributeName", Shape: shape_string, Wire: "attributeName"},
 		{Name: "AttributeValues", Shape: shapeAccountAttributeValueList, Wire: "attributeValueSet"},
@@ -675,9 +891,49 @@ var shapes = []schema.Shape{
 		{Name: "AttributeValue", Shape: shape_string, Wire: "attributeValue"},
 	}},
 	shapeAccountAttributeValueList: {Kind: schema.List, Name: "AccountAttributeValueList", Elem: schema.Member{Shape: shapeAccountAttributeValue, Wire: "item"}},
-	shapeAllowedInstanceType:       {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 30, Pattern: "[a-zA-Z0-9\\.\\*\\-]+"},
-	shapeAllowedInstanceTypeSet:    {Kind: schema.List, Name: "AllowedInstanceTypeSet", HasMin: true, Min: 0, HasMax: true, Max: 400, Elem: schema.Member{Shape: shapeAllowedInstanceType, Wire: "item"}},
-	shapeAmdSevSnpSpecification:    {Kind: schema.String, Enum: []string{"enabled", "disabled"}},
+	shapeAddress: {Kind: schema.Structure, Name: "Address", Members: []schema.Member{
+		{Name: "AllocationId", Shape: shape_string, Wire: "allocationId"},
+		{Name: "AssociationId", Shape: shape_string, Wire: "associationId"},
+		{Name: "Domain", Shape: shapeDomainType, Wire: "domain"},
+		{Name: "NetworkInterfaceId", Shape: shape_string, Wire: "networkInterfaceId"},
+		{Name: "NetworkInterfaceOwnerId", Shape: shape_string, Wire: "networkInterfaceOwnerId"},
+		{Name: "PrivateIpAddress", Shape: shape_string, Wire: "privateIpAddress"},
+		{Name: "Tags", Shape: shapeTagList, Wire: "tagSet"},
+		{Name: "PublicIpv4Pool", Shape: shape_string, Wire: "publicIpv4Pool"},
+		{Name: "NetworkBorderGroup", Shape: shape_string, Wire: "networkBorderGroup"},
+		{Name: "CustomerOwnedIp", Shape: shape_string, Wire: "customerOwnedIp"},
+		{Name: "CustomerOwnedIpv4Pool", Shape: shape_string, Wire: "customerOwnedIpv4Pool"},
+		{Name: "CarrierIp", Shape: shape_string, Wire: "carrierIp"},
+		{Name: "SubnetId", Shape: shape_string, Wire: "subnetId"},
+		{Name: "ServiceManaged", Shape: shapeServiceManaged, Wire: "serviceManaged"},
+		{Name: "InstanceId", Shape: shape_string, Wire: "instanceId"},
+		{Name: "PublicIp", Shape: shape_string, Wire: "publicIp"},
+	}},
+	shapeAddressList: {Kind: schema.List, Name: "AddressList", Elem: schema.Member{Shape: shapeAddress, Wire: "item"}},
+	shapeAllocateAddressInput: {Kind: schema.Structure, Name: "AllocateAddressRequest", Members: []schema.Member{
+		{Name: "Domain", Shape: shapeDomainType},
+		{Name: "Address", Shape: shape_string},
+		{Name: "PublicIpv4Pool", Shape: shape_string},
+		{Name: "NetworkBorderGroup", Shape: shape_string},
+		{Name: "CustomerOwnedIpv4Pool", Shape: shape_string},
+		{Name: "TagSpecifications", Shape: shapeTagSpecificationList, Wire: "TagSpecification"},
+		{Name: "IpamPoolId", Shape: shape_string},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+	}},
+	shapeAllocateAddressOutput: {Kind: schema.Structure, Name: "AllocateAddressResult", Members: []schema.Member{
+		{Name: "AllocationId", Shape: shape_string, Wire: "allocationId"},
+		{Name: "PublicIpv4Pool", Shape: shape_string, Wire: "publicIpv4Pool"},
+		{Name: "NetworkBorderGroup", Shape: shape_string, Wire: "networkBorderGroup"},
+		{Name: "Domain", Shape: shapeDomainType, Wire: "domain"},
+		{Name: "CustomerOwnedIp", Shape: shape_string, Wire: "customerOwnedIp"},
+		{Name: "CustomerOwnedIpv4Pool", Shape: shape_string, Wire: "customerOwnedIpv4Pool"},
+		{Name: "CarrierIp", Shape: shape_string, Wire: "carrierIp"},
+		{Name: "PublicIp", Shape: shape_string, Wire: "publicIp"},
+	}},
+	shapeAllocationIdList:       {Kind: schema.List, Name: "AllocationIdList", Elem: schema.Member{Shape: shape_string, Wire: "AllocationId"}},
+	shapeAllowedInstanceType:    {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 30, Pattern: "[a-zA-Z0-9\\.\\*\\-]+"},
+	shapeAllowedInstanceTypeSet: {Kind: schema.List, Name: "AllowedInstanceTypeSet", HasMin: true, Min: 0, HasMax: true, Max: 400, Elem: schema.Member{Shape: shapeAllowedInstanceType, Wire: "item"}},
+	shapeAmdSevSnpSpecification: {Kind: schema.String, Enum: []string{"enabled", "disabled"}},
 	shapeApplicationStatusSummary: {Kind: schema.Structure, Name: "ApplicationStatusSummary", Members: []schema.Member{
 		{Name: "Status", Shape: shapeSummaryStatus, Wire: "status"},
 		{Name: "ImpairedSince", Shape: shape_timestamp, Wire: "impairedSince"},
@@ -702,6 +958,18 @@ var shapes = []schema.Shape{
 		{Name: "PrivateIpAddress", Shape: shape_string, Wire: "privateIpAddress"},
 	}},
 	shapeAssignedPrivateIpAddressList: {Kind: schema.List, Name: "AssignedPrivateIpAddressList", Elem: schema.Member{Shape: shapeAssignedPrivateIpAddress, Wire: "item"}},
+	shapeAssociateAddressInput: {Kind: schema.Structure, Name: "AssociateAddressRequest", Members: []schema.Member{
+		{Name: "AllocationId", Shape: shape_string},
+		{Name: "InstanceId", Shape: shape_string},
+		{Name: "PublicIp", Shape: shape_string},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "NetworkInterfaceId", Shape: shape_string, Wire: "networkInterfaceId"},
+		{Name: "PrivateIpAddress", Shape: shape_string, Wire: "privateIpAddress"},
+		{Name: "AllowReassociation", Shape: shape_boolean, Wire: "allowReassociation"},
+	}},
+	shapeAssociateAddressOutput: {Kind: schema.Structure, Name: "AssociateAddressResult", Members: []schema.Member{
+		{Name: "AssociationId", Shape: shape_string, Wire: "associationId"},
+	}},
 	shapeAssociateRouteTableInput: {Kind: schema.Structure, Name: "AssociateRouteTableRequest", Members: []schema.Member{
 		{Name: "GatewayId", Shape: shape_string},
 		{Name: "PublicIpv4Pool", Shape: shape_string},
@@ -712,6 +980,23 @@ var shapes = []schema.Shape{
 	shapeAssociateRouteTableOutput: {Kind: schema.Structure, Name: "AssociateRouteTableResult", Members: []schema.Member{
 		{Name: "AssociationId", Shape: shape_string, Wire: "associationId"},
 		{Name: "AssociationState", Shape: shapeRouteTableAssociationState, Wire: "associationState"},
+	}},
+	shapeAssociateVpcCidrBlockInput: {Kind: schema.Structure, Name: "AssociateVpcCidrBlockRequest", Members: []schema.Member{
+		{Name: "CidrBlock", Shape: shape_string},
+		{Name: "Ipv6CidrBlockNetworkBorderGroup", Shape: shape_string},
+		{Name: "Ipv6Pool", Shape: shape_string},
+		{Name: "Ipv6CidrBlock", Shape: shape_string},
+		{Name: "Ipv4IpamPoolId", Shape: shape_string},
+		{Name: "Ipv4NetmaskLength", Shape: shape_integer},
+		{Name: "Ipv6IpamPoolId", Shape: shape_string},
+		{Name: "Ipv6NetmaskLength", Shape: shape_integer},
+		{Name: "VpcId", Shape: shape_string, Wire: "vpcId", Required: true},
+		{Name: "AmazonProvidedIpv6CidrBlock", Shape: shape_boolean, Wire: "amazonProvidedIpv6CidrBlock"},
+	}},
+	shapeAssociateVpcCidrBlockOutput: {Kind: schema.Structure, Name: "AssociateVpcCidrBlockResult", Members: []schema.Member{
+		{Name: "Ipv6CidrBlockAssociation", Shape: shapeVpcIpv6CidrBlockAssociation, Wire: "ipv6CidrBlockAssociation"},
+		{Name: "CidrBlockAssociation", Shape: shapeVpcCidrBlockAssociation, Wire: "cidrBlockAssociation"},
+		{Name: "VpcId", Shape: shape_string, Wire: "vpcId"},
 	}},
 	shapeAssociatedSubnetList: {Kind: schema.List, Name: "AssociatedSubnetList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
 	shapeAttachInternetGatewayInput: {Kind: schema.Structure, Name: "AttachInternetGatewayRequest", Members: []schema.Member{
@@ -781,6 +1066,9 @@ var shapes = []schema.Shape{
 		{Name: "Return", Shape: shape_boolean, Wire: "return"},
 		{Name: "SecurityGroupRules", Shape: shapeSecurityGroupRuleList, Wire: "securityGroupRuleSet"},
 	}},
+	shapeAutoProvisionZonesState: {Kind: schema.String, Enum: []string{"enabled", "disabled"}},
+	shapeAutoScalingIpsState:     {Kind: schema.String, Enum: []string{"enabled", "disabled"}},
+	shapeAvailabilityMode:        {Kind: schema.String, Enum: []string{"zonal", "regional"}},
 	shapeAvailabilityZone: {Kind: schema.Structure, Name: "AvailabilityZone", Members: []schema.Member{
 		{Name: "OptInStatus", Shape: shapeAvailabilityZoneOptInStatus, Wire: "optInStatus"},
 		{Name: "Messages", Shape: shapeAvailabilityZoneMessageList, Wire: "messageSet"},
@@ -797,6 +1085,12 @@ var shapes = []schema.Shape{
 		{Name: "SubGeography", Shape: shapeAvailabilityZoneSubGeographyList, Wire: "subGeographySet"},
 		{Name: "State", Shape: shapeAvailabilityZoneState, Wire: "zoneState"},
 	}},
+	shapeAvailabilityZoneAddress: {Kind: schema.Structure, Name: "AvailabilityZoneAddress", Members: []schema.Member{
+		{Name: "AvailabilityZone", Shape: shape_string},
+		{Name: "AvailabilityZoneId", Shape: shape_string},
+		{Name: "AllocationIds", Shape: shapeAllocationIdList, Wire: "AllocationId"},
+	}},
+	shapeAvailabilityZoneAddresses: {Kind: schema.List, Name: "AvailabilityZoneAddresses", Elem: schema.Member{Shape: shapeAvailabilityZoneAddress, Wire: "AvailabilityZoneAddress"}},
 	shapeAvailabilityZoneGeography: {Kind: schema.Structure, Name: "AvailabilityZoneGeography", Members: []schema.Member{
 		{Name: "Name", Shape: shape_string, Wire: "name"},
 	}},
@@ -862,6 +1156,10 @@ var shapes = []schema.Shape{
 		{Name: "CapacityReservationId", Shape: shape_string, Wire: "capacityReservationId"},
 		{Name: "CapacityReservationResourceGroupArn", Shape: shape_string, Wire: "capacityReservationResourceGroupArn"},
 	}},
+	shapeCidrBlock: {Kind: schema.Structure, Name: "CidrBlock", Members: []schema.Member{
+		{Name: "CidrBlock", Shape: shape_string, Wire: "cidrBlock"},
+	}},
+	shapeCidrBlockSet: {Kind: schema.List, Name: "CidrBlockSet", Elem: schema.Member{Shape: shapeCidrBlock, Wire: "item"}},
 	shapeConnectionTrackingConfiguration: {Kind: schema.Structure, Name: "ConnectionTrackingConfiguration", Members: []schema.Member{
 		{Name: "TcpEstablishedTimeout", Shape: shape_integer, Wire: "tcpEstablishedTimeout"},
 		{Name: "UdpStreamTimeout", Shape: shape_integer, Wire: "udpStreamTimeout"},
@@ -882,6 +1180,7 @@ var shapes = []schema.Shape{
 		{Name: "UdpStreamTimeout", Shape: shape_integer, Wire: "udpStreamTimeout"},
 		{Name: "UdpTimeout", Shape: shape_integer, Wire: "udpTimeout"},
 	}},
+	shapeConnectivityType:   {Kind: schema.String, Enum: []string{"private", "public"}},
 	shapeCoreCountList:      {Kind: schema.List, Name: "CoreCountList", Elem: schema.Member{Shape: shape_integer, Wire: "item"}},
 	shapeCpuManufacturer:    {Kind: schema.String, Enum: []string{"intel", "amd", "amazon-web-services", "apple"}},
 	shapeCpuManufacturerSet: {Kind: schema.List, Name: "CpuManufacturerSet", Elem: schema.Member{Shape: shapeCpuManufacturer, Wire: "item"}},
@@ -910,6 +1209,20 @@ var shapes = []schema.Shape{
 	shapeCreateInternetGatewayOutput: {Kind: schema.Structure, Name: "CreateInternetGatewayResult", Members: []schema.Member{
 		{Name: "InternetGateway", Shape: shapeInternetGateway, Wire: "internetGateway"},
 	}},
+	shapeCreateKeyPairInput: {Kind: schema.Structure, Name: "CreateKeyPairRequest", Members: []schema.Member{
+		{Name: "KeyName", Shape: shape_string, Required: true},
+		{Name: "KeyType", Shape: shapeKeyType},
+		{Name: "TagSpecifications", Shape: shapeTagSpecificationList, Wire: "TagSpecification"},
+		{Name: "KeyFormat", Shape: shapeKeyFormat},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+	}},
+	shapeCreateKeyPairOutput: {Kind: schema.Structure, Name: "KeyPair", Members: []schema.Member{
+		{Name: "KeyPairId", Shape: shape_string, Wire: "keyPairId"},
+		{Name: "Tags", Shape: shapeTagList, Wire: "tagSet"},
+		{Name: "KeyName", Shape: shape_string, Wire: "keyName"},
+		{Name: "KeyFingerprint", Shape: shape_string, Wire: "keyFingerprint"},
+		{Name: "KeyMaterial", Shape: shape_string, Wire: "keyMaterial"},
+	}},
 	shapeCreateLaunchTemplateInput: {Kind: schema.Structure, Name: "CreateLaunchTemplateRequest", Members: []schema.Member{
 		{Name: "DryRun", Shape: shape_boolean},
 		{Name: "ClientToken", Shape: shape_string, Token: true},
@@ -936,6 +1249,48 @@ var shapes = []schema.Shape{
 	shapeCreateLaunchTemplateVersionOutput: {Kind: schema.Structure, Name: "CreateLaunchTemplateVersionResult", Members: []schema.Member{
 		{Name: "LaunchTemplateVersion", Shape: shapeLaunchTemplateVersion, Wire: "launchTemplateVersion"},
 		{Name: "Warning", Shape: shapeValidationWarning, Wire: "warning"},
+	}},
+	shapeCreateNatGatewayInput: {Kind: schema.Structure, Name: "CreateNatGatewayRequest", Members: []schema.Member{
+		{Name: "AvailabilityMode", Shape: shapeAvailabilityMode},
+		{Name: "AllocationId", Shape: shape_string},
+		{Name: "ClientToken", Shape: shape_string, Token: true},
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "SubnetId", Shape: shape_string},
+		{Name: "VpcId", Shape: shape_string},
+		{Name: "AvailabilityZoneAddresses", Shape: shapeAvailabilityZoneAddresses, Wire: "AvailabilityZoneAddress"},
+		{Name: "TagSpecifications", Shape: shapeTagSpecificationList, Wire: "TagSpecification"},
+		{Name: "ConnectivityType", Shape: shapeConnectivityType},
+		{Name: "PrivateIpAddress", Shape: shape_string},
+		{Name: "SecondaryAllocationIds", Shape: shapeAllocationIdList, Wire: "SecondaryAllocationId"},
+		{Name: "SecondaryPrivateIpAddresses", Shape: shapeIpList, Wire: "SecondaryPrivateIpAddress"},
+		{Name: "SecondaryPrivateIpAddressCount", Shape: shapePrivateIpAddressCount},
+	}},
+	shapeCreateNatGatewayOutput: {Kind: schema.Structure, Name: "CreateNatGatewayResult", Members: []schema.Member{
+		{Name: "ClientToken", Shape: shape_string, Wire: "clientToken"},
+		{Name: "NatGateway", Shape: shapeNatGateway, Wire: "natGateway"},
+	}},
+	shapeCreateNetworkAclEntryInput: {Kind: schema.Structure, Name: "CreateNetworkAclEntryRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "NetworkAclId", Shape: shape_string, Wire: "networkAclId", Required: true},
+		{Name: "RuleNumber", Shape: shape_integer, Wire: "ruleNumber", Required: true},
+		{Name: "Protocol", Shape: shape_string, Wire: "protocol", Required: true},
+		{Name: "RuleAction", Shape: shapeRuleAction, Wire: "ruleAction", Required: true},
+		{Name: "Egress", Shape: shape_boolean, Wire: "egress", Required: true},
+		{Name: "CidrBlock", Shape: shape_string, Wire: "cidrBlock"},
+		{Name: "Ipv6CidrBlock", Shape: shape_string, Wire: "ipv6CidrBlock"},
+		{Name: "IcmpTypeCode", Shape: shapeIcmpTypeCode, Wire: "Icmp"},
+		{Name: "PortRange", Shape: shapePortRange, Wire: "portRange"},
+	}},
+	shapeCreateNetworkAclEntryOutput: {Kind: schema.Structure, Name: "CreateNetworkAclEntryOutput"},
+	shapeCreateNetworkAclInput: {Kind: schema.Structure, Name: "CreateNetworkAclRequest", Members: []schema.Member{
+		{Name: "TagSpecifications", Shape: shapeTagSpecificationList, Wire: "TagSpecification"},
+		{Name: "ClientToken", Shape: shape_string, Token: true},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "VpcId", Shape: shape_string, Wire: "vpcId", Required: true},
+	}},
+	shapeCreateNetworkAclOutput: {Kind: schema.Structure, Name: "CreateNetworkAclResult", Members: []schema.Member{
+		{Name: "NetworkAcl", Shape: shapeNetworkAcl, Wire: "networkAcl"},
+		{Name: "ClientToken", Shape: shape_string, Wire: "clientToken"},
 	}},
 	shapeCreateNetworkInterfaceInput: {Kind: schema.Structure, Name: "CreateNetworkInterfaceRequest", Members: []schema.Member{
 		{Name: "Ipv4Prefixes", Shape: shapeIpv4PrefixList, Wire: "Ipv4Prefix"},
@@ -1030,6 +1385,29 @@ var shapes = []schema.Shape{
 		{Name: "Tags", Shape: shapeTagList, Wire: "Tag", Required: true},
 	}},
 	shapeCreateTagsOutput: {Kind: schema.Structure, Name: "CreateTagsOutput"},
+	shapeCreateVpcEndpointInput: {Kind: schema.Structure, Name: "CreateVpcEndpointRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "VpcEndpointType", Shape: shapeVpcEndpointType},
+		{Name: "VpcId", Shape: shape_string, Required: true},
+		{Name: "ServiceName", Shape: shape_string},
+		{Name: "PolicyDocument", Shape: shape_string},
+		{Name: "RouteTableIds", Shape: shapeVpcEndpointRouteTableIdList, Wire: "RouteTableId"},
+		{Name: "SubnetIds", Shape: shapeVpcEndpointSubnetIdList, Wire: "SubnetId"},
+		{Name: "SecurityGroupIds", Shape: shapeVpcEndpointSecurityGroupIdList, Wire: "SecurityGroupId"},
+		{Name: "IpAddressType", Shape: shapeIpAddressType},
+		{Name: "DnsOptions", Shape: shapeDnsOptionsSpecification},
+		{Name: "ClientToken", Shape: shape_string},
+		{Name: "PrivateDnsEnabled", Shape: shape_boolean},
+		{Name: "TagSpecifications", Shape: shapeTagSpecificationList, Wire: "TagSpecification"},
+		{Name: "SubnetConfigurations", Shape: shapeSubnetConfigurationsList, Wire: "SubnetConfiguration"},
+		{Name: "ServiceNetworkArn", Shape: shape_string},
+		{Name: "ResourceConfigurationArn", Shape: shape_string},
+		{Name: "ServiceRegion", Shape: shape_string},
+	}},
+	shapeCreateVpcEndpointOutput: {Kind: schema.Structure, Name: "CreateVpcEndpointResult", Members: []schema.Member{
+		{Name: "VpcEndpoint", Shape: shapeVpcEndpoint, Wire: "vpcEndpoint"},
+		{Name: "ClientToken", Shape: shape_string, Wire: "clientToken"},
+	}},
 	shapeCreateVpcInput: {Kind: schema.Structure, Name: "CreateVpcRequest", Members: []schema.Member{
 		{Name: "CidrBlock", Shape: shape_string},
 		{Name: "Ipv6Pool", Shape: shape_string},
@@ -1048,6 +1426,17 @@ var shapes = []schema.Shape{
 	shapeCreateVpcOutput: {Kind: schema.Structure, Name: "CreateVpcResult", Members: []schema.Member{
 		{Name: "Vpc", Shape: shapeVpc, Wire: "vpc"},
 	}},
+	shapeCreateVpcPeeringConnectionInput: {Kind: schema.Structure, Name: "CreateVpcPeeringConnectionRequest", Members: []schema.Member{
+		{Name: "PeerRegion", Shape: shape_string},
+		{Name: "TagSpecifications", Shape: shapeTagSpecificationList, Wire: "TagSpecification"},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "VpcId", Shape: shape_string, Wire: "vpcId", Required: true},
+		{Name: "PeerVpcId", Shape: shape_string, Wire: "peerVpcId"},
+		{Name: "PeerOwnerId", Shape: shape_string, Wire: "peerOwnerId"},
+	}},
+	shapeCreateVpcPeeringConnectionOutput: {Kind: schema.Structure, Name: "CreateVpcPeeringConnectionResult", Members: []schema.Member{
+		{Name: "VpcPeeringConnection", Shape: shapeVpcPeeringConnection, Wire: "vpcPeeringConnection"},
+	}},
 	shapeCreditSpecification: {Kind: schema.Structure, Name: "CreditSpecification", Members: []schema.Member{
 		{Name: "CpuCredits", Shape: shape_string, Wire: "cpuCredits"},
 	}},
@@ -1061,6 +1450,20 @@ var shapes = []schema.Shape{
 		{Name: "DefaultUdpTimeout", Shape: shape_integer, Wire: "defaultUdpTimeout"},
 		{Name: "DefaultUdpStreamTimeout", Shape: shape_integer, Wire: "defaultUdpStreamTimeout"},
 	}},
+	shapeDeleteInternetGatewayInput: {Kind: schema.Structure, Name: "DeleteInternetGatewayRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "InternetGatewayId", Shape: shape_string, Wire: "internetGatewayId", Required: true},
+	}},
+	shapeDeleteInternetGatewayOutput: {Kind: schema.Structure, Name: "DeleteInternetGatewayOutput"},
+	shapeDeleteKeyPairInput: {Kind: schema.Structure, Name: "DeleteKeyPairRequest", Members: []schema.Member{
+		{Name: "KeyName", Shape: shape_string},
+		{Name: "KeyPairId", Shape: shape_string},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+	}},
+	shapeDeleteKeyPairOutput: {Kind: schema.Structure, Name: "DeleteKeyPairResult", Members: []schema.Member{
+		{Name: "Return", Shape: shape_boolean, Wire: "return"},
+		{Name: "KeyPairId", Shape: shape_string, Wire: "keyPairId"},
+	}},
 	shapeDeleteLaunchTemplateInput: {Kind: schema.Structure, Name: "DeleteLaunchTemplateRequest", Members: []schema.Member{
 		{Name: "DryRun", Shape: shape_boolean},
 		{Name: "LaunchTemplateId", Shape: shape_string},
@@ -1069,11 +1472,43 @@ var shapes = []schema.Shape{
 	shapeDeleteLaunchTemplateOutput: {Kind: schema.Structure, Name: "DeleteLaunchTemplateResult", Members: []schema.Member{
 		{Name: "LaunchTemplate", Shape: shapeLaunchTemplate, Wire: "launchTemplate"},
 	}},
+	shapeDeleteNatGatewayInput: {Kind: schema.Structure, Name: "DeleteNatGatewayRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "NatGatewayId", Shape: shape_string, Required: true},
+	}},
+	shapeDeleteNatGatewayOutput: {Kind: schema.Structure, Name: "DeleteNatGatewayResult", Members: []schema.Member{
+		{Name: "NatGatewayId", Shape: shape_string, Wire: "natGatewayId"},
+	}},
+	shapeDeleteNetworkAclEntryInput: {Kind: schema.Structure, Name: "DeleteNetworkAclEntryRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "NetworkAclId", Shape: shape_string, Wire: "networkAclId", Required: true},
+		{Name: "RuleNumber", Shape: shape_integer, Wire: "ruleNumber", Required: true},
+		{Name: "Egress", Shape: shape_boolean, Wire: "egress", Required: true},
+	}},
+	shapeDeleteNetworkAclEntryOutput: {Kind: schema.Structure, Name: "DeleteNetworkAclEntryOutput"},
+	shapeDeleteNetworkAclInput: {Kind: schema.Structure, Name: "DeleteNetworkAclRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "NetworkAclId", Shape: shape_string, Wire: "networkAclId", Required: true},
+	}},
+	shapeDeleteNetworkAclOutput: {Kind: schema.Structure, Name: "DeleteNetworkAclOutput"},
 	shapeDeleteNetworkInterfaceInput: {Kind: schema.Structure, Name: "DeleteNetworkInterfaceRequest", Members: []schema.Member{
 		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
 		{Name: "NetworkInterfaceId", Shape: shape_string, Wire: "networkInterfaceId", Required: true},
 	}},
 	shapeDeleteNetworkInterfaceOutput: {Kind: schema.Structure, Name: "DeleteNetworkInterfaceOutput"},
+	shapeDeleteRouteInput: {Kind: schema.Structure, Name: "DeleteRouteRequest", Members: []schema.Member{
+		{Name: "DestinationPrefixListId", Shape: shape_string},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "RouteTableId", Shape: shape_string, Wire: "routeTableId", Required: true},
+		{Name: "DestinationCidrBlock", Shape: shape_string, Wire: "destinationCidrBlock"},
+		{Name: "DestinationIpv6CidrBlock", Shape: shape_string, Wire: "destinationIpv6CidrBlock"},
+	}},
+	shapeDeleteRouteOutput: {Kind: schema.Structure, Name: "DeleteRouteOutput"},
+	shapeDeleteRouteTableInput: {Kind: schema.Structure, Name: "DeleteRouteTableRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "RouteTableId", Shape: shape_string, Wire: "routeTableId", Required: true},
+	}},
+	shapeDeleteRouteTableOutput: {Kind: schema.Structure, Name: "DeleteRouteTableOutput"},
 	shapeDeleteSecurityGroupInput: {Kind: schema.Structure, Name: "DeleteSecurityGroupRequest", Members: []schema.Member{
 		{Name: "GroupId", Shape: shape_string},
 		{Name: "GroupName", Shape: shape_string},
@@ -1094,17 +1529,40 @@ var shapes = []schema.Shape{
 		{Name: "Tags", Shape: shapeTagList, Wire: "tag"},
 	}},
 	shapeDeleteTagsOutput: {Kind: schema.Structure, Name: "DeleteTagsOutput"},
+	shapeDeleteVpcEndpointsInput: {Kind: schema.Structure, Name: "DeleteVpcEndpointsRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "VpcEndpointIds", Shape: shapeVpcEndpointIdList, Wire: "VpcEndpointId", Required: true},
+	}},
+	shapeDeleteVpcEndpointsOutput: {Kind: schema.Structure, Name: "DeleteVpcEndpointsResult", Members: []schema.Member{
+		{Name: "Unsuccessful", Shape: shapeUnsuccessfulItemSet, Wire: "unsuccessful"},
+	}},
 	shapeDeleteVpcInput: {Kind: schema.Structure, Name: "DeleteVpcRequest", Members: []schema.Member{
 		{Name: "VpcId", Shape: shape_string, Required: true},
 		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
 	}},
 	shapeDeleteVpcOutput: {Kind: schema.Structure, Name: "DeleteVpcOutput"},
+	shapeDeleteVpcPeeringConnectionInput: {Kind: schema.Structure, Name: "DeleteVpcPeeringConnectionRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "VpcPeeringConnectionId", Shape: shape_string, Wire: "vpcPeeringConnectionId", Required: true},
+	}},
+	shapeDeleteVpcPeeringConnectionOutput: {Kind: schema.Structure, Name: "DeleteVpcPeeringConnectionResult", Members: []schema.Member{
+		{Name: "Return", Shape: shape_boolean, Wire: "return"},
+	}},
 	shapeDescribeAccountAttributesInput: {Kind: schema.Structure, Name: "DescribeAccountAttributesRequest", Members: []schema.Member{
 		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
 		{Name: "AttributeNames", Shape: shapeAccountAttributeNameStringList, Wire: "attributeName"},
 	}},
 	shapeDescribeAccountAttributesOutput: {Kind: schema.Structure, Name: "DescribeAccountAttributesResult", Members: []schema.Member{
 		{Name: "AccountAttributes", Shape: shapeAccountAttributeList, Wire: "accountAttributeSet"},
+	}},
+	shapeDescribeAddressesInput: {Kind: schema.Structure, Name: "DescribeAddressesRequest", Members: []schema.Member{
+		{Name: "PublicIps", Shape: shapePublicIpStringList, Wire: "PublicIp"},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "Filters", Shape: shapeFilterList, Wire: "Filter"},
+		{Name: "AllocationIds", Shape: shapeAllocationIdList, Wire: "AllocationId"},
+	}},
+	shapeDescribeAddressesOutput: {Kind: schema.Structure, Name: "DescribeAddressesResult", Members: []schema.Member{
+		{Name: "Addresses", Shape: shapeAddressList, Wire: "addressesSet"},
 	}},
 	shapeDescribeAvailabilityZonesInput: {Kind: schema.Structure, Name: "DescribeAvailabilityZonesRequest", Members: []schema.Member{
 		{Name: "ZoneNames", Shape: shapeZoneNameStringList, Wire: "ZoneName"},
@@ -1115,6 +1573,18 @@ var shapes = []schema.Shape{
 	}},
 	shapeDescribeAvailabilityZonesOutput: {Kind: schema.Structure, Name: "DescribeAvailabilityZonesResult", Members: []schema.Member{
 		{Name: "AvailabilityZones", Shape: shapeAvailabilityZoneList, Wire: "availabilityZoneInfo"},
+	}},
+	shapeDescribeDhcpOptionsInput: {Kind: schema.Structure, Name: "DescribeDhcpOptionsRequest", Members: []schema.Member{
+		{Name: "DhcpOptionsIds", Shape: shapeDhcpOptionsIdStringList, Wire: "DhcpOptionsId"},
+		{Name: "NextToken", Shape: shape_string},
+		{Name: "MaxResults", Shape: shapeDescribeDhcpOptionsMaxResults},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "Filters", Shape: shapeFilterList, Wire: "Filter"},
+	}},
+	shapeDescribeDhcpOptionsMaxResults: {Kind: schema.Integer, HasMin: true, Min: 5, HasMax: true, Max: 1000},
+	shapeDescribeDhcpOptionsOutput: {Kind: schema.Structure, Name: "DescribeDhcpOptionsResult", Members: []schema.Member{
+		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
+		{Name: "DhcpOptions", Shape: shapeDhcpOptionsList, Wire: "dhcpOptionsSet"},
 	}},
 	shapeDescribeImagesInput: {Kind: schema.Structure, Name: "DescribeImagesRequest", Members: []schema.Member{
 		{Name: "ExecutableUsers", Shape: shapeExecutableByStringList, Wire: "ExecutableBy"},
@@ -1130,6 +1600,30 @@ var shapes = []schema.Shape{
 	shapeDescribeImagesOutput: {Kind: schema.Structure, Name: "DescribeImagesResult", Members: []schema.Member{
 		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
 		{Name: "Images", Shape: shapeImageList, Wire: "imagesSet"},
+	}},
+	shapeDescribeInstanceAttributeInput: {Kind: schema.Structure, Name: "DescribeInstanceAttributeRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "InstanceId", Shape: shape_string, Wire: "instanceId", Required: true},
+		{Name: "Attribute", Shape: shapeInstanceAttributeName, Wire: "attribute", Required: true},
+	}},
+	shapeDescribeInstanceAttributeOutput: {Kind: schema.Structure, Name: "InstanceAttribute", Members: []schema.Member{
+		{Name: "BlockDeviceMappings", Shape: shapeInstanceBlockDeviceMappingList, Wire: "blockDeviceMapping"},
+		{Name: "DisableApiTermination", Shape: shapeAttributeBooleanValue, Wire: "disableApiTermination"},
+		{Name: "EnaSupport", Shape: shapeAttributeBooleanValue, Wire: "enaSupport"},
+		{Name: "EnclaveOptions", Shape: shapeEnclaveOptions, Wire: "enclaveOptions"},
+		{Name: "EbsOptimized", Shape: shapeAttributeBooleanValue, Wire: "ebsOptimized"},
+		{Name: "InstanceId", Shape: shape_string, Wire: "instanceId"},
+		{Name: "InstanceInitiatedShutdownBehavior", Shape: shapeAttributeValue, Wire: "instanceInitiatedShutdownBehavior"},
+		{Name: "InstanceType", Shape: shapeAttributeValue, Wire: "instanceType"},
+		{Name: "KernelId", Shape: shapeAttributeValue, Wire: "kernel"},
+		{Name: "ProductCodes", Shape: shapeProductCodeList, Wire: "productCodes"},
+		{Name: "RamdiskId", Shape: shapeAttributeValue, Wire: "ramdisk"},
+		{Name: "RootDeviceName", Shape: shapeAttributeValue, Wire: "rootDeviceName"},
+		{Name: "SourceDestCheck", Shape: shapeAttributeBooleanValue, Wire: "sourceDestCheck"},
+		{Name: "SriovNetSupport", Shape: shapeAttributeValue, Wire: "sriovNetSupport"},
+		{Name: "UserData", Shape: shapeAttributeValue, Wire: "userData"},
+		{Name: "DisableApiStop", Shape: shapeAttributeBooleanValue, Wire: "disableApiStop"},
+		{Name: "Groups", Shape: shapeGroupIdentifierList, Wire: "groupSet"},
 	}},
 	shapeDescribeInstanceStatusInput: {Kind: schema.Structure, Name: "DescribeInstanceStatusRequest", Members: []schema.Member{
 		{Name: "InstanceIds", Shape: shapeInstanceIdStringList, Wire: "InstanceId"},
@@ -1232,6 +1726,30 @@ var shapes = []schema.Shape{
 		{Name: "LaunchTemplates", Shape: shapeLaunchTemplateSet, Wire: "launchTemplates"},
 		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
 	}},
+	shapeDescribeNatGatewaysInput: {Kind: schema.Structure, Name: "DescribeNatGatewaysRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "Filter", Shape: shapeFilterList},
+		{Name: "MaxResults", Shape: shapeDescribeNatGatewaysMaxResults},
+		{Name: "NatGatewayIds", Shape: shapeNatGatewayIdStringList, Wire: "NatGatewayId"},
+		{Name: "NextToken", Shape: shape_string},
+	}},
+	shapeDescribeNatGatewaysMaxResults: {Kind: schema.Integer, HasMin: true, Min: 5, HasMax: true, Max: 1000},
+	shapeDescribeNatGatewaysOutput: {Kind: schema.Structure, Name: "DescribeNatGatewaysResult", Members: []schema.Member{
+		{Name: "NatGateways", Shape: shapeNatGatewayList, Wire: "natGatewaySet"},
+		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
+	}},
+	shapeDescribeNetworkAclsInput: {Kind: schema.Structure, Name: "DescribeNetworkAclsRequest", Members: []schema.Member{
+		{Name: "NextToken", Shape: shape_string},
+		{Name: "MaxResults", Shape: shapeDescribeNetworkAclsMaxResults},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "NetworkAclIds", Shape: shapeNetworkAclIdStringList, Wire: "NetworkAclId"},
+		{Name: "Filters", Shape: shapeFilterList, Wire: "Filter"},
+	}},
+	shapeDescribeNetworkAclsMaxResults: {Kind: schema.Integer, HasMin: true, Min: 5, HasMax: true, Max: 1000},
+	shapeDescribeNetworkAclsOutput: {Kind: schema.Structure, Name: "DescribeNetworkAclsResult", Members: []schema.Member{
+		{Name: "NetworkAcls", Shape: shapeNetworkAclList, Wire: "networkAclSet"},
+		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
+	}},
 	shapeDescribeNetworkInterfacesInput: {Kind: schema.Structure, Name: "DescribeNetworkInterfacesRequest", Members: []schema.Member{
 		{Name: "NextToken", Shape: shape_string},
 		{Name: "MaxResults", Shape: shapeDescribeNetworkInterfacesMaxResults},
@@ -1244,6 +1762,15 @@ var shapes = []schema.Shape{
 	shapeDescribeNetworkInterfacesOutput: {Kind: schema.Structure, Name: "DescribeNetworkInterfacesResult", Members: []schema.Member{
 		{Name: "NetworkInterfaces", Shape: shapeNetworkInterfaceList, Wire: "networkInterfaceSet"},
 		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
+	}},
+	shapeDescribePlacementGroupsInput: {Kind: schema.Structure, Name: "DescribePlacementGroupsRequest", Members: []schema.Member{
+		{Name: "GroupIds", Shape: shapePlacementGroupIdStringList, Wire: "GroupId"},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "GroupNames", Shape: shapePlacementGroupStringList, Wire: "groupName"},
+		{Name: "Filters", Shape: shapeFilterList, Wire: "Filter"},
+	}},
+	shapeDescribePlacementGroupsOutput: {Kind: schema.Structure, Name: "DescribePlacementGroupsResult", Members: []schema.Member{
+		{Name: "PlacementGroups", Shape: shapePlacementGroupList, Wire: "placementGroupSet"},
 	}},
 	shapeDescribeRegionsInput: {Kind: schema.Structure, Name: "DescribeRegionsRequest", Members: []schema.Member{
 		{Name: "RegionNames", Shape: shapeRegionNameStringList, Wire: "RegionName"},
@@ -1313,6 +1840,18 @@ var shapes = []schema.Shape{
 		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
 		{Name: "Tags", Shape: shapeTagDescriptionList, Wire: "tagSet"},
 	}},
+	shapeDescribeVolumesInput: {Kind: schema.Structure, Name: "DescribeVolumesRequest", Members: []schema.Member{
+		{Name: "VolumeIds", Shape: shapeVolumeIdStringList, Wire: "VolumeId"},
+		{Name: "IncludeManagedResources", Shape: shape_boolean},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "Filters", Shape: shapeFilterList, Wire: "Filter"},
+		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
+		{Name: "MaxResults", Shape: shape_integer, Wire: "maxResults"},
+	}},
+	shapeDescribeVolumesOutput: {Kind: schema.Structure, Name: "DescribeVolumesResult", Members: []schema.Member{
+		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
+		{Name: "Volumes", Shape: shapeVolumeList, Wire: "volumeSet"},
+	}},
 	shapeDescribeVpcAttributeInput: {Kind: schema.Structure, Name: "DescribeVpcAttributeRequest", Members: []schema.Member{
 		{Name: "Attribute", Shape: shapeVpcAttributeName, Required: true},
 		{Name: "VpcId", Shape: shape_string, Required: true},
@@ -1323,6 +1862,42 @@ var shapes = []schema.Shape{
 		{Name: "EnableDnsSupport", Shape: shapeAttributeBooleanValue, Wire: "enableDnsSupport"},
 		{Name: "EnableNetworkAddressUsageMetrics", Shape: shapeAttributeBooleanValue, Wire: "enableNetworkAddressUsageMetrics"},
 		{Name: "VpcId", Shape: shape_string, Wire: "vpcId"},
+	}},
+	shapeDescribeVpcEndpointServicesInput: {Kind: schema.Structure, Name: "DescribeVpcEndpointServicesRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "ServiceNames", Shape: shapeValueStringList, Wire: "ServiceName"},
+		{Name: "Filters", Shape: shapeFilterList, Wire: "Filter"},
+		{Name: "MaxResults", Shape: shape_integer},
+		{Name: "NextToken", Shape: shape_string},
+		{Name: "ServiceRegions", Shape: shapeValueStringList, Wire: "ServiceRegion"},
+	}},
+	shapeDescribeVpcEndpointServicesOutput: {Kind: schema.Structure, Name: "DescribeVpcEndpointServicesResult", Members: []schema.Member{
+		{Name: "ServiceNames", Shape: shapeValueStringList, Wire: "serviceNameSet"},
+		{Name: "ServiceDetails", Shape: shapeServiceDetailSet, Wire: "serviceDetailSet"},
+		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
+	}},
+	shapeDescribeVpcEndpointsInput: {Kind: schema.Structure, Name: "DescribeVpcEndpointsRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "VpcEndpointIds", Shape: shapeVpcEndpointIdList, Wire: "VpcEndpointId"},
+		{Name: "Filters", Shape: shapeFilterList, Wire: "Filter"},
+		{Name: "MaxResults", Shape: shape_integer},
+		{Name: "NextToken", Shape: shape_string},
+	}},
+	shapeDescribeVpcEndpointsOutput: {Kind: schema.Structure, Name: "DescribeVpcEndpointsResult", Members: []schema.Member{
+		{Name: "VpcEndpoints", Shape: shapeVpcEndpointSet, Wire: "vpcEndpointSet"},
+		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
+	}},
+	shapeDescribeVpcPeeringConnectionsInput: {Kind: schema.Structure, Name: "DescribeVpcPeeringConnectionsRequest", Members: []schema.Member{
+		{Name: "NextToken", Shape: shape_string},
+		{Name: "MaxResults", Shape: shapeDescribeVpcPeeringConnectionsMaxResults},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "VpcPeeringConnectionIds", Shape: shapeVpcPeeringConnectionIdList, Wire: "VpcPeeringConnectionId"},
+		{Name: "Filters", Shape: shapeFilterList, Wire: "Filter"},
+	}},
+	shapeDescribeVpcPeeringConnectionsMaxResults: {Kind: schema.Integer, HasMin: true, Min: 5, HasMax: true, Max: 1000},
+	shapeDescribeVpcPeeringConnectionsOutput: {Kind: schema.Structure, Name: "DescribeVpcPeeringConnectionsResult", Members: []schema.Member{
+		{Name: "VpcPeeringConnections", Shape: shapeVpcPeeringConnectionList, Wire: "vpcPeeringConnectionSet"},
+		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
 	}},
 	shapeDescribeVpcsInput: {Kind: schema.Structure, Name: "DescribeVpcsRequest", Members: []schema.Member{
 		{Name: "Filters", Shape: shapeFilterList, Wire: "Filter"},
@@ -1336,6 +1911,12 @@ var shapes = []schema.Shape{
 		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
 		{Name: "Vpcs", Shape: shapeVpcList, Wire: "vpcSet"},
 	}},
+	shapeDetachInternetGatewayInput: {Kind: schema.Structure, Name: "DetachInternetGatewayRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "InternetGatewayId", Shape: shape_string, Wire: "internetGatewayId", Required: true},
+		{Name: "VpcId", Shape: shape_string, Wire: "vpcId", Required: true},
+	}},
+	shapeDetachInternetGatewayOutput: {Kind: schema.Structure, Name: "DetachInternetGatewayOutput"},
 	shapeDetachNetworkInterfaceInput: {Kind: schema.Structure, Name: "DetachNetworkInterfaceRequest", Members: []schema.Member{
 		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
 		{Name: "AttachmentId", Shape: shape_string, Wire: "attachmentId", Required: true},
@@ -1343,6 +1924,39 @@ var shapes = []schema.Shape{
 	}},
 	shapeDetachNetworkInterfaceOutput: {Kind: schema.Structure, Name: "DetachNetworkInterfaceOutput"},
 	shapeDeviceType:                   {Kind: schema.String, Enum: []string{"ebs", "instance-store"}},
+	shapeDhcpConfiguration: {Kind: schema.Structure, Name: "DhcpConfiguration", Members: []schema.Member{
+		{Name: "Key", Shape: shape_string, Wire: "key"},
+		{Name: "Values", Shape: shapeDhcpConfigurationValueList, Wire: "valueSet"},
+	}},
+	shapeDhcpConfigurationList:      {Kind: schema.List, Name: "DhcpConfigurationList", Elem: schema.Member{Shape: shapeDhcpConfiguration, Wire: "item"}},
+	shapeDhcpConfigurationValueList: {Kind: schema.List, Name: "DhcpConfigurationValueList", Elem: schema.Member{Shape: shapeAttributeValue, Wire: "item"}},
+	shapeDhcpOptions: {Kind: schema.Structure, Name: "DhcpOptions", Members: []schema.Member{
+		{Name: "OwnerId", Shape: shape_string, Wire: "ownerId"},
+		{Name: "Tags", Shape: shapeTagList, Wire: "tagSet"},
+		{Name: "DhcpOptionsId", Shape: shape_string, Wire: "dhcpOptionsId"},
+		{Name: "DhcpConfigurations", Shape: shapeDhcpConfigurationList, Wire: "dhcpConfigurationSet"},
+	}},
+	shapeDhcpOptionsIdStringList: {Kind: schema.List, Name: "DhcpOptionsIdStringList", Elem: schema.Member{Shape: shape_string, Wire: "DhcpOptionsId"}},
+	shapeDhcpOptionsList:         {Kind: schema.List, Name: "DhcpOptionsList", Elem: schema.Member{Shape: shapeDhcpOptions, Wire: "item"}},
+	shapeDisassociateAddressInput: {Kind: schema.Structure, Name: "DisassociateAddressRequest", Members: []schema.Member{
+		{Name: "AssociationId", Shape: shape_string},
+		{Name: "PublicIp", Shape: shape_string},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+	}},
+	shapeDisassociateAddressOutput: {Kind: schema.Structure, Name: "DisassociateAddressOutput"},
+	shapeDisassociateRouteTableInput: {Kind: schema.Structure, Name: "DisassociateRouteTableRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "AssociationId", Shape: shape_string, Wire: "associationId", Required: true},
+	}},
+	shapeDisassociateRouteTableOutput: {Kind: schema.Structure, Name: "DisassociateRouteTableOutput"},
+	shapeDisassociateVpcCidrBlockInput: {Kind: schema.Structure, Name: "DisassociateVpcCidrBlockRequest", Members: []schema.Member{
+		{Name: "AssociationId", Shape: shape_string, Wire: "associationId", Required: true},
+	}},
+	shapeDisassociateVpcCidrBlockOutput: {Kind: schema.Structure, Name: "DisassociateVpcCidrBlockResult", Members: []schema.Member{
+		{Name: "Ipv6CidrBlockAssociation", Shape: shapeVpcIpv6CidrBlockAssociation, Wire: "ipv6CidrBlockAssociation"},
+		{Name: "CidrBlockAssociation", Shape: shapeVpcCidrBlockAssociation, Wire: "cidrBlockAssociation"},
+		{Name: "VpcId", Shape: shape_string, Wire: "vpcId"},
+	}},
 	shapeDiskInfo: {Kind: schema.Structure, Name: "DiskInfo", Members: []schema.Member{
 		{Name: "SizeInGB", Shape: shape_long, Wire: "sizeInGB"},
 		{Name: "Count", Shape: shape_integer, Wire: "count"},
@@ -1350,6 +1964,26 @@ var shapes = []schema.Shape{
 	}},
 	shapeDiskInfoList: {Kind: schema.List, Name: "DiskInfoList", Elem: schema.Member{Shape: shapeDiskInfo, Wire: "item"}},
 	shapeDiskType:     {Kind: schema.String, Enum: []string{"hdd", "ssd"}},
+	shapeDnsEntry: {Kind: schema.Structure, Name: "DnsEntry", Members: []schema.Member{
+		{Name: "DnsName", Shape: shape_string, Wire: "dnsName"},
+		{Name: "HostedZoneId", Shape: shape_string, Wire: "hostedZoneId"},
+	}},
+	shapeDnsEntrySet:  {Kind: schema.List, Name: "DnsEntrySet", Elem: schema.Member{Shape: shapeDnsEntry, Wire: "item"}},
+	shapeDnsNameState: {Kind: schema.String, Enum: []string{"pendingVerification", "verified", "failed"}},
+	shapeDnsOptions: {Kind: schema.Structure, Name: "DnsOptions", Members: []schema.Member{
+		{Name: "DnsRecordIpType", Shape: shapeDnsRecordIpType, Wire: "dnsRecordIpType"},
+		{Name: "PrivateDnsOnlyForInboundResolverEndpoint", Shape: shape_boolean, Wire: "privateDnsOnlyForInboundResolverEndpoint"},
+		{Name: "PrivateDnsPreference", Shape: shape_string, Wire: "privateDnsPreference"},
+		{Name: "PrivateDnsSpecifiedDomains", Shape: shapePrivateDnsSpecifiedDomainSet, Wire: "privateDnsSpecifiedDomainSet"},
+	}},
+	shapeDnsOptionsSpecification: {Kind: schema.Structure, Name: "DnsOptionsSpecification", Members: []schema.Member{
+		{Name: "DnsRecordIpType", Shape: shapeDnsRecordIpType},
+		{Name: "PrivateDnsOnlyForInboundResolverEndpoint", Shape: shape_boolean},
+		{Name: "PrivateDnsPreference", Shape: shape_string},
+		{Name: "PrivateDnsSpecifiedDomains", Shape: shapePrivateDnsSpecifiedDomainSet, Wire: "PrivateDnsSpecifiedDomain"},
+	}},
+	shapeDnsRecordIpType: {Kind: schema.String, Enum: []string{"ipv4", "dualstack", "ipv6", "service-defined"}},
+	shapeDomainType:      {Kind: schema.String, Enum: []string{"vpc", "standard"}},
 	shapeEbsBlockDevice: {Kind: schema.Structure, Name: "EbsBlockDevice", Members: []schema.Member{
 		{Name: "DeleteOnTermination", Shape: shape_boolean, Wire: "deleteOnTermination"},
 		{Name: "Iops", Shape: shape_integer, Wire: "iops"},
@@ -1395,6 +2029,10 @@ var shapes = []schema.Shape{
 		{Name: "VolumeOwnerId", Shape: shape_string, Wire: "volumeOwnerId"},
 		{Name: "Operator", Shape: shapeOperatorResponse, Wire: "operator"},
 		{Name: "EbsCardIndex", Shape: shape_integer, Wire: "ebsCardIndex"},
+	}},
+	shapeEbsInstanceBlockDeviceSpecification: {Kind: schema.Structure, Name: "EbsInstanceBlockDeviceSpecification", Members: []schema.Member{
+		{Name: "VolumeId", Shape: shape_string, Wire: "volumeId"},
+		{Name: "DeleteOnTermination", Shape: shape_boolean, Wire: "deleteOnTermination"},
 	}},
 	shapeEbsNvmeSupport: {Kind: schema.String, Enum: []string{"unsupported", "supported", "required"}},
 	shapeEbsOptimizedInfo: {Kind: schema.Structure, Name: "EbsOptimizedInfo", Members: []schema.Member{
@@ -1518,6 +2156,7 @@ var shapes = []schema.Shape{
 		{Name: "GroupName", Shape: shape_string, Wire: "groupName"},
 	}},
 	shapeGroupIdentifierList: {Kind: schema.List, Name: "GroupIdentifierList", Elem: schema.Member{Shape: shapeGroupIdentifier, Wire: "item"}},
+	shapeGroupIdentifierSet:  {Kind: schema.List, Name: "GroupIdentifierSet", Elem: schema.Member{Shape: shapeSecurityGroupIdentifier, Wire: "item"}},
 	shapeGroupNameStringList: {Kind: schema.List, Name: "GroupNameStringList", Elem: schema.Member{Shape: shape_string, Wire: "GroupName"}},
 	shapeHibernationOptions: {Kind: schema.Structure, Name: "HibernationOptions", Members: []schema.Member{
 		{Name: "Configured", Shape: shape_boolean, Wire: "configured"},
@@ -1535,6 +2174,10 @@ var shapes = []schema.Shape{
 	shapeIamInstanceProfileSpecification: {Kind: schema.Structure, Name: "IamInstanceProfileSpecification", Members: []schema.Member{
 		{Name: "Arn", Shape: shape_string, Wire: "arn"},
 		{Name: "Name", Shape: shape_string, Wire: "name"},
+	}},
+	shapeIcmpTypeCode: {Kind: schema.Structure, Name: "IcmpTypeCode", Members: []schema.Member{
+		{Name: "Code", Shape: shape_integer, Wire: "code"},
+		{Name: "Type", Shape: shape_integer, Wire: "type"},
 	}},
 	shapeImage: {Kind: schema.Structure, Name: "Image", Members: []schema.Member{
 		{Name: "PlatformDetails", Shape: shape_string, Wire: "platformDetails"},
@@ -1590,6 +2233,18 @@ var shapes = []schema.Shape{
 	}},
 	shapeImageWatermarkList: {Kind: schema.List, Name: "ImageWatermarkList", Elem: schema.Member{Shape: shapeImageWatermark, Wire: "item"}},
 	shapeImdsSupportValues:  {Kind: schema.String, Enum: []string{"v2.0"}},
+	shapeImportKeyPairInput: {Kind: schema.Structure, Name: "ImportKeyPairRequest", Members: []schema.Member{
+		{Name: "TagSpecifications", Shape: shapeTagSpecificationList, Wire: "TagSpecification"},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "KeyName", Shape: shape_string, Wire: "keyName", Required: true},
+		{Name: "PublicKeyMaterial", Shape: shape_blob, Wire: "publicKeyMaterial", Required: true},
+	}},
+	shapeImportKeyPairOutput: {Kind: schema.Structure, Name: "ImportKeyPairResult", Members: []schema.Member{
+		{Name: "KeyFingerprint", Shape: shape_string, Wire: "keyFingerprint"},
+		{Name: "KeyName", Shape: shape_string, Wire: "keyName"},
+		{Name: "KeyPairId", Shape: shape_string, Wire: "keyPairId"},
+		{Name: "Tags", Shape: shapeTagList, Wire: "tagSet"},
+	}},
 	shapeInferenceAcceleratorInfo: {Kind: schema.Structure, Name: "InferenceAcceleratorInfo", Members: []schema.Member{
 		{Name: "Accelerators", Shape: shapeInferenceDeviceInfoList, Wire: "accelerators"},
 		{Name: "TotalInferenceMemoryInMiB", Shape: shape_integer, Wire: "totalInferenceMemoryInMiB"},
@@ -1674,6 +2329,7 @@ var shapes = []schema.Shape{
 	shapeInstanceAttachmentEnaSrdUdpSpecification: {Kind: schema.Structure, Name: "InstanceAttachmentEnaSrdUdpSpecification", Members: []schema.Member{
 		{Name: "EnaSrdUdpEnabled", Shape: shape_boolean, Wire: "enaSrdUdpEnabled"},
 	}},
+	shapeInstanceAttributeName:      {Kind: schema.String, Enum: []string{"instanceType", "kernel", "ramdisk", "userData", "disableApiTermination", "instanceInitiatedShutdownBehavior", "rootDeviceName", "blockDeviceMapping", "productCodes", "sourceDestCheck", "groupSet", "ebsOptimized", "sriovNetSupport", "enaSupport", "enclaveOptions", "disableApiStop"}},
 	shapeInstanceAutoRecoveryState:  {Kind: schema.String, Enum: []string{"disabled", "default"}},
 	shapeInstanceBandwidthWeighting: {Kind: schema.String, Enum: []string{"default", "vpc-1", "ebs-1"}},
 	shapeInstanceBlockDeviceMapping: {Kind: schema.Structure, Name: "InstanceBlockDeviceMapping", Members: []schema.Member{
@@ -1681,11 +2337,18 @@ var shapes = []schema.Shape{
 		{Name: "Ebs", Shape: shapeEbsInstanceBlockDevice, Wire: "ebs"},
 	}},
 	shapeInstanceBlockDeviceMappingList: {Kind: schema.List, Name: "InstanceBlockDeviceMappingList", Elem: schema.Member{Shape: shapeInstanceBlockDeviceMapping, Wire: "item"}},
-	shapeInstanceBootModeValues:         {Kind: schema.String, Enum: []string{"legacy-bios", "uefi"}},
-	shapeInstanceGeneration:             {Kind: schema.String, Enum: []string{"current", "previous"}},
-	shapeInstanceGenerationSet:          {Kind: schema.List, Name: "InstanceGenerationSet", Elem: schema.Member{Shape: shapeInstanceGeneration, Wire: "item"}},
-	shapeInstanceIdStringList:           {Kind: schema.List, Name: "InstanceIdStringList", Elem: schema.Member{Shape: shape_string, Wire: "InstanceId"}},
-	shapeInstanceInterruptionBehavior:   {Kind: schema.String, Enum: []string{"hibernate", "stop", "terminate"}},
+	shapeInstanceBlockDeviceMappingSpecification: {Kind: schema.Structure, Name: "InstanceBlockDeviceMappingSpecification", Members: []schema.Member{
+		{Name: "DeviceName", Shape: shape_string, Wire: "deviceName"},
+		{Name: "Ebs", Shape: shapeEbsInstanceBlockDeviceSpecification, Wire: "ebs"},
+		{Name: "VirtualName", Shape: shape_string, Wire: "virtualName"},
+		{Name: "NoDevice", Shape: shape_string, Wire: "noDevice"},
+	}},
+	shapeInstanceBlockDeviceMappingSpecificationList: {Kind: schema.List, Name: "InstanceBlockDeviceMappingSpecificationList", Elem: schema.Member{Shape: shapeInstanceBlockDeviceMappingSpecification, Wire: "item"}},
+	shapeInstanceBootModeValues:                      {Kind: schema.String, Enum: []string{"legacy-bios", "uefi"}},
+	shapeInstanceGeneration:                          {Kind: schema.String, Enum: []string{"current", "previous"}},
+	shapeInstanceGenerationSet:                       {Kind: schema.List, Name: "InstanceGenerationSet", Elem: schema.Member{Shape: shapeInstanceGeneration, Wire: "item"}},
+	shapeInstanceIdStringList:                        {Kind: schema.List, Name: "InstanceIdStringList", Elem: schema.Member{Shape: shape_string, Wire: "InstanceId"}},
+	shapeInstanceInterruptionBehavior:                {Kind: schema.String, Enum: []string{"hibernate", "stop", "terminate"}},
 	shapeInstanceIpv4Prefix: {Kind: schema.Structure, Name: "InstanceIpv4Prefix", Members: []schema.Member{
 		{Name: "Ipv4Prefix", Shape: shape_string, Wire: "ipv4Prefix"},
 	}},
@@ -2016,6 +2679,8 @@ var shapes = []schema.Shape{
 	shapeInternetGatewayAttachmentList: {Kind: schema.List, Name: "InternetGatewayAttachmentList", Elem: schema.Member{Shape: shapeInternetGatewayAttachment, Wire: "item"}},
 	shapeInternetGatewayIdList:         {Kind: schema.List, Name: "InternetGatewayIdList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
 	shapeInternetGatewayList:           {Kind: schema.List, Name: "InternetGatewayList", Elem: schema.Member{Shape: shapeInternetGateway, Wire: "item"}},
+	shapeIpAddressType:                 {Kind: schema.String, Enum: []string{"ipv4", "dualstack", "ipv6"}},
+	shapeIpList:                        {Kind: schema.List, Name: "IpList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
 	shapeIpPermission: {Kind: schema.Structure, Name: "IpPermission", Members: []schema.Member{
 		{Name: "IpProtocol", Shape: shape_string, Wire: "ipProtocol"},
 		{Name: "FromPort", Shape: shape_integer, Wire: "fromPort"},
@@ -2044,8 +2709,12 @@ var shapes = []schema.Shape{
 	shapeIpv4PrefixSpecificationResponse: {Kind: schema.Structure, Name: "Ipv4PrefixSpecificationResponse", Members: []schema.Member{
 		{Name: "Ipv4Prefix", Shape: shape_string, Wire: "ipv4Prefix"},
 	}},
-	shapeIpv4PrefixesList:       {Kind: schema.List, Name: "Ipv4PrefixesList", Elem: schema.Member{Shape: shapeIpv4PrefixSpecification, Wire: "item"}},
-	shapeIpv6AddressAttribute:   {Kind: schema.String, Enum: []string{"public", "private"}},
+	shapeIpv4PrefixesList:     {Kind: schema.List, Name: "Ipv4PrefixesList", Elem: schema.Member{Shape: shapeIpv4PrefixSpecification, Wire: "item"}},
+	shapeIpv6AddressAttribute: {Kind: schema.String, Enum: []string{"public", "private"}},
+	shapeIpv6CidrBlock: {Kind: schema.Structure, Name: "Ipv6CidrBlock", Members: []schema.Member{
+		{Name: "Ipv6CidrBlock", Shape: shape_string, Wire: "ipv6CidrBlock"},
+	}},
+	shapeIpv6CidrBlockSet:       {Kind: schema.List, Name: "Ipv6CidrBlockSet", Elem: schema.Member{Shape: shapeIpv6CidrBlock, Wire: "item"}},
 	shapeIpv6PrefixList:         {Kind: schema.List, Name: "Ipv6PrefixList", Elem: schema.Member{Shape: shapeIpv6PrefixSpecificationRequest, Wire: "item"}},
 	shapeIpv6PrefixListResponse: {Kind: schema.List, Name: "Ipv6PrefixListResponse", Elem: schema.Member{Shape: shapeIpv6PrefixSpecificationResponse, Wire: "item"}},
 	shapeIpv6PrefixSpecification: {Kind: schema.Structure, Name: "Ipv6PrefixSpecification", Members: []schema.Member{
@@ -2063,6 +2732,7 @@ var shapes = []schema.Shape{
 		{Name: "CidrIpv6", Shape: shape_string, Wire: "cidrIpv6"},
 	}},
 	shapeIpv6RangeList:       {Kind: schema.List, Name: "Ipv6RangeList", Elem: schema.Member{Shape: shapeIpv6Range, Wire: "item"}},
+	shapeKeyFormat:           {Kind: schema.String, Enum: []string{"pem", "ppk"}},
 	shapeKeyNameStringList:   {Kind: schema.List, Name: "KeyNameStringList", Elem: schema.Member{Shape: shape_string, Wire: "KeyName"}},
 	shapeKeyPairIdStringList: {Kind: schema.List, Name: "KeyPairIdStringList", Elem: schema.Member{Shape: shape_string, Wire: "KeyPairId"}},
 	shapeKeyPairInfo: {Kind: schema.Structure, Name: "KeyPairInfo", Members: []schema.Member{
@@ -2076,6 +2746,10 @@ var shapes = []schema.Shape{
 	}},
 	shapeKeyPairList: {Kind: schema.List, Name: "KeyPairList", Elem: schema.Member{Shape: shapeKeyPairInfo, Wire: "item"}},
 	shapeKeyType:     {Kind: schema.String, Enum: []string{"rsa", "ed25519"}},
+	shapeLastError: {Kind: schema.Structure, Name: "LastError", Members: []schema.Member{
+		{Name: "Message", Shape: shape_string, Wire: "message"},
+		{Name: "Code", Shape: shape_string, Wire: "code"},
+	}},
 	shapeLaunchTemplate: {Kind: schema.Structure, Name: "LaunchTemplate", Members: []schema.Member{
 		{Name: "LaunchTemplateId", Shape: shape_string, Wire: "launchTemplateId"},
 		{Name: "LaunchTemplateName", Shape: shapeLaunchTemplateName, Wire: "launchTemplateName"},
@@ -2434,6 +3108,40 @@ var shapes = []schema.Shape{
 		{Name: "Min", Shape: shape_integer, Required: true},
 		{Name: "Max", Shape: shape_integer},
 	}},
+	shapeModifyInstanceAttributeInput: {Kind: schema.Structure, Name: "ModifyInstanceAttributeRequest", Members: []schema.Member{
+		{Name: "SourceDestCheck", Shape: shapeAttributeBooleanValue},
+		{Name: "EnclaveOptions", Shape: shapeEnclaveOptionsRequest},
+		{Name: "DisableApiStop", Shape: shapeAttributeBooleanValue},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "InstanceId", Shape: shape_string, Wire: "instanceId", Required: true},
+		{Name: "Attribute", Shape: shapeInstanceAttributeName, Wire: "attribute"},
+		{Name: "Value", Shape: shape_string, Wire: "value"},
+		{Name: "BlockDeviceMappings", Shape: shapeInstanceBlockDeviceMappingSpecificationList, Wire: "blockDeviceMapping"},
+		{Name: "DisableApiTermination", Shape: shapeAttributeBooleanValue, Wire: "disableApiTermination"},
+		{Name: "InstanceType", Shape: shapeAttributeValue, Wire: "instanceType"},
+		{Name: "Kernel", Shape: shapeAttributeValue, Wire: "kernel"},
+		{Name: "Ramdisk", Shape: shapeAttributeValue, Wire: "ramdisk"},
+		{Name: "UserData", Shape: shapeSecureBlobAttributeValue, Wire: "userData"},
+		{Name: "InstanceInitiatedShutdownBehavior", Shape: shapeAttributeValue, Wire: "instanceInitiatedShutdownBehavior"},
+		{Name: "Groups", Shape: shapeGroupIdStringList, Wire: "GroupId"},
+		{Name: "EbsOptimized", Shape: shapeAttributeBooleanValue, Wire: "ebsOptimized"},
+		{Name: "SriovNetSupport", Shape: shapeAttributeValue, Wire: "sriovNetSupport"},
+		{Name: "EnaSupport", Shape: shapeAttributeBooleanValue, Wire: "enaSupport"},
+	}},
+	shapeModifyInstanceAttributeOutput: {Kind: schema.Structure, Name: "ModifyInstanceAttributeOutput"},
+	shapeModifyInstanceMetadataOptionsInput: {Kind: schema.Structure, Name: "ModifyInstanceMetadataOptionsRequest", Members: []schema.Member{
+		{Name: "InstanceId", Shape: shape_string, Required: true},
+		{Name: "HttpTokens", Shape: shapeHttpTokensState},
+		{Name: "HttpPutResponseHopLimit", Shape: shape_integer},
+		{Name: "HttpEndpoint", Shape: shapeInstanceMetadataEndpointState},
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "HttpProtocolIpv6", Shape: shapeInstanceMetadataProtocolState},
+		{Name: "InstanceMetadataTags", Shape: shapeInstanceMetadataTagsState},
+	}},
+	shapeModifyInstanceMetadataOptionsOutput: {Kind: schema.Structure, Name: "ModifyInstanceMetadataOptionsResult", Members: []schema.Member{
+		{Name: "InstanceId", Shape: shape_string, Wire: "instanceId"},
+		{Name: "InstanceMetadataOptions", Shape: shapeInstanceMetadataOptionsResponse, Wire: "instanceMetadataOptions"},
+	}},
 	shapeModifyLaunchTemplateInput: {Kind: schema.Structure, Name: "ModifyLaunchTemplateRequest", Members: []schema.Member{
 		{Name: "DryRun", Shape: shape_boolean},
 		{Name: "ClientToken", Shape: shape_string, Token: true},
@@ -2482,8 +3190,85 @@ var shapes = []schema.Shape{
 	shapeMonitoring: {Kind: schema.Structure, Name: "Monitoring", Members: []schema.Member{
 		{Name: "State", Shape: shapeMonitoringState, Wire: "state"},
 	}},
-	shapeMonitoringState:                   {Kind: schema.String, Enum: []string{"disabled", "disabling", "enabled", "pending"}},
+	shapeMonitoringState: {Kind: schema.String, Enum: []string{"disabled", "disabling", "enabled", "pending"}},
+	shapeNatGateway: {Kind: schema.Structure, Name: "NatGateway", Members: []schema.Member{
+		{Name: "CreateTime", Shape: shape_timestamp, Wire: "createTime"},
+		{Name: "DeleteTime", Shape: shape_timestamp, Wire: "deleteTime"},
+		{Name: "FailureCode", Shape: shape_string, Wire: "failureCode"},
+		{Name: "FailureMessage", Shape: shape_string, Wire: "failureMessage"},
+		{Name: "NatGatewayAddresses", Shape: shapeNatGatewayAddressList, Wire: "natGatewayAddressSet"},
+		{Name: "NatGatewayId", Shape: shape_string, Wire: "natGatewayId"},
+		{Name: "ProvisionedBandwidth", Shape: shapeProvisionedBandwidth, Wire: "provisionedBandwidth"},
+		{Name: "State", Shape: shapeNatGatewayState, Wire: "state"},
+		{Name: "SubnetId", Shape: shape_string, Wire: "subnetId"},
+		{Name: "VpcId", Shape: shape_string, Wire: "vpcId"},
+		{Name: "Tags", Shape: shapeTagList, Wire: "tagSet"},
+		{Name: "ConnectivityType", Shape: shapeConnectivityType, Wire: "connectivityType"},
+		{Name: "AvailabilityMode", Shape: shapeAvailabilityMode, Wire: "availabilityMode"},
+		{Name: "AutoScalingIps", Shape: shapeAutoScalingIpsState, Wire: "autoScalingIps"},
+		{Name: "AutoProvisionZones", Shape: shapeAutoProvisionZonesState, Wire: "autoProvisionZones"},
+		{Name: "AttachedAppliances", Shape: shapeNatGatewayAttachedApplianceList, Wire: "attachedApplianceSet"},
+		{Name: "RouteTableId", Shape: shape_string, Wire: "routeTableId"},
+	}},
+	shapeNatGatewayAddress: {Kind: schema.Structure, Name: "NatGatewayAddress", Members: []schema.Member{
+		{Name: "AllocationId", Shape: shape_string, Wire: "allocationId"},
+		{Name: "NetworkInterfaceId", Shape: shape_string, Wire: "networkInterfaceId"},
+		{Name: "PrivateIp", Shape: shape_string, Wire: "privateIp"},
+		{Name: "PublicIp", Shape: shape_string, Wire: "publicIp"},
+		{Name: "AssociationId", Shape: shape_string, Wire: "associationId"},
+		{Name: "IsPrimary", Shape: shape_boolean, Wire: "isPrimary"},
+		{Name: "FailureMessage", Shape: shape_string, Wire: "failureMessage"},
+		{Name: "Status", Shape: shapeNatGatewayAddressStatus, Wire: "status"},
+		{Name: "AvailabilityZone", Shape: shape_string, Wire: "availabilityZone"},
+		{Name: "AvailabilityZoneId", Shape: shape_string, Wire: "availabilityZoneId"},
+	}},
+	shapeNatGatewayAddressList:          {Kind: schema.List, Name: "NatGatewayAddressList", Elem: schema.Member{Shape: shapeNatGatewayAddress, Wire: "item"}},
+	shapeNatGatewayAddressStatus:        {Kind: schema.String, Enum: []string{"assigning", "unassigning", "associating", "disassociating", "succeeded", "failed"}},
+	shapeNatGatewayApplianceModifyState: {Kind: schema.String, Enum: []string{"modifying", "completed", "failed"}},
+	shapeNatGatewayApplianceState:       {Kind: schema.String, Enum: []string{"attaching", "attached", "detaching", "detached", "attach-failed", "detach-failed"}},
+	shapeNatGatewayApplianceType:        {Kind: schema.String, Enum: []string{"network-firewall-proxy"}},
+	shapeNatGatewayAttachedAppliance: {Kind: schema.Structure, Name: "NatGatewayAttachedAppliance", Members: []schema.Member{
+		{Name: "Type", Shape: shapeNatGatewayApplianceType, Wire: "type"},
+		{Name: "ApplianceArn", Shape: shape_string, Wire: "applianceArn"},
+		{Name: "VpcEndpointId", Shape: shape_string, Wire: "vpcEndpointId"},
+		{Name: "AttachmentState", Shape: shapeNatGatewayApplianceState, Wire: "attachmentState"},
+		{Name: "ModificationState", Shape: shapeNatGatewayApplianceModifyState, Wire: "modificationState"},
+		{Name: "FailureCode", Shape: shape_string, Wire: "failureCode"},
+		{Name: "FailureMessage", Shape: shape_string, Wire: "failureMessage"},
+	}},
+	shapeNatGatewayAttachedApplianceList:   {Kind: schema.List, Name: "NatGatewayAttachedApplianceList", Elem: schema.Member{Shape: shapeNatGatewayAttachedAppliance, Wire: "item"}},
+	shapeNatGatewayIdStringList:            {Kind: schema.List, Name: "NatGatewayIdStringList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
+	shapeNatGatewayList:                    {Kind: schema.List, Name: "NatGatewayList", Elem: schema.Member{Shape: shapeNatGateway, Wire: "item"}},
+	shapeNatGatewayState:                   {Kind: schema.String, Enum: []string{"pending", "failed", "available", "deleting", "deleted"}},
 	shapeNestedVirtualizationSpecification: {Kind: schema.String, Enum: []string{"enabled", "disabled"}},
+	shapeNetworkAcl: {Kind: schema.Structure, Name: "NetworkAcl", Members: []schema.Member{
+		{Name: "Associations", Shape: shapeNetworkAclAssociationList, Wire: "associationSet"},
+		{Name: "Entries", Shape: shapeNetworkAclEntryList, Wire: "entrySet"},
+		{Name: "IsDefault", Shape: shape_boolean, Wire: "default"},
+		{Name: "NetworkAclId", Shape: shape_string, Wire: "networkAclId"},
+		{Name: "Tags", Shape: shapeTagList, Wire: "tagSet"},
+		{Name: "VpcId", Shape: shape_string, Wire: "vpcId"},
+		{Name: "OwnerId", Shape: shape_string, Wire: "ownerId"},
+	}},
+	shapeNetworkAclAssociation: {Kind: schema.Structure, Name: "NetworkAclAssociation", Members: []schema.Member{
+		{Name: "NetworkAclAssociationId", Shape: shape_string, Wire: "networkAclAssociationId"},
+		{Name: "NetworkAclId", Shape: shape_string, Wire: "networkAclId"},
+		{Name: "SubnetId", Shape: shape_string, Wire: "subnetId"},
+	}},
+	shapeNetworkAclAssociationList: {Kind: schema.List, Name: "NetworkAclAssociationList", Elem: schema.Member{Shape: shapeNetworkAclAssociation, Wire: "item"}},
+	shapeNetworkAclEntry: {Kind: schema.Structure, Name: "NetworkAclEntry", Members: []schema.Member{
+		{Name: "CidrBlock", Shape: shape_string, Wire: "cidrBlock"},
+		{Name: "Egress", Shape: shape_boolean, Wire: "egress"},
+		{Name: "IcmpTypeCode", Shape: shapeIcmpTypeCode, Wire: "icmpTypeCode"},
+		{Name: "Ipv6CidrBlock", Shape: shape_string, Wire: "ipv6CidrBlock"},
+		{Name: "PortRange", Shape: shapePortRange, Wire: "portRange"},
+		{Name: "Protocol", Shape: shape_string, Wire: "protocol"},
+		{Name: "RuleAction", Shape: shapeRuleAction, Wire: "ruleAction"},
+		{Name: "RuleNumber", Shape: shape_integer, Wire: "ruleNumber"},
+	}},
+	shapeNetworkAclEntryList:    {Kind: schema.List, Name: "NetworkAclEntryList", Elem: schema.Member{Shape: shapeNetworkAclEntry, Wire: "item"}},
+	shapeNetworkAclIdStringList: {Kind: schema.List, Name: "NetworkAclIdStringList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
+	shapeNetworkAclList:         {Kind: schema.List, Name: "NetworkAclList", Elem: schema.Member{Shape: shapeNetworkAcl, Wire: "item"}},
 	shapeNetworkBandwidthGbps: {Kind: schema.Structure, Name: "NetworkBandwidthGbps", Members: []schema.Member{
 		{Name: "Min", Shape: shape_double, Wire: "min"},
 		{Name: "Max", Shape: shape_double, Wire: "max"},
@@ -2644,7 +3429,15 @@ var shapes = []schema.Shape{
 		{Name: "Principal", Shape: shape_string, Wire: "principal"},
 		{Name: "HiddenByDefault", Shape: shape_boolean, Wire: "hiddenByDefault"},
 	}},
-	shapeOwnerStringList: {Kind: schema.List, Name: "OwnerStringList", Elem: schema.Member{Shape: shape_string, Wire: "Owner"}},
+	shapeOwnerStringList:     {Kind: schema.List, Name: "OwnerStringList", Elem: schema.Member{Shape: shape_string, Wire: "Owner"}},
+	shapePayerResponsibility: {Kind: schema.String, Enum: []string{"ServiceOwner"}},
+	shapePayerResponsibilityEntry: {Kind: schema.Structure, Name: "PayerResponsibilityEntry", Members: []schema.Member{
+		{Name: "Scope", Shape: shapePayerResponsibilityScope, Wire: "scope"},
+		{Name: "PayerResponsibilityType", Shape: shapePayerResponsibilityType, Wire: "payerResponsibilityType"},
+	}},
+	shapePayerResponsibilityScope: {Kind: schema.String, Enum: []string{"vpc-endpoint-charges"}},
+	shapePayerResponsibilitySet:   {Kind: schema.List, Name: "PayerResponsibilitySet", Elem: schema.Member{Shape: shapePayerResponsibilityEntry, Wire: "item"}},
+	shapePayerResponsibilityType:  {Kind: schema.String, Enum: []string{"vpc-endpoint-account", "vpc-endpoint-service-account"}},
 	shapePerformanceFactorReference: {Kind: schema.Structure, Name: "PerformanceFactorReference", Members: []schema.Member{
 		{Name: "InstanceFamily", Shape: shape_string, Wire: "instanceFamily"},
 	}},
@@ -2666,17 +3459,43 @@ var shapes = []schema.Shape{
 		{Name: "GroupId", Shape: shape_string, Wire: "groupId"},
 		{Name: "AvailabilityZone", Shape: shape_string, Wire: "availabilityZone"},
 	}},
+	shapePlacementGroup: {Kind: schema.Structure, Name: "PlacementGroup", Members: []schema.Member{
+		{Name: "GroupName", Shape: shape_string, Wire: "groupName"},
+		{Name: "State", Shape: shapePlacementGroupState, Wire: "state"},
+		{Name: "Strategy", Shape: shapePlacementStrategy, Wire: "strategy"},
+		{Name: "PartitionCount", Shape: shape_integer, Wire: "partitionCount"},
+		{Name: "GroupId", Shape: shape_string, Wire: "groupId"},
+		{Name: "Tags", Shape: shapeTagList, Wire: "tagSet"},
+		{Name: "GroupArn", Shape: shape_string, Wire: "groupArn"},
+		{Name: "SpreadLevel", Shape: shapeSpreadLevel, Wire: "spreadLevel"},
+		{Name: "LinkedGroupId", Shape: shape_string, Wire: "linkedGroupId"},
+		{Name: "Operator", Shape: shapeOperatorResponse, Wire: "operator"},
+		{Name: "ParentGroupId", Shape: shape_string, Wire: "parentGroupId"},
+	}},
+	shapePlacementGroupIdStringList: {Kind: schema.List, Name: "PlacementGroupIdStringList", Elem: schema.Member{Shape: shape_string, Wire: "GroupId"}},
 	shapePlacementGroupInfo: {Kind: schema.Structure, Name: "PlacementGroupInfo", Members: []schema.Member{
 		{Name: "SupportedStrategies", Shape: shapePlacementGroupStrategyList, Wire: "supportedStrategies"},
 	}},
+	shapePlacementGroupList:         {Kind: schema.List, Name: "PlacementGroupList", Elem: schema.Member{Shape: shapePlacementGroup, Wire: "item"}},
+	shapePlacementGroupState:        {Kind: schema.String, Enum: []string{"pending", "available", "deleting", "deleted"}},
 	shapePlacementGroupStrategy:     {Kind: schema.String, Enum: []string{"cluster", "partition", "spread"}},
 	shapePlacementGroupStrategyList: {Kind: schema.List, Name: "PlacementGroupStrategyList", Elem: schema.Member{Shape: shapePlacementGroupStrategy, Wire: "item"}},
+	shapePlacementGroupStringList:   {Kind: schema.List, Name: "PlacementGroupStringList", Elem: schema.Member{Shape: shape_string}},
+	shapePlacementStrategy:          {Kind: schema.String, Enum: []string{"cluster", "spread", "partition", "precision-time"}},
 	shapePlatformValues:             {Kind: schema.String, Enum: []string{"Windows"}},
+	shapePortRange: {Kind: schema.Structure, Name: "PortRange", Members: []schema.Member{
+		{Name: "From", Shape: shape_integer, Wire: "from"},
+		{Name: "To", Shape: shape_integer, Wire: "to"},
+	}},
 	shapePrefixListId: {Kind: schema.Structure, Name: "PrefixListId", Members: []schema.Member{
 		{Name: "Description", Shape: shape_string, Wire: "description"},
 		{Name: "PrefixListId", Shape: shape_string, Wire: "prefixListId"},
 	}},
 	shapePrefixListIdList: {Kind: schema.List, Name: "PrefixListIdList", Elem: schema.Member{Shape: shapePrefixListId, Wire: "item"}},
+	shapePrivateDnsDetails: {Kind: schema.Structure, Name: "PrivateDnsDetails", Members: []schema.Member{
+		{Name: "PrivateDnsName", Shape: shape_string, Wire: "privateDnsName"},
+	}},
+	shapePrivateDnsDetailsSet: {Kind: schema.List, Name: "PrivateDnsDetailsSet", Elem: schema.Member{Shape: shapePrivateDnsDetails, Wire: "item"}},
 	shapePrivateDnsNameOptionsOnLaunch: {Kind: schema.Structure, Name: "PrivateDnsNameOptionsOnLaunch", Members: []schema.Member{
 		{Name: "HostnameType", Shape: shapeHostnameType, Wire: "hostnameType"},
 		{Name: "EnableResourceNameDnsARecord", Shape: shape_boolean, Wire: "enableResourceNameDnsARecord"},
@@ -2692,6 +3511,8 @@ var shapes = []schema.Shape{
 		{Name: "EnableResourceNameDnsARecord", Shape: shape_boolean, Wire: "enableResourceNameDnsARecord"},
 		{Name: "EnableResourceNameDnsAAAARecord", Shape: shape_boolean, Wire: "enableResourceNameDnsAAAARecord"},
 	}},
+	shapePrivateDnsSpecifiedDomainSet: {Kind: schema.List, Name: "PrivateDnsSpecifiedDomainSet", HasMin: true, Min: 0, HasMax: true, Max: 10, Elem: schema.Member{Shape: shape_string, Wire: "item"}},
+	shapePrivateIpAddressCount:        {Kind: schema.Integer, HasMin: true, Min: 1, HasMax: true, Max: 31},
 	shapePrivateIpAddressSpecification: {Kind: schema.Structure, Name: "PrivateIpAddressSpecification", Members: []schema.Member{
 		{Name: "Primary", Shape: shape_boolean, Wire: "primary"},
 		{Name: "PrivateIpAddress", Shape: shape_string, Wire: "privateIpAddress"},
@@ -2714,12 +3535,25 @@ var shapes = []schema.Shape{
 		{Name: "GatewayId", Shape: shape_string, Wire: "gatewayId"},
 	}},
 	shapePropagatingVgwList: {Kind: schema.List, Name: "PropagatingVgwList", Elem: schema.Member{Shape: shapePropagatingVgw, Wire: "item"}},
+	shapeProvisionedBandwidth: {Kind: schema.Structure, Name: "ProvisionedBandwidth", Members: []schema.Member{
+		{Name: "ProvisionTime", Shape: shape_timestamp, Wire: "provisionTime"},
+		{Name: "Provisioned", Shape: shape_string, Wire: "provisioned"},
+		{Name: "RequestTime", Shape: shape_timestamp, Wire: "requestTime"},
+		{Name: "Requested", Shape: shape_string, Wire: "requested"},
+		{Name: "Status", Shape: shape_string, Wire: "status"},
+	}},
 	shapePublicIpDnsNameOptions: {Kind: schema.Structure, Name: "PublicIpDnsNameOptions", Members: []schema.Member{
 		{Name: "DnsHostnameType", Shape: shape_string, Wire: "dnsHostnameType"},
 		{Name: "PublicIpv4DnsName", Shape: shape_string, Wire: "publicIpv4DnsName"},
 		{Name: "PublicIpv6DnsName", Shape: shape_string, Wire: "publicIpv6DnsName"},
 		{Name: "PublicDualStackDnsName", Shape: shape_string, Wire: "publicDualStackDnsName"},
 	}},
+	shapePublicIpStringList: {Kind: schema.List, Name: "PublicIpStringList", Elem: schema.Member{Shape: shape_string, Wire: "PublicIp"}},
+	shapeRebootInstancesInput: {Kind: schema.Structure, Name: "RebootInstancesRequest", Members: []schema.Member{
+		{Name: "InstanceIds", Shape: shapeInstanceIdStringList, Wire: "InstanceId", Required: true},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+	}},
+	shapeRebootInstancesOutput:  {Kind: schema.Structure, Name: "RebootInstancesOutput"},
 	shapeRebootMigrationSupport: {Kind: schema.String, Enum: []string{"unsupported", "supported"}},
 	shapeReferencedSecurityGroup: {Kind: schema.Structure, Name: "ReferencedSecurityGroup", Members: []schema.Member{
 		{Name: "GroupId", Shape: shape_string, Wire: "groupId"},
@@ -2737,9 +3571,74 @@ var shapes = []schema.Shape{
 	shapeRegionGeography: {Kind: schema.Structure, Name: "RegionGeography", Members: []schema.Member{
 		{Name: "Name", Shape: shape_string, Wire: "name"},
 	}},
-	shapeRegionGeographyList:     {Kind: schema.List, Name: "RegionGeographyList", Elem: schema.Member{Shape: shapeRegionGeography, Wire: "item"}},
-	shapeRegionList:              {Kind: schema.List, Name: "RegionList", Elem: schema.Member{Shape: shapeRegion, Wire: "item"}},
-	shapeRegionNameStringList:    {Kind: schema.List, Name: "RegionNameStringList", Elem: schema.Member{Shape: shape_string, Wire: "RegionName"}},
+	shapeRegionGeographyList:  {Kind: schema.List, Name: "RegionGeographyList", Elem: schema.Member{Shape: shapeRegionGeography, Wire: "item"}},
+	shapeRegionList:           {Kind: schema.List, Name: "RegionList", Elem: schema.Member{Shape: shapeRegion, Wire: "item"}},
+	shapeRegionNameStringList: {Kind: schema.List, Name: "RegionNameStringList", Elem: schema.Member{Shape: shape_string, Wire: "RegionName"}},
+	shapeRejectVpcPeeringConnectionInput: {Kind: schema.Structure, Name: "RejectVpcPeeringConnectionRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "VpcPeeringConnectionId", Shape: shape_string, Wire: "vpcPeeringConnectionId", Required: true},
+	}},
+	shapeRejectVpcPeeringConnectionOutput: {Kind: schema.Structure, Name: "RejectVpcPeeringConnectionResult", Members: []schema.Member{
+		{Name: "Return", Shape: shape_boolean, Wire: "return"},
+	}},
+	shapeReleaseAddressInput: {Kind: schema.Structure, Name: "ReleaseAddressRequest", Members: []schema.Member{
+		{Name: "AllocationId", Shape: shape_string},
+		{Name: "PublicIp", Shape: shape_string},
+		{Name: "NetworkBorderGroup", Shape: shape_string},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+	}},
+	shapeReleaseAddressOutput: {Kind: schema.Structure, Name: "ReleaseAddressOutput"},
+	shapeReplaceNetworkAclAssociationInput: {Kind: schema.Structure, Name: "ReplaceNetworkAclAssociationRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "AssociationId", Shape: shape_string, Wire: "associationId", Required: true},
+		{Name: "NetworkAclId", Shape: shape_string, Wire: "networkAclId", Required: true},
+	}},
+	shapeReplaceNetworkAclAssociationOutput: {Kind: schema.Structure, Name: "ReplaceNetworkAclAssociationResult", Members: []schema.Member{
+		{Name: "NewAssociationId", Shape: shape_string, Wire: "newAssociationId"},
+	}},
+	shapeReplaceNetworkAclEntryInput: {Kind: schema.Structure, Name: "ReplaceNetworkAclEntryRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "NetworkAclId", Shape: shape_string, Wire: "networkAclId", Required: true},
+		{Name: "RuleNumber", Shape: shape_integer, Wire: "ruleNumber", Required: true},
+		{Name: "Protocol", Shape: shape_string, Wire: "protocol", Required: true},
+		{Name: "RuleAction", Shape: shapeRuleAction, Wire: "ruleAction", Required: true},
+		{Name: "Egress", Shape: shape_boolean, Wire: "egress", Required: true},
+		{Name: "CidrBlock", Shape: shape_string, Wire: "cidrBlock"},
+		{Name: "Ipv6CidrBlock", Shape: shape_string, Wire: "ipv6CidrBlock"},
+		{Name: "IcmpTypeCode", Shape: shapeIcmpTypeCode, Wire: "Icmp"},
+		{Name: "PortRange", Shape: shapePortRange, Wire: "portRange"},
+	}},
+	shapeReplaceNetworkAclEntryOutput: {Kind: schema.Structure, Name: "ReplaceNetworkAclEntryOutput"},
+	shapeReplaceRouteInput: {Kind: schema.Structure, Name: "ReplaceRouteRequest", Members: []schema.Member{
+		{Name: "DestinationPrefixListId", Shape: shape_string},
+		{Name: "VpcEndpointId", Shape: shape_string},
+		{Name: "LocalTarget", Shape: shape_boolean},
+		{Name: "TransitGatewayId", Shape: shape_string},
+		{Name: "LocalGatewayId", Shape: shape_string},
+		{Name: "CarrierGatewayId", Shape: shape_string},
+		{Name: "CoreNetworkArn", Shape: shape_string},
+		{Name: "OdbNetworkArn", Shape: shape_string},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "RouteTableId", Shape: shape_string, Wire: "routeTableId", Required: true},
+		{Name: "DestinationCidrBlock", Shape: shape_string, Wire: "destinationCidrBlock"},
+		{Name: "GatewayId", Shape: shape_string, Wire: "gatewayId"},
+		{Name: "DestinationIpv6CidrBlock", Shape: shape_string, Wire: "destinationIpv6CidrBlock"},
+		{Name: "EgressOnlyInternetGatewayId", Shape: shape_string, Wire: "egressOnlyInternetGatewayId"},
+		{Name: "InstanceId", Shape: shape_string, Wire: "instanceId"},
+		{Name: "NetworkInterfaceId", Shape: shape_string, Wire: "networkInterfaceId"},
+		{Name: "VpcPeeringConnectionId", Shape: shape_string, Wire: "vpcPeeringConnectionId"},
+		{Name: "NatGatewayId", Shape: shape_string, Wire: "natGatewayId"},
+	}},
+	shapeReplaceRouteOutput: {Kind: schema.Structure, Name: "ReplaceRouteOutput"},
+	shapeReplaceRouteTableAssociationInput: {Kind: schema.Structure, Name: "ReplaceRouteTableAssociationRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "AssociationId", Shape: shape_string, Wire: "associationId", Required: true},
+		{Name: "RouteTableId", Shape: shape_string, Wire: "routeTableId", Required: true},
+	}},
+	shapeReplaceRouteTableAssociationOutput: {Kind: schema.Structure, Name: "ReplaceRouteTableAssociationResult", Members: []schema.Member{
+		{Name: "NewAssociationId", Shape: shape_string, Wire: "newAssociationId"},
+		{Name: "AssociationState", Shape: shapeRouteTableAssociationState, Wire: "associationState"},
+	}},
 	shapeRequestInstanceTypeList: {Kind: schema.List, Name: "RequestInstanceTypeList", HasMin: true, Min: 0, HasMax: true, Max: 100, Elem: schema.Member{Shape: shape_string}},
 	shapeRequestLaunchTemplateData: {Kind: schema.Structure, Name: "RequestLaunchTemplateData", Members: []schema.Member{
 		{Name: "KernelId", Shape: shape_string},
@@ -2923,6 +3822,7 @@ var shapes = []schema.Shape{
 	shapeRouteTableAssociationStateCode: {Kind: schema.String, Enum: []string{"associating", "associated", "disassociating", "disassociated", "failed"}},
 	shapeRouteTableIdStringList:         {Kind: schema.List, Name: "RouteTableIdStringList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
 	shapeRouteTableList:                 {Kind: schema.List, Name: "RouteTableList", Elem: schema.Member{Shape: shapeRouteTable, Wire: "item"}},
+	shapeRuleAction:                     {Kind: schema.String, Enum: []string{"allow", "deny"}},
 	shapeRunInstancesInput: {Kind: schema.Structure, Name: "RunInstancesRequest", Members: []schema.Member{
 		{Name: "BlockDeviceMappings", Shape: shapeBlockDeviceMappingRequestList, Wire: "BlockDeviceMapping"},
 		{Name: "ImageId", Shape: shape_string},
@@ -2979,6 +3879,7 @@ var shapes = []schema.Shape{
 		{Name: "Groups", Shape: shapeGroupIdentifierList, Wire: "groupSet"},
 		{Name: "Instances", Shape: shapeInstanceList, Wire: "instancesSet"},
 	}},
+	shapeSSEType: {Kind: schema.String, Enum: []string{"sse-ebs", "sse-kms", "none"}},
 	shapeSecondaryInterfacePrivateIpAddressSpecification: {Kind: schema.Structure, Name: "SecondaryInterfacePrivateIpAddressSpecification", Members: []schema.Member{
 		{Name: "PrivateIpAddress", Shape: shape_string, Wire: "privateIpAddress"},
 	}},
@@ -2989,6 +3890,9 @@ var shapes = []schema.Shape{
 	}},
 	shapeSecondaryInterfaceStatus: {Kind: schema.String, Enum: []string{"available", "in-use"}},
 	shapeSecondaryInterfaceType:   {Kind: schema.String, Enum: []string{"secondary"}},
+	shapeSecureBlobAttributeValue: {Kind: schema.Structure, Name: "SecureBlobAttributeValue", Members: []schema.Member{
+		{Name: "Value", Shape: shape_blob, Wire: "value"},
+	}},
 	shapeSecurityGroup: {Kind: schema.Structure, Name: "SecurityGroup", Members: []schema.Member{
 		{Name: "GroupId", Shape: shape_string, Wire: "groupId"},
 		{Name: "IpPermissionsEgress", Shape: shapeIpPermissionList, Wire: "ipPermissionsEgress"},
@@ -3001,7 +3905,11 @@ var shapes = []schema.Shape{
 		{Name: "IpPermissions", Shape: shapeIpPermissionList, Wire: "ipPermissions"},
 	}},
 	shapeSecurityGroupIdStringList: {Kind: schema.List, Name: "SecurityGroupIdStringList", Elem: schema.Member{Shape: shape_string, Wire: "SecurityGroupId"}},
-	shapeSecurityGroupList:         {Kind: schema.List, Name: "SecurityGroupList", Elem: schema.Member{Shape: shapeSecurityGroup, Wire: "item"}},
+	shapeSecurityGroupIdentifier: {Kind: schema.Structure, Name: "SecurityGroupIdentifier", Members: []schema.Member{
+		{Name: "GroupId", Shape: shape_string, Wire: "groupId"},
+		{Name: "GroupName", Shape: shape_string, Wire: "groupName"},
+	}},
+	shapeSecurityGroupList: {Kind: schema.List, Name: "SecurityGroupList", Elem: schema.Member{Shape: shapeSecurityGroup, Wire: "item"}},
 	shapeSecurityGroupRule: {Kind: schema.Structure, Name: "SecurityGroupRule", Members: []schema.Member{
 		{Name: "SecurityGroupRuleId", Shape: shape_string, Wire: "securityGroupRuleId"},
 		{Name: "GroupId", Shape: shape_string, Wire: "groupId"},
@@ -3021,8 +3929,35 @@ var shapes = []schema.Shape{
 	shapeSecurityGroupRuleIdList: {Kind: schema.List, Name: "SecurityGroupRuleIdList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
 	shapeSecurityGroupRuleList:   {Kind: schema.List, Name: "SecurityGroupRuleList", Elem: schema.Member{Shape: shapeSecurityGroupRule, Wire: "item"}},
 	shapeSecurityGroupStringList: {Kind: schema.List, Name: "SecurityGroupStringList", Elem: schema.Member{Shape: shape_string, Wire: "SecurityGroup"}},
-	shapeShutdownBehavior:        {Kind: schema.String, Enum: []string{"stop", "terminate"}},
-	shapeSpotInstanceType:        {Kind: schema.String, Enum: []string{"one-time", "persistent"}},
+	shapeServiceConnectivityType: {Kind: schema.String, Enum: []string{"ipv4", "ipv6"}},
+	shapeServiceDetail: {Kind: schema.Structure, Name: "ServiceDetail", Members: []schema.Member{
+		{Name: "ServiceName", Shape: shape_string, Wire: "serviceName"},
+		{Name: "ServiceId", Shape: shape_string, Wire: "serviceId"},
+		{Name: "ServiceType", Shape: shapeServiceTypeDetailSet, Wire: "serviceType"},
+		{Name: "ServiceRegion", Shape: shape_string, Wire: "serviceRegion"},
+		{Name: "AvailabilityZoneIds", Shape: shapeValueStringList, Wire: "availabilityZoneIdSet"},
+		{Name: "AvailabilityZones", Shape: shapeValueStringList, Wire: "availabilityZoneSet"},
+		{Name: "Owner", Shape: shape_string, Wire: "owner"},
+		{Name: "BaseEndpointDnsNames", Shape: shapeValueStringList, Wire: "baseEndpointDnsNameSet"},
+		{Name: "PrivateDnsName", Shape: shape_string, Wire: "privateDnsName"},
+		{Name: "PrivateDnsNames", Shape: shapePrivateDnsDetailsSet, Wire: "privateDnsNameSet"},
+		{Name: "VpcEndpointPolicySupported", Shape: shape_boolean, Wire: "vpcEndpointPolicySupported"},
+		{Name: "AcceptanceRequired", Shape: shape_boolean, Wire: "acceptanceRequired"},
+		{Name: "ManagesVpcEndpoints", Shape: shape_boolean, Wire: "managesVpcEndpoints"},
+		{Name: "PayerResponsibility", Shape: shapePayerResponsibility, Wire: "payerResponsibility"},
+		{Name: "Tags", Shape: shapeTagList, Wire: "tagSet"},
+		{Name: "PrivateDnsNameVerificationState", Shape: shapeDnsNameState, Wire: "privateDnsNameVerificationState"},
+		{Name: "SupportedIpAddressTypes", Shape: shapeSupportedIpAddressTypes, Wire: "supportedIpAddressTypeSet"},
+	}},
+	shapeServiceDetailSet: {Kind: schema.List, Name: "ServiceDetailSet", Elem: schema.Member{Shape: shapeServiceDetail, Wire: "item"}},
+	shapeServiceManaged:   {Kind: schema.String, Enum: []string{"alb", "nlb", "rnat", "rds"}},
+	shapeServiceType:      {Kind: schema.String, Enum: []string{"Interface", "Gateway", "GatewayLoadBalancer"}},
+	shapeServiceTypeDetail: {Kind: schema.Structure, Name: "ServiceTypeDetail", Members: []schema.Member{
+		{Name: "ServiceType", Shape: shapeServiceType, Wire: "serviceType"},
+	}},
+	shapeServiceTypeDetailSet: {Kind: schema.List, Name: "ServiceTypeDetailSet", Elem: schema.Member{Shape: shapeServiceTypeDetail, Wire: "item"}},
+	shapeShutdownBehavior:     {Kind: schema.String, Enum: []string{"stop", "terminate"}},
+	shapeSpotInstanceType:     {Kind: schema.String, Enum: []string{"one-time", "persistent"}},
 	shapeSpotMarketOptions: {Kind: schema.Structure, Name: "SpotMarketOptions", Members: []schema.Member{
 		{Name: "MaxPrice", Shape: shape_string},
 		{Name: "SpotInstanceType", Shape: shapeSpotInstanceType},
@@ -3030,12 +3965,32 @@ var shapes = []schema.Shape{
 		{Name: "ValidUntil", Shape: shape_timestamp},
 		{Name: "InstanceInterruptionBehavior", Shape: shapeInstanceInterruptionBehavior},
 	}},
+	shapeSpreadLevel: {Kind: schema.String, Enum: []string{"host", "rack"}},
+	shapeStartInstancesInput: {Kind: schema.Structure, Name: "StartInstancesRequest", Members: []schema.Member{
+		{Name: "InstanceIds", Shape: shapeInstanceIdStringList, Wire: "InstanceId", Required: true},
+		{Name: "AdditionalInfo", Shape: shape_string, Wire: "additionalInfo"},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+	}},
+	shapeStartInstancesOutput: {Kind: schema.Structure, Name: "StartInstancesResult", Members: []schema.Member{
+		{Name: "StartingInstances", Shape: shapeInstanceStateChangeList, Wire: "instancesSet"},
+	}},
+	shapeState: {Kind: schema.String, Enum: []string{"PendingAcceptance", "Pending", "Available", "Deleting", "Deleted", "Rejected", "Failed", "Expired", "Partial"}},
 	shapeStateReason: {Kind: schema.Structure, Name: "StateReason", Members: []schema.Member{
 		{Name: "Code", Shape: shape_string, Wire: "code"},
 		{Name: "Message", Shape: shape_string, Wire: "message"},
 	}},
 	shapeStatusName: {Kind: schema.String, Enum: []string{"reachability"}},
 	shapeStatusType: {Kind: schema.String, Enum: []string{"passed", "failed", "insufficient-data", "initializing"}},
+	shapeStopInstancesInput: {Kind: schema.Structure, Name: "StopInstancesRequest", Members: []schema.Member{
+		{Name: "InstanceIds", Shape: shapeInstanceIdStringList, Wire: "InstanceId", Required: true},
+		{Name: "Hibernate", Shape: shape_boolean},
+		{Name: "SkipOsShutdown", Shape: shape_boolean},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "Force", Shape: shape_boolean, Wire: "force"},
+	}},
+	shapeStopInstancesOutput: {Kind: schema.Structure, Name: "StopInstancesResult", Members: []schema.Member{
+		{Name: "StoppingInstances", Shape: shapeInstanceStateChangeList, Wire: "instancesSet"},
+	}},
 	shapeSubnet: {Kind: schema.Structure, Name: "Subnet", Members: []schema.Member{
 		{Name: "AvailabilityZoneId", Shape: shape_string, Wire: "availabilityZoneId"},
 		{Name: "EnableLniAtDeviceIndex", Shape: shape_integer, Wire: "enableLniAtDeviceIndex"},
@@ -3066,8 +4021,19 @@ var shapes = []schema.Shape{
 		{Name: "StatusMessage", Shape: shape_string, Wire: "statusMessage"},
 	}},
 	shapeSubnetCidrBlockStateCode: {Kind: schema.String, Enum: []string{"associating", "associated", "disassociating", "disassociated", "failing", "failed"}},
+	shapeSubnetConfiguration: {Kind: schema.Structure, Name: "SubnetConfiguration", Members: []schema.Member{
+		{Name: "SubnetId", Shape: shape_string},
+		{Name: "Ipv4", Shape: shape_string},
+		{Name: "Ipv6", Shape: shape_string},
+	}},
+	shapeSubnetConfigurationsList: {Kind: schema.List, Name: "SubnetConfigurationsList", Elem: schema.Member{Shape: shapeSubnetConfiguration, Wire: "item"}},
 	shapeSubnetIdList:             {Kind: schema.List, Name: "SubnetIdList", Elem: schema.Member{Shape: shape_string, Wire: "AssociatedSubnetId"}},
 	shapeSubnetIdStringList:       {Kind: schema.List, Name: "SubnetIdStringList", Elem: schema.Member{Shape: shape_string, Wire: "SubnetId"}},
+	shapeSubnetIpPrefixes: {Kind: schema.Structure, Name: "SubnetIpPrefixes", Members: []schema.Member{
+		{Name: "SubnetId", Shape: shape_string, Wire: "subnetId"},
+		{Name: "IpPrefixes", Shape: shapeValueStringList, Wire: "ipPrefixSet"},
+	}},
+	shapeSubnetIpPrefixesList: {Kind: schema.List, Name: "SubnetIpPrefixesList", Elem: schema.Member{Shape: shapeSubnetIpPrefixes, Wire: "item"}},
 	shapeSubnetIpv6CidrBlockAssociation: {Kind: schema.Structure, Name: "SubnetIpv6CidrBlockAssociation", Members: []schema.Member{
 		{Name: "AssociationId", Shape: shape_string, Wire: "associationId"},
 		{Name: "Ipv6CidrBlock", Shape: shape_string, Wire: "ipv6CidrBlock"},
@@ -3081,6 +4047,7 @@ var shapes = []schema.Shape{
 	shapeSummaryStatus:                           {Kind: schema.String, Enum: []string{"ok", "impaired", "insufficient-data", "not-applicable", "initializing"}},
 	shapeSupportedAdditionalProcessorFeature:     {Kind: schema.String, Enum: []string{"amd-sev-snp", "nested-virtualization"}},
 	shapeSupportedAdditionalProcessorFeatureList: {Kind: schema.List, Name: "SupportedAdditionalProcessorFeatureList", Elem: schema.Member{Shape: shapeSupportedAdditionalProcessorFeature, Wire: "item"}},
+	shapeSupportedIpAddressTypes:                 {Kind: schema.List, Name: "SupportedIpAddressTypes", HasMin: true, Min: 0, HasMax: true, Max: 2, Elem: schema.Member{Shape: shapeServiceConnectivityType, Wire: "item"}},
 	shapeTag: {Kind: schema.Structure, Name: "Tag", Members: []schema.Member{
 		{Name: "Key", Shape: shape_string, Wire: "key"},
 		{Name: "Value", Shape: shape_string, Wire: "value"},
@@ -3124,8 +4091,17 @@ var shapes = []schema.Shape{
 		{Name: "PrivateIpAddresses", Shape: shapePrivateIpAddressStringList, Wire: "privateIpAddress"},
 	}},
 	shapeUnassignPrivateIpAddressesOutput: {Kind: schema.Structure, Name: "UnassignPrivateIpAddressesOutput"},
-	shapeUsageClassType:                   {Kind: schema.String, Enum: []string{"spot", "on-demand", "capacity-block"}},
-	shapeUsageClassTypeList:               {Kind: schema.List, Name: "UsageClassTypeList", Elem: schema.Member{Shape: shapeUsageClassType, Wire: "item"}},
+	shapeUnsuccessfulItem: {Kind: schema.Structure, Name: "UnsuccessfulItem", Members: []schema.Member{
+		{Name: "Error", Shape: shapeUnsuccessfulItemError, Wire: "error"},
+		{Name: "ResourceId", Shape: shape_string, Wire: "resourceId"},
+	}},
+	shapeUnsuccessfulItemError: {Kind: schema.Structure, Name: "UnsuccessfulItemError", Members: []schema.Member{
+		{Name: "Code", Shape: shape_string, Wire: "code"},
+		{Name: "Message", Shape: shape_string, Wire: "message"},
+	}},
+	shapeUnsuccessfulItemSet: {Kind: schema.List, Name: "UnsuccessfulItemSet", Elem: schema.Member{Shape: shapeUnsuccessfulItem, Wire: "item"}},
+	shapeUsageClassType:      {Kind: schema.String, Enum: []string{"spot", "on-demand", "capacity-block"}},
+	shapeUsageClassTypeList:  {Kind: schema.List, Name: "UsageClassTypeList", Elem: schema.Member{Shape: shapeUsageClassType, Wire: "item"}},
 	shapeUserIdGroupPair: {Kind: schema.Structure, Name: "UserIdGroupPair", Members: []schema.Member{
 		{Name: "Description", Shape: shape_string, Wire: "description"},
 		{Name: "UserId", Shape: shape_string, Wire: "userId"},
@@ -3163,7 +4139,46 @@ var shapes = []schema.Shape{
 	shapeVersionStringList:      {Kind: schema.List, Name: "VersionStringList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
 	shapeVirtualizationType:     {Kind: schema.String, Enum: []string{"hvm", "paravirtual"}},
 	shapeVirtualizationTypeList: {Kind: schema.List, Name: "VirtualizationTypeList", Elem: schema.Member{Shape: shapeVirtualizationType, Wire: "item"}},
-	shapeVolumeType:             {Kind: schema.String, Enum: []string{"standard", "io1", "io2", "gp2", "sc1", "st1", "gp3"}},
+	shapeVolume: {Kind: schema.Structure, Name: "Volume", Members: []schema.Member{
+		{Name: "AvailabilityZoneId", Shape: shape_string, Wire: "availabilityZoneId"},
+		{Name: "OutpostArn", Shape: shape_string, Wire: "outpostArn"},
+		{Name: "SourceVolumeId", Shape: shape_string, Wire: "sourceVolumeId"},
+		{Name: "Iops", Shape: shape_integer, Wire: "iops"},
+		{Name: "Tags", Shape: shapeTagList, Wire: "tagSet"},
+		{Name: "VolumeType", Shape: shapeVolumeType, Wire: "volumeType"},
+		{Name: "FastRestored", Shape: shape_boolean, Wire: "fastRestored"},
+		{Name: "MultiAttachEnabled", Shape: shape_boolean, Wire: "multiAttachEnabled"},
+		{Name: "Throughput", Shape: shape_integer, Wire: "throughput"},
+		{Name: "SseType", Shape: shapeSSEType, Wire: "sseType"},
+		{Name: "Operator", Shape: shapeOperatorResponse, Wire: "operator"},
+		{Name: "VolumeInitializationRate", Shape: shape_integer, Wire: "volumeInitializationRate"},
+		{Name: "VolumeId", Shape: shape_string, Wire: "volumeId"},
+		{Name: "Size", Shape: shape_integer, Wire: "size"},
+		{Name: "SnapshotId", Shape: shape_string, Wire: "snapshotId"},
+		{Name: "AvailabilityZone", Shape: shape_string, Wire: "availabilityZone"},
+		{Name: "State", Shape: shapeVolumeState, Wire: "status"},
+		{Name: "CreateTime", Shape: shape_timestamp, Wire: "createTime"},
+		{Name: "Attachments", Shape: shapeVolumeAttachmentList, Wire: "attachmentSet"},
+		{Name: "Encrypted", Shape: shape_boolean, Wire: "encrypted"},
+		{Name: "KmsKeyId", Shape: shape_string, Wire: "kmsKeyId"},
+	}},
+	shapeVolumeAttachment: {Kind: schema.Structure, Name: "VolumeAttachment", Members: []schema.Member{
+		{Name: "DeleteOnTermination", Shape: shape_boolean, Wire: "deleteOnTermination"},
+		{Name: "AssociatedResource", Shape: shape_string, Wire: "associatedResource"},
+		{Name: "InstanceOwningService", Shape: shape_string, Wire: "instanceOwningService"},
+		{Name: "EbsCardIndex", Shape: shape_integer, Wire: "ebsCardIndex"},
+		{Name: "VolumeId", Shape: shape_string, Wire: "volumeId"},
+		{Name: "InstanceId", Shape: shape_string, Wire: "instanceId"},
+		{Name: "Device", Shape: shape_string, Wire: "device"},
+		{Name: "State", Shape: shapeVolumeAttachmentState, Wire: "status"},
+		{Name: "AttachTime", Shape: shape_timestamp, Wire: "attachTime"},
+	}},
+	shapeVolumeAttachmentList:  {Kind: schema.List, Name: "VolumeAttachmentList", Elem: schema.Member{Shape: shapeVolumeAttachment, Wire: "item"}},
+	shapeVolumeAttachmentState: {Kind: schema.String, Enum: []string{"attaching", "attached", "detaching", "detached", "busy"}},
+	shapeVolumeIdStringList:    {Kind: schema.List, Name: "VolumeIdStringList", Elem: schema.Member{Shape: shape_string, Wire: "VolumeId"}},
+	shapeVolumeList:            {Kind: schema.List, Name: "VolumeList", Elem: schema.Member{Shape: shapeVolume, Wire: "item"}},
+	shapeVolumeState:           {Kind: schema.String, Enum: []string{"creating", "available", "in-use", "deleting", "deleted", "error"}},
+	shapeVolumeType:            {Kind: schema.String, Enum: []string{"standard", "io1", "io2", "gp2", "sc1", "st1", "gp3"}},
 	shapeVpc: {Kind: schema.Structure, Name: "Vpc", Members: []schema.Member{
 		{Name: "OwnerId", Shape: shape_string, Wire: "ownerId"},
 		{Name: "InstanceTenancy", Shape: shapeTenancy, Wire: "instanceTenancy"},
@@ -3228,7 +4243,41 @@ var shapes = []schema.Shape{
 	}},
 	shapeVpcEncryptionControlMode:  {Kind: schema.String, Enum: []string{"monitor", "enforce"}},
 	shapeVpcEncryptionControlState: {Kind: schema.String, Enum: []string{"enforce-in-progress", "monitor-in-progress", "enforce-failed", "monitor-failed", "deleting", "deleted", "available", "creating", "delete-failed"}},
-	shapeVpcIdStringList:           {Kind: schema.List, Name: "VpcIdStringList", Elem: schema.Member{Shape: shape_string, Wire: "VpcId"}},
+	shapeVpcEndpoint: {Kind: schema.Structure, Name: "VpcEndpoint", Members: []schema.Member{
+		{Name: "VpcEndpointId", Shape: shape_string, Wire: "vpcEndpointId"},
+		{Name: "VpcEndpointType", Shape: shapeVpcEndpointType, Wire: "vpcEndpointType"},
+		{Name: "VpcId", Shape: shape_string, Wire: "vpcId"},
+		{Name: "ServiceName", Shape: shape_string, Wire: "serviceName"},
+		{Name: "State", Shape: shapeState, Wire: "state"},
+		{Name: "PolicyDocument", Shape: shape_string, Wire: "policyDocument"},
+		{Name: "RouteTableIds", Shape: shapeValueStringList, Wire: "routeTableIdSet"},
+		{Name: "SubnetIds", Shape: shapeValueStringList, Wire: "subnetIdSet"},
+		{Name: "Groups", Shape: shapeGroupIdentifierSet, Wire: "groupSet"},
+		{Name: "IpAddressType", Shape: shapeIpAddressType, Wire: "ipAddressType"},
+		{Name: "DnsOptions", Shape: shapeDnsOptions, Wire: "dnsOptions"},
+		{Name: "PrivateDnsEnabled", Shape: shape_boolean, Wire: "privateDnsEnabled"},
+		{Name: "RequesterManaged", Shape: shape_boolean, Wire: "requesterManaged"},
+		{Name: "NetworkInterfaceIds", Shape: shapeValueStringList, Wire: "networkInterfaceIdSet"},
+		{Name: "DnsEntries", Shape: shapeDnsEntrySet, Wire: "dnsEntrySet"},
+		{Name: "CreationTimestamp", Shape: shape_timestamp, Wire: "creationTimestamp"},
+		{Name: "Tags", Shape: shapeTagList, Wire: "tagSet"},
+		{Name: "OwnerId", Shape: shape_string, Wire: "ownerId"},
+		{Name: "LastError", Shape: shapeLastError, Wire: "lastError"},
+		{Name: "Ipv4Prefixes", Shape: shapeSubnetIpPrefixesList, Wire: "ipv4PrefixSet"},
+		{Name: "Ipv6Prefixes", Shape: shapeSubnetIpPrefixesList, Wire: "ipv6PrefixSet"},
+		{Name: "FailureReason", Shape: shape_string, Wire: "failureReason"},
+		{Name: "ServiceNetworkArn", Shape: shape_string, Wire: "serviceNetworkArn"},
+		{Name: "ResourceConfigurationArn", Shape: shape_string, Wire: "resourceConfigurationArn"},
+		{Name: "ServiceRegion", Shape: shape_string, Wire: "serviceRegion"},
+		{Name: "PayerResponsibilities", Shape: shapePayerResponsibilitySet, Wire: "payerResponsibilitySet"},
+	}},
+	shapeVpcEndpointIdList:              {Kind: schema.List, Name: "VpcEndpointIdList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
+	shapeVpcEndpointRouteTableIdList:    {Kind: schema.List, Name: "VpcEndpointRouteTableIdList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
+	shapeVpcEndpointSecurityGroupIdList: {Kind: schema.List, Name: "VpcEndpointSecurityGroupIdList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
+	shapeVpcEndpointSet:                 {Kind: schema.List, Name: "VpcEndpointSet", Elem: schema.Member{Shape: shapeVpcEndpoint, Wire: "item"}},
+	shapeVpcEndpointSubnetIdList:        {Kind: schema.List, Name: "VpcEndpointSubnetIdList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
+	shapeVpcEndpointType:                {Kind: schema.String, Enum: []string{"Interface", "Gateway", "GatewayLoadBalancer", "Resource", "ServiceNetwork"}},
+	shapeVpcIdStringList:                {Kind: schema.List, Name: "VpcIdStringList", Elem: schema.Member{Shape: shape_string, Wire: "VpcId"}},
 	shapeVpcIpv6CidrBlockAssociation: {Kind: schema.Structure, Name: "VpcIpv6CidrBlockAssociation", Members: []schema.Member{
 		{Name: "AssociationId", Shape: shape_string, Wire: "associationId"},
 		{Name: "Ipv6CidrBlock", Shape: shape_string, Wire: "ipv6CidrBlock"},
@@ -3240,16 +4289,45 @@ var shapes = []schema.Shape{
 	}},
 	shapeVpcIpv6CidrBlockAssociationSet: {Kind: schema.List, Name: "VpcIpv6CidrBlockAssociationSet", Elem: schema.Member{Shape: shapeVpcIpv6CidrBlockAssociation, Wire: "item"}},
 	shapeVpcList:                        {Kind: schema.List, Name: "VpcList", Elem: schema.Member{Shape: shapeVpc, Wire: "item"}},
-	shapeVpcState:                       {Kind: schema.String, Enum: []string{"pending", "available"}},
-	shapeWorkloadsList:                  {Kind: schema.List, Name: "WorkloadsList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
-	shapeZoneIdStringList:               {Kind: schema.List, Name: "ZoneIdStringList", Elem: schema.Member{Shape: shape_string, Wire: "ZoneId"}},
-	shapeZoneNameStringList:             {Kind: schema.List, Name: "ZoneNameStringList", Elem: schema.Member{Shape: shape_string, Wire: "ZoneName"}},
-	shape_blob:                          {Kind: schema.Blob},
-	shape_boolean:                       {Kind: schema.Boolean},
-	shape_double:                        {Kind: schema.Float},
-	shape_float:                         {Kind: schema.Float},
-	shape_integer:                       {Kind: schema.Integer},
-	shape_long:                          {Kind: schema.Long},
-	shape_string:                        {Kind: schema.String},
-	shape_timestamp:                     {Kind: schema.Timestamp},
+	shapeVpcPeeringConnection: {Kind: schema.Structure, Name: "VpcPeeringConnection", Members: []schema.Member{
+		{Name: "AccepterVpcInfo", Shape: shapeVpcPeeringConnectionVpcInfo, Wire: "accepterVpcInfo"},
+		{Name: "ExpirationTime", Shape: shape_timestamp, Wire: "expirationTime"},
+		{Name: "RequesterVpcInfo", Shape: shapeVpcPeeringConnectionVpcInfo, Wire: "requesterVpcInfo"},
+		{Name: "Status", Shape: shapeVpcPeeringConnectionStateReason, Wire: "status"},
+		{Name: "Tags", Shape: shapeTagList, Wire: "tagSet"},
+		{Name: "VpcPeeringConnectionId", Shape: shape_string, Wire: "vpcPeeringConnectionId"},
+	}},
+	shapeVpcPeeringConnectionIdList: {Kind: schema.List, Name: "VpcPeeringConnectionIdList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
+	shapeVpcPeeringConnectionList:   {Kind: schema.List, Name: "VpcPeeringConnectionList", Elem: schema.Member{Shape: shapeVpcPeeringConnection, Wire: "item"}},
+	shapeVpcPeeringConnectionOptionsDescription: {Kind: schema.Structure, Name: "VpcPeeringConnectionOptionsDescription", Members: []schema.Member{
+		{Name: "AllowDnsResolutionFromRemoteVpc", Shape: shape_boolean, Wire: "allowDnsResolutionFromRemoteVpc"},
+		{Name: "AllowEgressFromLocalClassicLinkToRemoteVpc", Shape: shape_boolean, Wire: "allowEgressFromLocalClassicLinkToRemoteVpc"},
+		{Name: "AllowEgressFromLocalVpcToRemoteClassicLink", Shape: shape_boolean, Wire: "allowEgressFromLocalVpcToRemoteClassicLink"},
+	}},
+	shapeVpcPeeringConnectionStateReason: {Kind: schema.Structure, Name: "VpcPeeringConnectionStateReason", Members: []schema.Member{
+		{Name: "Code", Shape: shapeVpcPeeringConnectionStateReasonCode, Wire: "code"},
+		{Name: "Message", Shape: shape_string, Wire: "message"},
+	}},
+	shapeVpcPeeringConnectionStateReasonCode: {Kind: schema.String, Enum: []string{"initiating-request", "pending-acceptance", "active", "deleted", "rejected", "failed", "expired", "provisioning", "deleting"}},
+	shapeVpcPeeringConnectionVpcInfo: {Kind: schema.Structure, Name: "VpcPeeringConnectionVpcInfo", Members: []schema.Member{
+		{Name: "CidrBlock", Shape: shape_string, Wire: "cidrBlock"},
+		{Name: "Ipv6CidrBlockSet", Shape: shapeIpv6CidrBlockSet, Wire: "ipv6CidrBlockSet"},
+		{Name: "CidrBlockSet", Shape: shapeCidrBlockSet, Wire: "cidrBlockSet"},
+		{Name: "OwnerId", Shape: shape_string, Wire: "ownerId"},
+		{Name: "PeeringOptions", Shape: shapeVpcPeeringConnectionOptionsDescription, Wire: "peeringOptions"},
+		{Name: "VpcId", Shape: shape_string, Wire: "vpcId"},
+		{Name: "Region", Shape: shape_string, Wire: "region"},
+	}},
+	shapeVpcState:           {Kind: schema.String, Enum: []string{"pending", "available"}},
+	shapeWorkloadsList:      {Kind: schema.List, Name: "WorkloadsList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
+	shapeZoneIdStringList:   {Kind: schema.List, Name: "ZoneIdStringList", Elem: schema.Member{Shape: shape_string, Wire: "ZoneId"}},
+	shapeZoneNameStringList: {Kind: schema.List, Name: "ZoneNameStringList", Elem: schema.Member{Shape: shape_string, Wire: "ZoneName"}},
+	shape_blob:              {Kind: schema.Blob},
+	shape_boolean:           {Kind: schema.Boolean},
+	shape_double:            {Kind: schema.Float},
+	shape_float:             {Kind: schema.Float},
+	shape_integer:           {Kind: schema.Integer},
+	shape_long:              {Kind: schema.Long},
+	shape_string:            {Kind: schema.String},
+	shape_timestamp:         {Kind: schema.Timestamp},
 }

@@ -28,6 +28,17 @@ type AcceleratorTotalMemoryMiBRequest struct {
 	Max *int32
 }
 
+// AcceptVpcPeeringConnectionInput is what AcceptVpcPeeringConnection takes.
+type AcceptVpcPeeringConnectionInput struct {
+	DryRun                 *bool
+	VpcPeeringConnectionId *string // required
+}
+
+// AcceptVpcPeeringConnectionOutput is what AcceptVpcPeeringConnection answers.
+type AcceptVpcPeeringConnectionOutput struct {
+	VpcPeeringConnection *VpcPeeringConnection
+}
+
 // AccountAttribute is part of inputs and outputs.
 type AccountAttribute struct {
 	AttributeName   *string
@@ -37,6 +48,50 @@ type AccountAttribute struct {
 // AccountAttributeValue is part of inputs and outputs.
 type AccountAttributeValue struct {
 	AttributeValue *string
+}
+
+// Address is part of inputs and outputs.
+type Address struct {
+	AllocationId            *string
+	AssociationId           *string
+	Domain                  *string
+	NetworkInterfaceId      *string
+	NetworkInterfaceOwnerId *string
+	PrivateIpAddress        *string
+	Tags                    []Tag
+	PublicIpv4Pool          *string
+	NetworkBorderGroup      *string
+	CustomerOwnedIp         *string
+	CustomerOwnedIpv4Pool   *string
+	CarrierIp               *string
+	SubnetId                *string
+	ServiceManaged          *string
+	InstanceId              *string
+	PublicIp                *string
+}
+
+// AllocateAddressInput is what AllocateAddress takes.
+type AllocateAddressInput struct {
+	Domain                *string
+	Address               *string
+	PublicIpv4Pool        *string
+	NetworkBorderGroup    *string
+	CustomerOwnedIpv4Pool *string
+	TagSpecifications     []TagSpecification
+	IpamPoolId            *string
+	DryRun                *bool
+}
+
+// AllocateAddressOutput is what AllocateAddress answers.
+type AllocateAddressOutput struct {
+	AllocationId          *string
+	PublicIpv4Pool        *string
+	NetworkBorderGroup    *string
+	Domain                *string
+	CustomerOwnedIp       *string
+	CustomerOwnedIpv4Pool *string
+	CarrierIp             *string
+	PublicIp              *string
 }
 
 // ApplicationStatusSummary is part of inputs and outputs.
@@ -67,6 +122,22 @@ type AssignedPrivateIpAddress struct {
 	PrivateIpAddress *string
 }
 
+// AssociateAddressInput is what AssociateAddress takes.
+type AssociateAddressInput struct {
+	AllocationId       *string
+	InstanceId         *string
+	PublicIp           *string
+	DryRun             *bool
+	NetworkInterfaceId *string
+	PrivateIpAddress   *string
+	AllowReassociation *bool
+}
+
+// AssociateAddressOutput is what AssociateAddress answers.
+type AssociateAddressOutput struct {
+	AssociationId *string
+}
+
 // AssociateRouteTableInput is what AssociateRouteTable takes.
 type AssociateRouteTableInput struct {
 	GatewayId      *string
@@ -80,6 +151,27 @@ type AssociateRouteTableInput struct {
 type AssociateRouteTableOutput struct {
 	AssociationId    *string
 	AssociationState *RouteTableAssociationState
+}
+
+// AssociateVpcCidrBlockInput is what AssociateVpcCidrBlock takes.
+type AssociateVpcCidrBlockInput struct {
+	CidrBlock                       *string
+	Ipv6CidrBlockNetworkBorderGroup *string
+	Ipv6Pool                        *string
+	Ipv6CidrBlock                   *string
+	Ipv4IpamPoolId                  *string
+	Ipv4NetmaskLength               *int32
+	Ipv6IpamPoolId                  *string
+	Ipv6NetmaskLength               *int32
+	VpcId                           *string // required
+	AmazonProvidedIpv6CidrBlock     *bool
+}
+
+// AssociateVpcCidrBlockOutput is what AssociateVpcCidrBlock answers.
+type AssociateVpcCidrBlockOutput struct {
+	Ipv6CidrBlockAssociation *VpcIpv6CidrBlockAssociation
+	CidrBlockAssociation     *VpcCidrBlockAssociation
+	VpcId                    *string
 }
 
 // AttachInternetGatewayInput is what AttachInternetGateway takes.
@@ -190,6 +282,13 @@ type AvailabilityZone struct {
 	State              *string
 }
 
+// AvailabilityZoneAddress is part of inputs and outputs.
+type AvailabilityZoneAddress struct {
+	AvailabilityZone   *string
+	AvailabilityZoneId *string
+	AllocationIds      []string
+}
+
 // AvailabilityZoneGeography is part of inputs and outputs.
 type AvailabilityZoneGeography struct {
 	Name *string
@@ -264,6 +363,11 @@ type CapacityReservationTargetResponse struct {
 	CapacityReservationResourceGroupArn *string
 }
 
+// CidrBlock is part of inputs and outputs.
+type CidrBlock struct {
+	CidrBlock *string
+}
+
 // ConnectionTrackingConfiguration is part of inputs and outputs.
 type ConnectionTrackingConfiguration struct {
 	TcpEstablishedTimeout *int32
@@ -329,6 +433,24 @@ type CreateInternetGatewayOutput struct {
 	InternetGateway *InternetGateway
 }
 
+// CreateKeyPairInput is what CreateKeyPair takes.
+type CreateKeyPairInput struct {
+	KeyName           *string // required
+	KeyType           *string
+	TagSpecifications []TagSpecification
+	KeyFormat         *string
+	DryRun            *bool
+}
+
+// CreateKeyPairOutput is what CreateKeyPair answers.
+type CreateKeyPairOutput struct {
+	KeyPairId      *string
+	Tags           []Tag
+	KeyName        *string
+	KeyFingerprint *string
+	KeyMaterial    *string
+}
+
 // CreateLaunchTemplateInput is what CreateLaunchTemplate takes.
 type CreateLaunchTemplateInput struct {
 	DryRun             *bool
@@ -362,6 +484,61 @@ type CreateLaunchTemplateVersionInput struct {
 type CreateLaunchTemplateVersionOutput struct {
 	LaunchTemplateVersion *LaunchTemplateVersion
 	Warning               *ValidationWarning
+}
+
+// CreateNatGatewayInput is what CreateNatGateway takes.
+type CreateNatGatewayInput struct {
+	AvailabilityMode               *string
+	AllocationId                   *string
+	ClientToken                    *string
+	DryRun                         *bool
+	SubnetId                       *string
+	VpcId                          *string
+	AvailabilityZoneAddresses      []AvailabilityZoneAddress
+	TagSpecifications              []TagSpecification
+	ConnectivityType               *string
+	PrivateIpAddress               *string
+	SecondaryAllocationIds         []string
+	SecondaryPrivateIpAddresses    []string
+	SecondaryPrivateIpAddressCount *int32
+}
+
+// CreateNatGatewayOutput is what CreateNatGateway answers.
+type CreateNatGatewayOutput struct {
+	ClientToken *string
+	NatGateway  *NatGateway
+}
+
+// CreateNetworkAclEntryInput is what CreateNetworkAclEntry takes.
+type CreateNetworkAclEntryInput struct {
+	DryRun        *bool
+	NetworkAclId  *string // required
+	RuleNumber    *int32  // required
+	Protocol      *string // required
+	RuleAction    *string // required
+	Egress        *bool   // required
+	CidrBlock     *string
+	Ipv6CidrBlock *string
+	IcmpTypeCode  *IcmpTypeCode
+	PortRange     *PortRange
+}
+
+// CreateNetworkAclEntryOutput is what CreateNetworkAclEntry answers.
+type CreateNetworkAclEntryOutput struct {
+}
+
+// CreateNetworkAclInput is what CreateNetworkAcl takes.
+type CreateNetworkAclInput struct {
+	TagSpecifications []TagSpecification
+	ClientToken       *string
+	DryRun            *bool
+	VpcId             *string // required
+}
+
+// CreateNetworkAclOutput is what CreateNetworkAcl answers.
+type CreateNetworkAclOutput struct {
+	NetworkAcl  *NetworkAcl
+	ClientToken *string
 }
 
 // CreateNetworkInterfaceInput is what CreateNetworkInterface takes.
@@ -482,6 +659,33 @@ type CreateTagsInput struct {
 type CreateTagsOutput struct {
 }
 
+// CreateVpcEndpointInput is what CreateVpcEndpoint takes.
+type CreateVpcEndpointInput struct {
+	DryRun                   *bool
+	VpcEndpointType          *string
+	VpcId                    *string // required
+	ServiceName              *string
+	PolicyDocument           *string
+	RouteTableIds            []string
+	SubnetIds                []string
+	SecurityGroupIds         []string
+	IpAddressType            *string
+	DnsOptions               *DnsOptionsSpecification
+	ClientToken              *string
+	PrivateDnsEnabled        *bool
+	TagSpecifications        []TagSpecification
+	SubnetConfigurations     []SubnetConfiguration
+	ServiceNetworkArn        *string
+	ResourceConfigurationArn *string
+	ServiceRegion            *string
+}
+
+// CreateVpcEndpointOutput is what CreateVpcEndpoint answers.
+type CreateVpcEndpointOutput struct {
+	VpcEndpoint *VpcEndpoint
+	ClientToken *string
+}
+
 // CreateVpcInput is what CreateVpc takes.
 type CreateVpcInput struct {
 	CidrBlock                       *string
@@ -504,6 +708,21 @@ type CreateVpcOutput struct {
 	Vpc *Vpc
 }
 
+// CreateVpcPeeringConnectionInput is what CreateVpcPeeringConnection takes.
+type CreateVpcPeeringConnectionInput struct {
+	PeerRegion        *string
+	TagSpecifications []TagSpecification
+	DryRun            *bool
+	VpcId             *string // required
+	PeerVpcId         *string
+	PeerOwnerId       *string
+}
+
+// CreateVpcPeeringConnectionOutput is what CreateVpcPeeringConnection answers.
+type CreateVpcPeeringConnectionOutput struct {
+	VpcPeeringConnection *VpcPeeringConnection
+}
+
 // CreditSpecification is part of inputs and outputs.
 type CreditSpecification struct {
 	CpuCredits *string
@@ -521,6 +740,29 @@ type DefaultConnectionTrackingConfiguration struct {
 	DefaultUdpStreamTimeout      *int32
 }
 
+// DeleteInternetGatewayInput is what DeleteInternetGateway takes.
+type DeleteInternetGatewayInput struct {
+	DryRun            *bool
+	InternetGatewayId *string // required
+}
+
+// DeleteInternetGatewayOutput is what DeleteInternetGateway answers.
+type DeleteInternetGatewayOutput struct {
+}
+
+// DeleteKeyPairInput is what DeleteKeyPair takes.
+type DeleteKeyPairInput struct {
+	KeyName   *string
+	KeyPairId *string
+	DryRun    *bool
+}
+
+// DeleteKeyPairOutput is what DeleteKeyPair answers.
+type DeleteKeyPairOutput struct {
+	Return    *bool
+	KeyPairId *string
+}
+
 // DeleteLaunchTemplateInput is what DeleteLaunchTemplate takes.
 type DeleteLaunchTemplateInput struct {
 	DryRun             *bool
@@ -533,6 +775,39 @@ type DeleteLaunchTemplateOutput struct {
 	LaunchTemplate *LaunchTemplate
 }
 
+// DeleteNatGatewayInput is what DeleteNatGateway takes.
+type DeleteNatGatewayInput struct {
+	DryRun       *bool
+	NatGatewayId *string // required
+}
+
+// DeleteNatGatewayOutput is what DeleteNatGateway answers.
+type DeleteNatGatewayOutput struct {
+	NatGatewayId *string
+}
+
+// DeleteNetworkAclEntryInput is what DeleteNetworkAclEntry takes.
+type DeleteNetworkAclEntryInput struct {
+	DryRun       *bool
+	NetworkAclId *string // required
+	RuleNumber   *int32  // required
+	Egress       *bool   // required
+}
+
+// DeleteNetworkAclEntryOutput is what DeleteNetworkAclEntry answers.
+type DeleteNetworkAclEntryOutput struct {
+}
+
+// DeleteNetworkAclInput is what DeleteNetworkAcl takes.
+type DeleteNetworkAclInput struct {
+	DryRun       *bool
+	NetworkAclId *string // required
+}
+
+// DeleteNetworkAclOutput is what DeleteNetworkAcl answers.
+type DeleteNetworkAclOutput struct {
+}
+
 // DeleteNetworkInterfaceInput is what DeleteNetworkInterface takes.
 type DeleteNetworkInterfaceInput struct {
 	DryRun             *bool
@@ -541,6 +816,29 @@ type DeleteNetworkInterfaceInput struct {
 
 // DeleteNetworkInterfaceOutput is what DeleteNetworkInterface answers.
 type DeleteNetworkInterfaceOutput struct {
+}
+
+// DeleteRouteInput is what DeleteRoute takes.
+type DeleteRouteInput struct {
+	DestinationPrefixListId  *string
+	DryRun                   *bool
+	RouteTableId             *string // required
+	DestinationCidrBlock     *string
+	DestinationIpv6CidrBlock *string
+}
+
+// DeleteRouteOutput is what DeleteRoute answers.
+type DeleteRouteOutput struct {
+}
+
+// DeleteRouteTableInput is what DeleteRouteTable takes.
+type DeleteRouteTableInput struct {
+	DryRun       *bool
+	RouteTableId *string // required
+}
+
+// DeleteRouteTableOutput is what DeleteRouteTable answers.
+type DeleteRouteTableOutput struct {
 }
 
 // DeleteSecurityGroupInput is what DeleteSecurityGroup takes.
@@ -577,6 +875,17 @@ type DeleteTagsInput struct {
 type DeleteTagsOutput struct {
 }
 
+// DeleteVpcEndpointsInput is what DeleteVpcEndpoints takes.
+type DeleteVpcEndpointsInput struct {
+	DryRun         *bool
+	VpcEndpointIds []string // required
+}
+
+// DeleteVpcEndpointsOutput is what DeleteVpcEndpoints answers.
+type DeleteVpcEndpointsOutput struct {
+	Unsuccessful []UnsuccessfulItem
+}
+
 // DeleteVpcInput is what DeleteVpc takes.
 type DeleteVpcInput struct {
 	VpcId  *string // required
@@ -585,6 +894,17 @@ type DeleteVpcInput struct {
 
 // DeleteVpcOutput is what DeleteVpc answers.
 type DeleteVpcOutput struct {
+}
+
+// DeleteVpcPeeringConnectionInput is what DeleteVpcPeeringConnection takes.
+type DeleteVpcPeeringConnectionInput struct {
+	DryRun                 *bool
+	VpcPeeringConnectionId *string // required
+}
+
+// DeleteVpcPeeringConnectionOutput is what DeleteVpcPeeringConnection answers.
+type DeleteVpcPeeringConnectionOutput struct {
+	Return *bool
 }
 
 // DescribeAccountAttributesInput is what DescribeAccountAttributes takes.
@@ -596,6 +916,19 @@ type DescribeAccountAttributesInput struct {
 // DescribeAccountAttributesOutput is what DescribeAccountAttributes answers.
 type DescribeAccountAttributesOutput struct {
 	AccountAttributes []AccountAttribute
+}
+
+// DescribeAddressesInput is what DescribeAddresses takes.
+type DescribeAddressesInput struct {
+	PublicIps     []string
+	DryRun        *bool
+	Filters       []Filter
+	AllocationIds []string
+}
+
+// DescribeAddressesOutput is what DescribeAddresses answers.
+type DescribeAddressesOutput struct {
+	Addresses []Address
 }
 
 // DescribeAvailabilityZonesInput is what DescribeAvailabilityZones takes.
@@ -610,6 +943,21 @@ type DescribeAvailabilityZonesInput struct {
 // DescribeAvailabilityZonesOutput is what DescribeAvailabilityZones answers.
 type DescribeAvailabilityZonesOutput struct {
 	AvailabilityZones []AvailabilityZone
+}
+
+// DescribeDhcpOptionsInput is what DescribeDhcpOptions takes.
+type DescribeDhcpOptionsInput struct {
+	DhcpOptionsIds []string
+	NextToken      *string
+	MaxResults     *int32
+	DryRun         *bool
+	Filters        []Filter
+}
+
+// DescribeDhcpOptionsOutput is what DescribeDhcpOptions answers.
+type DescribeDhcpOptionsOutput struct {
+	NextToken   *string
+	DhcpOptions []DhcpOptions
 }
 
 // DescribeImagesInput is what DescribeImages takes.
@@ -629,6 +977,34 @@ type DescribeImagesInput struct {
 type DescribeImagesOutput struct {
 	NextToken *string
 	Images    []Image
+}
+
+// DescribeInstanceAttributeInput is what DescribeInstanceAttribute takes.
+type DescribeInstanceAttributeInput struct {
+	DryRun     *bool
+	InstanceId *string // required
+	Attribute  *string // required
+}
+
+// DescribeInstanceAttributeOutput is what DescribeInstanceAttribute answers.
+type DescribeInstanceAttributeOutput struct {
+	BlockDeviceMappings               []InstanceBlockDeviceMapping
+	DisableApiTermination             *AttributeBooleanValue
+	EnaSupport                        *AttributeBooleanValue
+	EnclaveOptions                    *EnclaveOptions
+	EbsOptimized                      *AttributeBooleanValue
+	InstanceId                        *string
+	InstanceInitiatedShutdownBehavior *AttributeValue
+	InstanceType                      *AttributeValue
+	KernelId                          *AttributeValue
+	ProductCodes                      []ProductCode
+	RamdiskId                         *AttributeValue
+	RootDeviceName                    *AttributeValue
+	SourceDestCheck                   *AttributeBooleanValue
+	SriovNetSupport                   *AttributeValue
+	UserData                          *AttributeValue
+	DisableApiStop                    *AttributeBooleanValue
+	Groups                            []GroupIdentifier
 }
 
 // DescribeInstanceStatusInput is what DescribeInstanceStatus takes.
@@ -762,6 +1138,36 @@ type DescribeLaunchTemplatesOutput struct {
 	NextToken       *string
 }
 
+// DescribeNatGatewaysInput is what DescribeNatGateways takes.
+type DescribeNatGatewaysInput struct {
+	DryRun        *bool
+	Filter        []Filter
+	MaxResults    *int32
+	NatGatewayIds []string
+	NextToken     *string
+}
+
+// DescribeNatGatewaysOutput is what DescribeNatGateways answers.
+type DescribeNatGatewaysOutput struct {
+	NatGateways []NatGateway
+	NextToken   *string
+}
+
+// DescribeNetworkAclsInput is what DescribeNetworkAcls takes.
+type DescribeNetworkAclsInput struct {
+	NextToken     *string
+	MaxResults    *int32
+	DryRun        *bool
+	NetworkAclIds []string
+	Filters       []Filter
+}
+
+// DescribeNetworkAclsOutput is what DescribeNetworkAcls answers.
+type DescribeNetworkAclsOutput struct {
+	NetworkAcls []NetworkAcl
+	NextToken   *string
+}
+
 // DescribeNetworkInterfacesInput is what DescribeNetworkInterfaces takes.
 type DescribeNetworkInterfacesInput struct {
 	NextToken               *string
@@ -776,6 +1182,19 @@ type DescribeNetworkInterfacesInput struct {
 type DescribeNetworkInterfacesOutput struct {
 	NetworkInterfaces []NetworkInterface
 	NextToken         *string
+}
+
+// DescribePlacementGroupsInput is what DescribePlacementGroups takes.
+type DescribePlacementGroupsInput struct {
+	GroupIds   []string
+	DryRun     *bool
+	GroupNames []string
+	Filters    []Filter
+}
+
+// DescribePlacementGroupsOutput is what DescribePlacementGroups answers.
+type DescribePlacementGroupsOutput struct {
+	PlacementGroups []PlacementGroup
 }
 
 // DescribeRegionsInput is what DescribeRegions takes.
@@ -866,6 +1285,22 @@ type DescribeTagsOutput struct {
 	Tags      []TagDescription
 }
 
+// DescribeVolumesInput is what DescribeVolumes takes.
+type DescribeVolumesInput struct {
+	VolumeIds               []string
+	IncludeManagedResources *bool
+	DryRun                  *bool
+	Filters                 []Filter
+	NextToken               *string
+	MaxResults              *int32
+}
+
+// DescribeVolumesOutput is what DescribeVolumes answers.
+type DescribeVolumesOutput struct {
+	NextToken *string
+	Volumes   []Volume
+}
+
 // DescribeVpcAttributeInput is what DescribeVpcAttribute takes.
 type DescribeVpcAttributeInput struct {
 	Attribute *string // required
@@ -879,6 +1314,53 @@ type DescribeVpcAttributeOutput struct {
 	EnableDnsSupport                 *AttributeBooleanValue
 	EnableNetworkAddressUsageMetrics *AttributeBooleanValue
 	VpcId                            *string
+}
+
+// DescribeVpcEndpointServicesInput is what DescribeVpcEndpointServices takes.
+type DescribeVpcEndpointServicesInput struct {
+	DryRun         *bool
+	ServiceNames   []string
+	Filters        []Filter
+	MaxResults     *int32
+	NextToken      *string
+	ServiceRegions []string
+}
+
+// DescribeVpcEndpointServicesOutput is what DescribeVpcEndpointServices answers.
+type DescribeVpcEndpointServicesOutput struct {
+	ServiceNames   []string
+	ServiceDetails []ServiceDetail
+	NextToken      *string
+}
+
+// DescribeVpcEndpointsInput is what DescribeVpcEndpoints takes.
+type DescribeVpcEndpointsInput struct {
+	DryRun         *bool
+	VpcEndpointIds []string
+	Filters        []Filter
+	MaxResults     *int32
+	NextToken      *string
+}
+
+// DescribeVpcEndpointsOutput is what DescribeVpcEndpoints answers.
+type DescribeVpcEndpointsOutput struct {
+	VpcEndpoints []VpcEndpoint
+	NextToken    *string
+}
+
+// DescribeVpcPeeringConnectionsInput is what DescribeVpcPeeringConnections takes.
+type DescribeVpcPeeringConnectionsInput struct {
+	NextToken               *string
+	MaxResults              *int32
+	DryRun                  *bool
+	VpcPeeringConnectionIds []string
+	Filters                 []Filter
+}
+
+// DescribeVpcPeeringConnectionsOutput is what DescribeVpcPeeringConnections answers.
+type DescribeVpcPeeringConnectionsOutput struct {
+	VpcPeeringConnections []VpcPeeringConnection
+	NextToken             *string
 }
 
 // DescribeVpcsInput is what DescribeVpcs takes.
@@ -896,6 +1378,17 @@ type DescribeVpcsOutput struct {
 	Vpcs      []Vpc
 }
 
+// DetachInternetGatewayInput is what DetachInternetGateway takes.
+type DetachInternetGatewayInput struct {
+	DryRun            *bool
+	InternetGatewayId *string // required
+	VpcId             *string // required
+}
+
+// DetachInternetGatewayOutput is what DetachInternetGateway answers.
+type DetachInternetGatewayOutput struct {
+}
+
 // DetachNetworkInterfaceInput is what DetachNetworkInterface takes.
 type DetachNetworkInterfaceInput struct {
 	DryRun       *bool
@@ -907,11 +1400,80 @@ type DetachNetworkInterfaceInput struct {
 type DetachNetworkInterfaceOutput struct {
 }
 
+// DhcpConfiguration is part of inputs and outputs.
+type DhcpConfiguration struct {
+	Key    *string
+	Values []AttributeValue
+}
+
+// DhcpOptions is part of inputs and outputs.
+type DhcpOptions struct {
+	OwnerId            *string
+	Tags               []Tag
+	DhcpOptionsId      *string
+	DhcpConfigurations []DhcpConfiguration
+}
+
+// DisassociateAddressInput is what DisassociateAddress takes.
+type DisassociateAddressInput struct {
+	AssociationId *string
+	PublicIp      *string
+	DryRun        *bool
+}
+
+// DisassociateAddressOutput is what DisassociateAddress answers.
+type DisassociateAddressOutput struct {
+}
+
+// DisassociateRouteTableInput is what DisassociateRouteTable takes.
+type DisassociateRouteTableInput struct {
+	DryRun        *bool
+	AssociationId *string // required
+}
+
+// DisassociateRouteTableOutput is what DisassociateRouteTable answers.
+type DisassociateRouteTableOutput struct {
+}
+
+// DisassociateVpcCidrBlockInput is what DisassociateVpcCidrBlock takes.
+type DisassociateVpcCidrBlockInput struct {
+	AssociationId *string // required
+}
+
+// DisassociateVpcCidrBlockOutput is what DisassociateVpcCidrBlock answers.
+type DisassociateVpcCidrBlockOutput struct {
+	Ipv6CidrBlockAssociation *VpcIpv6CidrBlockAssociation
+	CidrBlockAssociation     *VpcCidrBlockAssociation
+	VpcId                    *string
+}
+
 // DiskInfo is part of inputs and outputs.
 type DiskInfo struct {
 	SizeInGB *int64
 	Count    *int32
 	Type     *string
+}
+
+// DnsEntry is part of inputs and outputs.
+type DnsEntry struct {
+	DnsName      *string
+	HostedZoneId *string
+}
+
+// DnsOptions is part of inputs and outputs.
+type DnsOptions struct {
+	DnsRecordIpType                          *string
+	PrivateDnsOnlyForInboundResolverEndpoint *bool
+	PrivateDnsPreference                     *string
+	PrivateDnsSpecifiedDomains               []string
+}
+
+// DnsOptionsSpecification is part of inputs and outputs.
+type DnsOptionsSpecification struct {
+	DnsRecordIpType                          *string
+	PrivateDnsOnlyForInboundResolverEndpoint *bool
+	PrivateDnsPreference                     *string
+	PrivateDnsSpecifiedDomains               []string
 }
 
 // EbsBlockDevice is part of inputs and outputs.
@@ -964,6 +1526,12 @@ type EbsInstanceBlockDevice struct {
 	VolumeOwnerId       *string
 	Operator            *OperatorResponse
 	EbsCardIndex        *int32
+}
+
+// EbsInstanceBlockDeviceSpecification is part of inputs and outputs.
+type EbsInstanceBlockDeviceSpecification struct {
+	VolumeId            *string
+	DeleteOnTermination *bool
 }
 
 // EbsOptimizedInfo is part of inputs and outputs.
@@ -1133,6 +1701,12 @@ type IamInstanceProfileSpecification struct {
 	Name *string
 }
 
+// IcmpTypeCode is part of inputs and outputs.
+type IcmpTypeCode struct {
+	Code *int32
+	Type *int32
+}
+
 // Image is part of inputs and outputs.
 type Image struct {
 	PlatformDetails          *string
@@ -1183,6 +1757,22 @@ type ImageWatermark struct {
 	SourceImageId           *string
 	SourceImageCreationTime *time.Time
 	WatermarkCreationTime   *time.Time
+}
+
+// ImportKeyPairInput is what ImportKeyPair takes.
+type ImportKeyPairInput struct {
+	TagSpecifications []TagSpecification
+	DryRun            *bool
+	KeyName           *string // required
+	PublicKeyMaterial []byte  // required
+}
+
+// ImportKeyPairOutput is what ImportKeyPair answers.
+type ImportKeyPairOutput struct {
+	KeyFingerprint *string
+	KeyName        *string
+	KeyPairId      *string
+	Tags           []Tag
 }
 
 // InferenceAcceleratorInfo is part of inputs and outputs.
@@ -1284,6 +1874,14 @@ type InstanceAttachmentEnaSrdUdpSpecification struct {
 type InstanceBlockDeviceMapping struct {
 	DeviceName *string
 	Ebs        *EbsInstanceBlockDevice
+}
+
+// InstanceBlockDeviceMappingSpecification is part of inputs and outputs.
+type InstanceBlockDeviceMappingSpecification struct {
+	DeviceName  *string
+	Ebs         *EbsInstanceBlockDeviceSpecification
+	VirtualName *string
+	NoDevice    *string
 }
 
 // InstanceIpv4Prefix is part of inputs and outputs.
@@ -1686,6 +2284,11 @@ type Ipv4PrefixSpecificationResponse struct {
 	Ipv4Prefix *string
 }
 
+// Ipv6CidrBlock is part of inputs and outputs.
+type Ipv6CidrBlock struct {
+	Ipv6CidrBlock *string
+}
+
 // Ipv6PrefixSpecification is part of inputs and outputs.
 type Ipv6PrefixSpecification struct {
 	Ipv6Prefix *string
@@ -1716,6 +2319,12 @@ type KeyPairInfo struct {
 	CreateTime     *time.Time
 	KeyName        *string
 	KeyFingerprint *string
+}
+
+// LastError is part of inputs and outputs.
+type LastError struct {
+	Message *string
+	Code    *string
 }
 
 // LaunchTemplate is part of inputs and outputs.
@@ -2154,6 +2763,49 @@ type MemoryMiBRequest struct {
 	Max *int32
 }
 
+// ModifyInstanceAttributeInput is what ModifyInstanceAttribute takes.
+type ModifyInstanceAttributeInput struct {
+	SourceDestCheck                   *AttributeBooleanValue
+	EnclaveOptions                    *EnclaveOptionsRequest
+	DisableApiStop                    *AttributeBooleanValue
+	DryRun                            *bool
+	InstanceId                        *string // required
+	Attribute                         *string
+	Value                             *string
+	BlockDeviceMappings               []InstanceBlockDeviceMappingSpecification
+	DisableApiTermination             *AttributeBooleanValue
+	InstanceType                      *AttributeValue
+	Kernel                            *AttributeValue
+	Ramdisk                           *AttributeValue
+	UserData                          *SecureBlobAttributeValue
+	InstanceInitiatedShutdownBehavior *AttributeValue
+	Groups                            []string
+	EbsOptimized                      *AttributeBooleanValue
+	SriovNetSupport                   *AttributeValue
+	EnaSupport                        *AttributeBooleanValue
+}
+
+// ModifyInstanceAttributeOutput is what ModifyInstanceAttribute answers.
+type ModifyInstanceAttributeOutput struct {
+}
+
+// ModifyInstanceMetadataOptionsInput is what ModifyInstanceMetadataOptions takes.
+type ModifyInstanceMetadataOptionsInput struct {
+	InstanceId              *string // required
+	HttpTokens              *string
+	HttpPutResponseHopLimit *int32
+	HttpEndpoint            *string
+	DryRun                  *bool
+	HttpProtocolIpv6        *string
+	InstanceMetadataTags    *string
+}
+
+// ModifyInstanceMetadataOptionsOutput is what ModifyInstanceMetadataOptions answers.
+type ModifyInstanceMetadataOptionsOutput struct {
+	InstanceId              *string
+	InstanceMetadataOptions *InstanceMetadataOptionsResponse
+}
+
 // ModifyLaunchTemplateInput is what ModifyLaunchTemplate takes.
 type ModifyLaunchTemplateInput struct {
 	DryRun             *bool
@@ -2221,6 +2873,82 @@ type ModifyVpcAttributeOutput struct {
 // Monitoring is part of inputs and outputs.
 type Monitoring struct {
 	State *string
+}
+
+// NatGateway is part of inputs and outputs.
+type NatGateway struct {
+	CreateTime           *time.Time
+	DeleteTime           *time.Time
+	FailureCode          *string
+	FailureMessage       *string
+	NatGatewayAddresses  []NatGatewayAddress
+	NatGatewayId         *string
+	ProvisionedBandwidth *ProvisionedBandwidth
+	State                *string
+	SubnetId             *string
+	VpcId                *string
+	Tags                 []Tag
+	ConnectivityType     *string
+	AvailabilityMode     *string
+	AutoScalingIps       *string
+	AutoProvisionZones   *string
+	AttachedAppliances   []NatGatewayAttachedAppliance
+	RouteTableId         *string
+}
+
+// NatGatewayAddress is part of inputs and outputs.
+type NatGatewayAddress struct {
+	AllocationId       *string
+	NetworkInterfaceId *string
+	PrivateIp          *string
+	PublicIp           *string
+	AssociationId      *string
+	IsPrimary          *bool
+	FailureMessage     *string
+	Status             *string
+	AvailabilityZone   *string
+	AvailabilityZoneId *string
+}
+
+// NatGatewayAttachedAppliance is part of inputs and outputs.
+type NatGatewayAttachedAppliance struct {
+	Type              *string
+	ApplianceArn      *string
+	VpcEndpointId     *string
+	AttachmentState   *string
+	ModificationState *string
+	FailureCode       *string
+	FailureMessage    *string
+}
+
+// NetworkAcl is part of inputs and outputs.
+type NetworkAcl struct {
+	Associations []NetworkAclAssociation
+	Entries      []NetworkAclEntry
+	IsDefault    *bool
+	NetworkAclId *string
+	Tags         []Tag
+	VpcId        *string
+	OwnerId      *string
+}
+
+// NetworkAclAssociation is part of inputs and outputs.
+type NetworkAclAssociation struct {
+	NetworkAclAssociationId *string
+	NetworkAclId            *string
+	SubnetId                *string
+}
+
+// NetworkAclEntry is part of inputs and outputs.
+type NetworkAclEntry struct {
+	CidrBlock     *string
+	Egress        *bool
+	IcmpTypeCode  *IcmpTypeCode
+	Ipv6CidrBlock *string
+	PortRange     *PortRange
+	Protocol      *string
+	RuleAction    *string
+	RuleNumber    *int32
 }
 
 // NetworkBandwidthGbps is part of inputs and outputs.
@@ -2409,6 +3137,12 @@ type OperatorResponse struct {
 	HiddenByDefault *bool
 }
 
+// PayerResponsibilityEntry is part of inputs and outputs.
+type PayerResponsibilityEntry struct {
+	Scope                   *string
+	PayerResponsibilityType *string
+}
+
 // PerformanceFactorReference is part of inputs and outputs.
 type PerformanceFactorReference struct {
 	InstanceFamily *string
@@ -2433,15 +3167,41 @@ type Placement struct {
 	AvailabilityZone     *string
 }
 
+// PlacementGroup is part of inputs and outputs.
+type PlacementGroup struct {
+	GroupName      *string
+	State          *string
+	Strategy       *string
+	PartitionCount *int32
+	GroupId        *string
+	Tags           []Tag
+	GroupArn       *string
+	SpreadLevel    *string
+	LinkedGroupId  *string
+	Operator       *OperatorResponse
+	ParentGroupId  *string
+}
+
 // PlacementGroupInfo is part of inputs and outputs.
 type PlacementGroupInfo struct {
 	SupportedStrategies []string
+}
+
+// PortRange is part of inputs and outputs.
+type PortRange struct {
+	From *int32
+	To   *int32
 }
 
 // PrefixListId is part of inputs and outputs.
 type PrefixListId struct {
 	Description  *string
 	PrefixListId *string
+}
+
+// PrivateDnsDetails is part of inputs and outputs.
+type PrivateDnsDetails struct {
+	PrivateDnsName *string
 }
 
 // PrivateDnsNameOptionsOnLaunch is part of inputs and outputs.
@@ -2490,12 +3250,31 @@ type PropagatingVgw struct {
 	GatewayId *string
 }
 
+// ProvisionedBandwidth is part of inputs and outputs.
+type ProvisionedBandwidth struct {
+	ProvisionTime *time.Time
+	Provisioned   *string
+	RequestTime   *time.Time
+	Requested     *string
+	Status        *string
+}
+
 // PublicIpDnsNameOptions is part of inputs and outputs.
 type PublicIpDnsNameOptions struct {
 	DnsHostnameType        *string
 	PublicIpv4DnsName      *string
 	PublicIpv6DnsName      *string
 	PublicDualStackDnsName *string
+}
+
+// RebootInstancesInput is what RebootInstances takes.
+type RebootInstancesInput struct {
+	InstanceIds []string // required
+	DryRun      *bool
+}
+
+// RebootInstancesOutput is what RebootInstances answers.
+type RebootInstancesOutput struct {
 }
 
 // ReferencedSecurityGroup is part of inputs and outputs.
@@ -2518,6 +3297,98 @@ type Region struct {
 // RegionGeography is part of inputs and outputs.
 type RegionGeography struct {
 	Name *string
+}
+
+// RejectVpcPeeringConnectionInput is what RejectVpcPeeringConnection takes.
+type RejectVpcPeeringConnectionInput struct {
+	DryRun                 *bool
+	VpcPeeringConnectionId *string // required
+}
+
+// RejectVpcPeeringConnectionOutput is what RejectVpcPeeringConnection answers.
+type RejectVpcPeeringConnectionOutput struct {
+	Return *bool
+}
+
+// ReleaseAddressInput is what ReleaseAddress takes.
+type ReleaseAddressInput struct {
+	AllocationId       *string
+	PublicIp           *string
+	NetworkBorderGroup *string
+	DryRun             *bool
+}
+
+// ReleaseAddressOutput is what ReleaseAddress answers.
+type ReleaseAddressOutput struct {
+}
+
+// ReplaceNetworkAclAssociationInput is what ReplaceNetworkAclAssociation takes.
+type ReplaceNetworkAclAssociationInput struct {
+	DryRun        *bool
+	AssociationId *string // required
+	NetworkAclId  *string // required
+}
+
+// ReplaceNetworkAclAssociationOutput is what ReplaceNetworkAclAssociation answers.
+type ReplaceNetworkAclAssociationOutput struct {
+	NewAssociationId *string
+}
+
+// ReplaceNetworkAclEntryInput is what ReplaceNetworkAclEntry takes.
+type ReplaceNetworkAclEntryInput struct {
+	DryRun        *bool
+	NetworkAclId  *string // required
+	RuleNumber    *int32  // required
+	Protocol      *string // required
+	RuleAction    *string // required
+	Egress        *bool   // required
+	CidrBlock     *string
+	Ipv6CidrBlock *string
+	IcmpTypeCode  *IcmpTypeCode
+	PortRange     *PortRange
+}
+
+// ReplaceNetworkAclEntryOutput is what ReplaceNetworkAclEntry answers.
+type ReplaceNetworkAclEntryOutput struct {
+}
+
+// ReplaceRouteInput is what ReplaceRoute takes.
+type ReplaceRouteInput struct {
+	DestinationPrefixListId     *string
+	VpcEndpointId               *string
+	LocalTarget                 *bool
+	TransitGatewayId            *string
+	LocalGatewayId              *string
+	CarrierGatewayId            *string
+	CoreNetworkArn              *string
+	OdbNetworkArn               *string
+	DryRun                      *bool
+	RouteTableId                *string // required
+	DestinationCidrBlock        *string
+	GatewayId                   *string
+	DestinationIpv6CidrBlock    *string
+	EgressOnlyInternetGatewayId *string
+	InstanceId                  *string
+	NetworkInterfaceId          *string
+	VpcPeeringConnectionId      *string
+	NatGatewayId                *string
+}
+
+// ReplaceRouteOutput is what ReplaceRoute answers.
+type ReplaceRouteOutput struct {
+}
+
+// ReplaceRouteTableAssociationInput is what ReplaceRouteTableAssociation takes.
+type ReplaceRouteTableAssociationInput struct {
+	DryRun        *bool
+	AssociationId *string // required
+	RouteTableId  *string // required
+}
+
+// ReplaceRouteTableAssociationOutput is what ReplaceRouteTableAssociation answers.
+type ReplaceRouteTableAssociationOutput struct {
+	NewAssociationId *string
+	AssociationState *RouteTableAssociationState
 }
 
 // RequestLaunchTemplateData is part of inputs and outputs.
@@ -2785,6 +3656,11 @@ type SecondaryInterfacePrivateIpAddressSpecificationRequest struct {
 	PrivateIpAddress *string
 }
 
+// SecureBlobAttributeValue is part of inputs and outputs.
+type SecureBlobAttributeValue struct {
+	Value []byte
+}
+
 // SecurityGroup is part of inputs and outputs.
 type SecurityGroup struct {
 	GroupId             *string
@@ -2796,6 +3672,12 @@ type SecurityGroup struct {
 	GroupName           *string
 	Description         *string
 	IpPermissions       []IpPermission
+}
+
+// SecurityGroupIdentifier is part of inputs and outputs.
+type SecurityGroupIdentifier struct {
+	GroupId   *string
+	GroupName *string
 }
 
 // SecurityGroupRule is part of inputs and outputs.
@@ -2816,6 +3698,32 @@ type SecurityGroupRule struct {
 	SecurityGroupRuleArn *string
 }
 
+// ServiceDetail is part of inputs and outputs.
+type ServiceDetail struct {
+	ServiceName                     *string
+	ServiceId                       *string
+	ServiceType                     []ServiceTypeDetail
+	ServiceRegion                   *string
+	AvailabilityZoneIds             []string
+	AvailabilityZones               []string
+	Owner                           *string
+	BaseEndpointDnsNames            []string
+	PrivateDnsName                  *string
+	PrivateDnsNames                 []PrivateDnsDetails
+	VpcEndpointPolicySupported      *bool
+	AcceptanceRequired              *bool
+	ManagesVpcEndpoints             *bool
+	PayerResponsibility             *string
+	Tags                            []Tag
+	PrivateDnsNameVerificationState *string
+	SupportedIpAddressTypes         []string
+}
+
+// ServiceTypeDetail is part of inputs and outputs.
+type ServiceTypeDetail struct {
+	ServiceType *string
+}
+
 // SpotMarketOptions is part of inputs and outputs.
 type SpotMarketOptions struct {
 	MaxPrice                     *string
@@ -2825,10 +3733,36 @@ type SpotMarketOptions struct {
 	InstanceInterruptionBehavior *string
 }
 
+// StartInstancesInput is what StartInstances takes.
+type StartInstancesInput struct {
+	InstanceIds    []string // required
+	AdditionalInfo *string
+	DryRun         *bool
+}
+
+// StartInstancesOutput is what StartInstances answers.
+type StartInstancesOutput struct {
+	StartingInstances []InstanceStateChange
+}
+
 // StateReason is part of inputs and outputs.
 type StateReason struct {
 	Code    *string
 	Message *string
+}
+
+// StopInstancesInput is what StopInstances takes.
+type StopInstancesInput struct {
+	InstanceIds    []string // required
+	Hibernate      *bool
+	SkipOsShutdown *bool
+	DryRun         *bool
+	Force          *bool
+}
+
+// StopInstancesOutput is what StopInstances answers.
+type StopInstancesOutput struct {
+	StoppingInstances []InstanceStateChange
 }
 
 // Subnet is part of inputs and outputs.
@@ -2862,6 +3796,19 @@ type Subnet struct {
 type SubnetCidrBlockState struct {
 	State         *string
 	StatusMessage *string
+}
+
+// SubnetConfiguration is part of inputs and outputs.
+type SubnetConfiguration struct {
+	SubnetId *string
+	Ipv4     *string
+	Ipv6     *string
+}
+
+// SubnetIpPrefixes is part of inputs and outputs.
+type SubnetIpPrefixes struct {
+	SubnetId   *string
+	IpPrefixes []string
 }
 
 // SubnetIpv6CidrBlockAssociation is part of inputs and outputs.
@@ -2929,6 +3876,18 @@ type UnassignPrivateIpAddressesInput struct {
 type UnassignPrivateIpAddressesOutput struct {
 }
 
+// UnsuccessfulItem is part of inputs and outputs.
+type UnsuccessfulItem struct {
+	Error      *UnsuccessfulItemError
+	ResourceId *string
+}
+
+// UnsuccessfulItemError is part of inputs and outputs.
+type UnsuccessfulItemError struct {
+	Code    *string
+	Message *string
+}
+
 // UserIdGroupPair is part of inputs and outputs.
 type UserIdGroupPair struct {
 	Description            *string
@@ -2970,6 +3929,44 @@ type ValidationError struct {
 // ValidationWarning is part of inputs and outputs.
 type ValidationWarning struct {
 	Errors []ValidationError
+}
+
+// Volume is part of inputs and outputs.
+type Volume struct {
+	AvailabilityZoneId       *string
+	OutpostArn               *string
+	SourceVolumeId           *string
+	Iops                     *int32
+	Tags                     []Tag
+	VolumeType               *string
+	FastRestored             *bool
+	MultiAttachEnabled       *bool
+	Throughput               *int32
+	SseType                  *string
+	Operator                 *OperatorResponse
+	VolumeInitializationRate *int32
+	VolumeId                 *string
+	Size                     *int32
+	SnapshotId               *string
+	AvailabilityZone         *string
+	State                    *string
+	CreateTime               *time.Time
+	Attachments              []VolumeAttachment
+	Encrypted                *bool
+	KmsKeyId                 *string
+}
+
+// VolumeAttachment is part of inputs and outputs.
+type VolumeAttachment struct {
+	DeleteOnTermination   *bool
+	AssociatedResource    *string
+	InstanceOwningService *string
+	EbsCardIndex          *int32
+	VolumeId              *string
+	InstanceId            *string
+	Device                *string
+	State                 *string
+	AttachTime            *time.Time
 }
 
 // Vpc is part of inputs and outputs.
@@ -3043,6 +4040,36 @@ type VpcEncryptionControlExclusions struct {
 	ElasticFileSystem         *VpcEncryptionControlExclusion
 }
 
+// VpcEndpoint is part of inputs and outputs.
+type VpcEndpoint struct {
+	VpcEndpointId            *string
+	VpcEndpointType          *string
+	VpcId                    *string
+	ServiceName              *string
+	State                    *string
+	PolicyDocument           *string
+	RouteTableIds            []string
+	SubnetIds                []string
+	Groups                   []SecurityGroupIdentifier
+	IpAddressType            *string
+	DnsOptions               *DnsOptions
+	PrivateDnsEnabled        *bool
+	RequesterManaged         *bool
+	NetworkInterfaceIds      []string
+	DnsEntries               []DnsEntry
+	CreationTimestamp        *time.Time
+	Tags                     []Tag
+	OwnerId                  *string
+	LastError                *LastError
+	Ipv4Prefixes             []SubnetIpPrefixes
+	Ipv6Prefixes             []SubnetIpPrefixes
+	FailureReason            *string
+	ServiceNetworkArn        *string
+	ResourceConfigurationArn *string
+	ServiceRegion            *string
+	PayerResponsibilities    []PayerResponsibilityEntry
+}
+
 // VpcIpv6CidrBlockAssociation is part of inputs and outputs.
 type VpcIpv6CidrBlockAssociation struct {
 	AssociationId        *string
@@ -3052,4 +4079,38 @@ type VpcIpv6CidrBlockAssociation struct {
 	Ipv6Pool             *string
 	Ipv6AddressAttribute *string
 	IpSource             *string
+}
+
+// VpcPeeringConnection is part of inputs and outputs.
+type VpcPeeringConnection struct {
+	AccepterVpcInfo        *VpcPeeringConnectionVpcInfo
+	ExpirationTime         *time.Time
+	RequesterVpcInfo       *VpcPeeringConnectionVpcInfo
+	Status                 *VpcPeeringConnectionStateReason
+	Tags                   []Tag
+	VpcPeeringConnectionId *string
+}
+
+// VpcPeeringConnectionOptionsDescription is part of inputs and outputs.
+type VpcPeeringConnectionOptionsDescription struct {
+	AllowDnsResolutionFromRemoteVpc            *bool
+	AllowEgressFromLocalClassicLinkToRemoteVpc *bool
+	AllowEgressFromLocalVpcToRemoteClassicLink *bool
+}
+
+// VpcPeeringConnectionStateReason is part of inputs and outputs.
+type VpcPeeringConnectionStateReason struct {
+	Code    *string
+	Message *string
+}
+
+// VpcPeeringConnectionVpcInfo is part of inputs and outputs.
+type VpcPeeringConnectionVpcInfo struct {
+	CidrBlock        *string
+	Ipv6CidrBlockSet []Ipv6CidrBlock
+	CidrBlockSet     []CidrBlock
+	OwnerId          *string
+	PeeringOptions   *VpcPeeringConnectionOptionsDescription
+	VpcId            *string
+	Region           *string
 }

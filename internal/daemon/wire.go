@@ -137,5 +137,6 @@ type machines struct{}
 func (machines) Ensure(ctx context.Context, c machine.Config) (machine.Status, error) {
 	return machine.Ensure(ctx, c)
 }
+func (machines) Stop(ctx context.Context, dir string) error     { return machine.Stop(ctx, dir) }
 func (machines) Remove(ctx context.Context, dir string) error   { return machine.Remove(ctx, dir) }
 func (machines) WaitExit(ctx context.Context, dir string) error { return machine.WaitExit(ctx, dir) }

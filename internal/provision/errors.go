@@ -32,6 +32,11 @@ var (
 	RouteTables       = Noun{"rtb-", "InvalidRouteTableID.NotFound", "", "routeTable ID", "routeTable IDs"}
 	InternetGateways  = Noun{"igw-", "InvalidInternetGatewayID.NotFound", "", "internetGateway ID", "internetGateway IDs"}
 	Images            = Noun{"ami-", "InvalidAMIID.NotFound", "InvalidAMIID.Malformed", "image id", "image ids"}
+	Addresses         = Noun{"eipalloc-", "InvalidAllocationID.NotFound", "", "allocation ID", "allocation IDs"}
+	NATGateways       = Noun{"nat-", "NatGatewayNotFound", "", "Nat Gateway", "Nat Gateways"}
+	Peerings          = Noun{"pcx-", "InvalidVpcPeeringConnectionID.NotFound", "", "vpcPeeringConnection ID", "vpcPeeringConnection IDs"}
+	Endpoints         = Noun{"vpce-", "InvalidVpcEndpointId.NotFound", "", "Vpc Endpoint Id", "Vpc Endpoint Ids"}
+	NetworkACLs       = Noun{"acl-", "InvalidNetworkAclID.NotFound", "", "networkAcl ID", "networkAcl IDs"}
 	KeyPairs          = Noun{"key-", "InvalidKeyPair.NotFound", "", "key pair ID", "key pair IDs"}
 )
 

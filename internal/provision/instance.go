@@ -337,11 +337,24 @@ func withRole(p resource.InstanceProfile) (string, error) {
 
 // PrivateDNS is the name that a VPC's DNS gives an address.
 func PrivateDNS(region string, a netip.Addr) string {
-	domain := region + ".compute.internal"
+	return fmt.Sprintf("ip-%s.%s", strings.ReplaceAll(a.String(), ".", "-"), PrivateDomain(region))
+}
+
+// PrivateDomain is the domain of private names in a region.
+func PrivateDomain(region string) string {
 	if region == "us-east-1" {
-		domain = "ec2.internal"
+		return "ec2.internal"
 	}
-	return fmt.Sprintf("ip-%s.%s", strings.ReplaceAll(a.String(), ".", "-"), domain)
+	return region + ".compute.internal"
+}
+
+// PublicDNS is the name of a public address. Inside of its VPC it stands for the private one.
+func PublicDNS(region, address string) string {
+	domain := region + ".compute.amazonaws.com"
+	if region == "us-east-1" {
+		domain = "compute-1.amazonaws.com"
+	}
+	return "ec2-" + strings.ReplaceAll(address, ".", "-") + "." + domain
 }
 
 func or[T comparable](v, otherwise T) T {

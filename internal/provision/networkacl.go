@@ -10,9 +10,6 @@ import (
 	"ekster.dev/ekster/internal/store"
 )
 
-// NetworkACLs are the nouns of their errors.
-var NetworkACLs = Noun{"acl-", "InvalidNetworkAclID.NotFound", "", "networkAcl ID", "networkAcl IDs"}
-
 // aclEntries is EC2's default quota of entries in one direction.
 const aclEntries = 20
 

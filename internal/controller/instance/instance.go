@@ -4,6 +4,9 @@
 //	pending ──interface plugged──▶ machine.Ensure ──▶ running
 //	running ──pid 1 gone───────▶ terminated (the machine died; its group replaces it)
 //	running ──host rebooted────▶ machine.Ensure again, same disk
+//	running ──reboot asked─────▶ machine.Stop ──▶ the next generation: machine.Ensure again
+//	Off ───────────────────────▶ machine.Stop ──▶ stopped, with its disk and its interfaces
+//	stopped ──start asked──────▶ the next generation: pending
 //	Terminating ───────────────▶ machine.Remove, guest removed ──▶ terminated
 //	terminated ──an hour later─▶ the record leaves
 //
@@ -32,6 +35,7 @@ import (
 // Machines runs machines; package machine does.
 type Machines interface {
 	Ensure(ctx context.Context, c machine.Config) (machine.Status, error)
+	Stop(ctx context.Context, dir string) error
 	Remove(ctx context.Context, dir string) error
 	WaitExit(ctx context.Context, dir string) error
 }
@@ -132,6 +136,8 @@ func (c *Controller) Reconcile(ctx context.Context, id string) (time.Duration, e
 		return c.forget(ctx, in)
 	case in.Terminating:
 		return reconcile.Never, c.end(ctx, id, "", "")
+	case in.Spec.Off:
+		return reconcile.Never, c.stop(ctx, in)
 	case !plugged:
 		return reconcile.Never, c.setStatus(ctx, id, func(s *resource.InstanceStatus) { s.Waiting = "its network interface" })
 	default:
@@ -139,7 +145,39 @@ func (c *Controller) Reconcile(ctx context.Context, id string) (time.Duration, e
 	}
 }
 
+// stop ends the machine of an instance and leaves its disk.
+func (c *Controller) stop(ctx context.Context, in resource.Instance) error {
+	if in.Status.State == resource.InstanceStopped {
+		return nil
+	}
+	if err := c.machines.Stop(ctx, c.Dir(in.ID)); err != nil {
+		return fmt.Errorf("stopping instance %s: %w", in.ID, err)
+	}
+	return c.store.Update(ctx, func(tx *store.Tx) error {
+		provision.Stopped(tx, in.ID)
+		return nil
+	})
+}
+
+// reboot ends the machine if a reboot was asked for that is not done yet. The boot that
+// follows is another generation: what ends in this one has not died.
+func (c *Controller) reboot(ctx context.Context, in *resource.Instance) error {
+	if in.Status.Reboots >= in.Spec.Reboots {
+		return nil
+	}
+	if err := c.machines.Stop(ctx, c.Dir(in.ID)); err != nil {
+		return fmt.Errorf("rebooting instance %s: %w", in.ID, err)
+	}
+	return c.setStatus(ctx, in.ID, func(s *resource.InstanceStatus) {
+		s.Generation, s.Reboots = s.Generation+1, in.Spec.Reboots
+		in.Status = *s
+	})
+}
+
 func (c *Controller) boot(ctx context.Context, in resource.Instance) error {
+	if err := c.reboot(ctx, &in); err != nil {
+		return err
+	}
 	if in.Status.BootID != c.cfg.BootID {
 		// Written before the machine is started: were it written after, a crash in between
 		// would let the machine be taken for one that died.
@@ -165,7 +203,10 @@ func (c *Controller) boot(ctx context.Context, in resource.Instance) error {
 	}
 	c.watch(in.ID, cfg.Dir)
 	return c.setStatus(ctx, in.ID, func(s *resource.InstanceStatus) {
-		s.State, s.Booted, s.Waiting = resource.InstanceRunning, true, ""
+		if s.State == resource.InstancePending || s.State == resource.InstanceRunning { // nobody has asked for a stop meanwhile
+			s.State = resource.InstanceRunning
+		}
+		s.Booted, s.Waiting = true, ""
 	})
 }
 

@@ -198,6 +198,7 @@ func (v instanceView) describe(i resource.Instance) ec2.Instance {
 		if eni.Attachment.DeviceIndex == 0 {
 			out.SecurityGroups = groupIdentifiers(v.tx, eni.SecurityGroups)
 			out.SourceDestCheck = &eni.SourceDestCheck
+			out.PublicIpAddress, out.PublicDnsName = some(eni.PublicIP), new(publicName(v.tx, eni))
 		}
 	}
 	return out
@@ -220,10 +221,15 @@ func (v instanceView) describeInterface(i resource.NetworkInterface) ec2.Instanc
 			DeviceIndex: d.Attachment.DeviceIndex, NetworkCardIndex: d.Attachment.NetworkCardIndex, Status: d.Attachment.Status,
 		},
 	}
-	for _, a := range d.PrivateIpAddresses {
-		out.PrivateIpAddresses = append(out.PrivateIpAddresses, ec2.InstancePrivateIpAddress{
-			Primary: a.Primary, PrivateIpAddress: a.PrivateIpAddress, PrivateDnsName: a.PrivateDnsName,
-		})
+	if a := d.Association; a != nil {
+		out.Association = &ec2.InstanceNetworkInterfaceAssociation{IpOwnerId: a.IpOwnerId, PublicDnsName: a.PublicDnsName, PublicIp: a.PublicIp}
+	}
+	for n, a := range d.PrivateIpAddresses {
+		p := ec2.InstancePrivateIpAddress{Primary: a.Primary, PrivateIpAddress: a.PrivateIpAddress, PrivateDnsName: a.PrivateDnsName}
+		if n == 0 {
+			p.Association = out.Association
+		}
+		out.PrivateIpAddresses = append(out.PrivateIpAddresses, p)
 	}
 	return out
 }

@@ -33,7 +33,7 @@ var instanceFields = fields[foundInstance]{
 	"capacity-reservation-id":        always[foundInstance](),
 	"client-token":                   func(i foundInstance) []string { return text(i.ClientToken) },
 	"current-instance-boot-mode":     always[foundInstance](),
-	"dns-name":                       always[foundInstance](),
+	"dns-name":                       func(i foundInstance) []string { return text(i.PublicDnsName) },
 	"ebs-optimized":                  func(i foundInstance) []string { return flag(i.EbsOptimized) },
 	"ena-support":                    func(i foundInstance) []string { return flag(i.EnaSupport) },
 	"enclave-options.enabled":        always[foundInstance]("false"),
@@ -53,7 +53,7 @@ var instanceFields = fields[foundInstance]{
 	"instance-type":                       func(i foundInstance) []string { return text(i.InstanceType) },
 	"instance.group-id":                   func(i foundInstance) []string { return each(i.SecurityGroups, groupIDs) },
 	"instance.group-name":                 func(i foundInstance) []string { return each(i.SecurityGroups, groupNames) },
-	"ip-address":                          always[foundInstance](),
+	"ip-address":                          func(i foundInstance) []string { return text(i.PublicIpAddress) },
 	"ipv6-address":                        always[foundInstance](),
 	"kernel-id":                           always[foundInstance](),
 	"key-name":                            func(i foundInstance) []string { return text(i.KeyName) },
@@ -75,11 +75,31 @@ var instanceFields = fields[foundInstance]{
 	"network-interface.addresses.private-ip-address": ofInterfaces(func(n ec2.InstanceNetworkInterface) []string {
 		return each(n.PrivateIpAddresses, func(a ec2.InstancePrivateIpAddress) []string { return text(a.PrivateIpAddress) })
 	}),
-	"network-interface.addresses.association.public-ip":   always[foundInstance](),
-	"network-interface.addresses.association.ip-owner-id": always[foundInstance](),
-	"network-interface.association.public-ip":             always[foundInstance](),
-	"network-interface.association.ip-owner-id":           always[foundInstance](),
-	"network-interface.attachment.attachment-id":          ofInterfaces(func(n ec2.InstanceNetworkInterface) []string { return text(n.Attachment.AttachmentId) }),
+	"network-interface.addresses.association.public-ip": ofInterfaces(func(n ec2.InstanceNetworkInterface) []string {
+		if n.Association == nil {
+			return nil
+		}
+		return text(n.Association.PublicIp)
+	}),
+	"network-interface.addresses.association.ip-owner-id": ofInterfaces(func(n ec2.InstanceNetworkInterface) []string {
+		if n.Association == nil {
+			return nil
+		}
+		return text(n.Association.IpOwnerId)
+	}),
+	"network-interface.association.public-ip": ofInterfaces(func(n ec2.InstanceNetworkInterface) []string {
+		if n.Association == nil {
+			return nil
+		}
+		return text(n.Association.PublicIp)
+	}),
+	"network-interface.association.ip-owner-id": ofInterfaces(func(n ec2.InstanceNetworkInterface) []string {
+		if n.Association == nil {
+			return nil
+		}
+		return text(n.Association.IpOwnerId)
+	}),
+	"network-interface.attachment.attachment-id": ofInterfaces(func(n ec2.InstanceNetworkInterface) []string { return text(n.Attachment.AttachmentId) }),
 	"network-interface.attachment.delete-on-termination": ofInterfaces(func(n ec2.InstanceNetworkInterface) []string {
 		return flag(n.Attachment.DeleteOnTermination)
 	}),

@@ -82,3 +82,41 @@ func describeInternetGateway(g resource.InternetGateway) ec2.InternetGateway {
 	}
 	return out
 }
+
+// DetachInternetGateway parts a VPC from the internet, if nothing in it has a public address.
+func (s *Service) DetachInternetGateway(ctx context.Context, call awsapi.Call, in *ec2.DetachInternetGatewayInput) (*ec2.DetachInternetGatewayOutput, error) {
+	return nil, s.update(ctx, call, in.DryRun, func(tx *store.Tx) error {
+		g, err := provision.LookupInternetGateway(tx, homeOf(call), *in.InternetGatewayId)
+		if err != nil {
+			return err
+		}
+		v, err := provision.LookupVPC(tx, homeOf(call), *in.VpcId)
+		if err != nil {
+			return err
+		}
+		if g.VPC != v.ID {
+			return fault("Gateway.NotAttached", "resource %s is not attached to network %s", g.ID, v.ID)
+		}
+		for range tx.Interfaces.Values(func(i resource.NetworkInterface) bool { return i.VPC == v.ID && i.PublicIP != "" }) {
+			return fault("DependencyViolation", "Network %s has some mapped public address(es). Please unmap those public address(es) before detaching the gateway.", v.ID)
+		}
+		g.VPC = ""
+		tx.InternetGateways.Put(g.ID, g)
+		return nil
+	})
+}
+
+// DeleteInternetGateway takes a detached gateway away.
+func (s *Service) DeleteInternetGateway(ctx context.Context, call awsapi.Call, in *ec2.DeleteInternetGatewayInput) (*ec2.DeleteInternetGatewayOutput, error) {
+	return nil, s.update(ctx, call, in.DryRun, func(tx *store.Tx) error {
+		g, err := provision.LookupInternetGateway(tx, homeOf(call), *in.InternetGatewayId)
+		if err != nil {
+			return err
+		}
+		if g.VPC != "" {
+			return fault("DependencyViolation", "The internetGateway '%s' has dependencies and cannot be deleted.", g.ID)
+		}
+		tx.InternetGateways.Delete(g.ID)
+		return nil
+	})
+}

@@ -2,10 +2,23 @@ package ec2
 
 import (
 	"context"
+	"crypto/md5" // of no security: it is what EC2's fingerprints are
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha1" // as MD5
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/pem"
+	"fmt"
+	"math/big"
 	"slices"
+	"strings"
 
 	"ekster.dev/ekster/gen/ec2"
 	"ekster.dev/ekster/internal/awsapi"
+	"ekster.dev/ekster/internal/awsid"
 	"ekster.dev/ekster/internal/provision"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
@@ -35,6 +48,7 @@ func (s *Service) DescribeKeyPairs(ctx context.Context, call awsapi.Call, in *ec
 			fields: fields[ec2.KeyPairInfo]{
 				"key-pair-id": func(k ec2.KeyPairInfo) []string { return text(k.KeyPairId) },
 				"key-name":    func(k ec2.KeyPairInfo) []string { return text(k.KeyName) },
+				"key-type":    func(k ec2.KeyPairInfo) []string { return text(k.KeyType) },
 				"fingerprint": func(k ec2.KeyPairInfo) []string { return text(k.KeyFingerprint) },
 			},
 		}.list(homeOf(call), query{ids: ids, filters: in.Filters})
@@ -44,10 +58,150 @@ func (s *Service) DescribeKeyPairs(ctx context.Context, call awsapi.Call, in *ec
 
 func describeKeyPair(k resource.KeyPair, public bool) ec2.KeyPairInfo {
 	out := ec2.KeyPairInfo{
-		KeyPairId: &k.ID, KeyName: &k.Name, KeyFingerprint: &k.Fingerprint, KeyType: new("rsa"), CreateTime: &k.Created, Tags: tagSet(k.Tags),
+		KeyPairId: &k.ID, KeyName: &k.Name, KeyFingerprint: &k.Fingerprint, KeyType: new(keyType(k.PublicKey)), CreateTime: &k.Created, Tags: tagSet(k.Tags),
 	}
 	if public {
 		out.PublicKey = &k.PublicKey
 	}
 	return out
+}
+
+// CreateKeyPair makes a key pair and gives its private half to the caller alone.
+func (s *Service) CreateKeyPair(ctx context.Context, call awsapi.Call, in *ec2.CreateKeyPairInput) (*ec2.CreateKeyPairOutput, error) {
+	tags, err := specTags(in.TagSpecifications, "key-pair")
+	if err != nil {
+		return nil, err
+	}
+	if err := reject(
+		ask{"Making a key pair of the type " + deref(in.KeyType), or(deref(in.KeyType), ec2.KeyTypeRsa) != ec2.KeyTypeRsa},
+		ask{"The key format " + deref(in.KeyFormat), or(deref(in.KeyFormat), ec2.KeyFormatPem) != ec2.KeyFormatPem},
+	); err != nil {
+		return nil, err
+	}
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return nil, err
+	}
+	k := resource.KeyPair{
+		Home: homeOf(call), ID: awsid.New("key"), Name: *in.KeyName, Fingerprint: colons(sha1.Sum(der)), Created: call.Time, Tags: tags["key-pair"],
+		PublicKey: "ssh-rsa " + base64.StdEncoding.EncodeToString(wireKey(&private.PublicKey)) + " " + *in.KeyName,
+	}
+	material := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(private)}))
+	out := &ec2.CreateKeyPairOutput{KeyPairId: &k.ID, KeyName: &k.Name, KeyFingerprint: &k.Fingerprint, KeyMaterial: &material, Tags: tagSet(k.Tags)}
+	return out, s.addKeyPair(ctx, call, in.DryRun, k)
+}
+
+// ImportKeyPair keeps the public half of a key pair of the caller's: RSA or ED25519, in
+// OpenSSH's form.
+func (s *Service) ImportKeyPair(ctx context.Context, call awsapi.Call, in *ec2.ImportKeyPairInput) (*ec2.ImportKeyPairOutput, error) {
+	tags, err := specTags(in.TagSpecifications, "key-pair")
+	if err != nil {
+		return nil, err
+	}
+	public := strings.TrimSpace(string(in.PublicKeyMaterial))
+	fingerprint, ok := importedFingerprint(public)
+	if !ok {
+		return nil, fault("InvalidKey.Format", "Key is not in valid OpenSSH public key format")
+	}
+	k := resource.KeyPair{
+		Home: homeOf(call), ID: awsid.New("key"), Name: *in.KeyName, Fingerprint: fingerprint, PublicKey: public, Created: call.Time, Tags: tags["key-pair"],
+	}
+	out := &ec2.ImportKeyPairOutput{KeyPairId: &k.ID, KeyName: &k.Name, KeyFingerprint: &k.Fingerprint, Tags: tagSet(k.Tags)}
+	return out, s.addKeyPair(ctx, call, in.DryRun, k)
+}
+
+func (s *Service) addKeyPair(ctx context.Context, call awsapi.Call, dryRun *bool, k resource.KeyPair) error {
+	return s.update(ctx, call, dryRun, func(tx *store.Tx) error {
+		for range tx.KeyPairs.Values(func(o resource.KeyPair) bool { return o.Home == k.Home && o.Name == k.Name }) {
+			return fault("InvalidKeyPair.Duplicate", "The keypair already exists")
+		}
+		tx.KeyPairs.Put(k.ID, k)
+		return nil
+	})
+}
+
+// DeleteKeyPair forgets a key pair. One that is not there is no error.
+func (s *Service) DeleteKeyPair(ctx context.Context, call awsapi.Call, in *ec2.DeleteKeyPairInput) (*ec2.DeleteKeyPairOutput, error) {
+	if in.KeyName == nil && in.KeyPairId == nil {
+		return nil, missing("KeyName")
+	}
+	out := &ec2.DeleteKeyPairOutput{Return: new(true)}
+	return out, s.update(ctx, call, in.DryRun, func(tx *store.Tx) error {
+		for id, k := range tx.KeyPairs.All() {
+			if k.Home == homeOf(call) && (id == deref(in.KeyPairId) || in.KeyPairId == nil && k.Name == *in.KeyName) {
+				tx.KeyPairs.Delete(id)
+				out.KeyPairId = &id
+			}
+		}
+		return nil
+	})
+}
+
+// keyType is the type of a public key in OpenSSH's form.
+func keyType(public string) string {
+	if strings.HasPrefix(public, "ssh-ed25519 ") {
+		return ec2.KeyTypeEd25519
+	}
+	return ec2.KeyTypeRsa
+}
+
+// wireKey is a public key as SSH sends it: its type, the exponent and the modulus.
+func wireKey(k *rsa.PublicKey) []byte {
+	out := wireString(nil, []byte("ssh-rsa"))
+	out = wireString(out, big.NewInt(int64(k.E)).Bytes())
+	return wireString(out, append([]byte{0}, k.N.Bytes()...)) // the modulus has its highest bit set: positive all the same
+}
+
+func wireString(to, s []byte) []byte {
+	return append(binary.BigEndian.AppendUint32(to, uint32(len(s))), s...)
+}
+
+// importedFingerprint is what EC2 calls the fingerprint of an imported key: the MD5 of an
+// RSA key in DER, the SHA-256 of an ED25519 key as SSH sends it.
+func importedFingerprint(public string) (string, bool) {
+	parts := strings.Fields(public)
+	if len(parts) < 2 {
+		return "", false
+	}
+	raw, err := base64.StdEncoding.DecodeString(parts[1])
+	if err != nil {
+		return "", false
+	}
+	var fields [][]byte
+	for rest := raw; len(rest) > 0; {
+		if len(rest) < 4 || uint32(len(rest)-4) < binary.BigEndian.Uint32(rest) {
+			return "", false
+		}
+		n := binary.BigEndian.Uint32(rest)
+		fields, rest = append(fields, rest[4:4+n]), rest[4+n:]
+	}
+	if len(fields) == 0 || string(fields[0]) != parts[0] {
+		return "", false
+	}
+	switch {
+	case parts[0] == "ssh-rsa" && len(fields) == 3 && len(fields[1]) <= 4:
+		e := new(big.Int).SetBytes(fields[1])
+		der, err := x509.MarshalPKIXPublicKey(&rsa.PublicKey{N: new(big.Int).SetBytes(fields[2]), E: int(e.Int64())})
+		if err != nil {
+			return "", false
+		}
+		return colons(md5.Sum(der)), true
+	case parts[0] == "ssh-ed25519" && len(fields) == 2 && len(fields[1]) == 32:
+		sum := sha256.Sum256(raw)
+		return base64.StdEncoding.EncodeToString(sum[:]), true
+	}
+	return "", false
+}
+
+// colons writes a hash as fingerprints are written.
+func colons[T [16]byte | [20]byte](sum T) string {
+	var parts []string
+	for i := range len(sum) {
+		parts = append(parts, fmt.Sprintf("%02x", sum[i]))
+	}
+	return strings.Join(parts, ":")
 }

@@ -109,7 +109,8 @@ func TestRouting(t *testing.T) {
 		t.Error("no success")
 	}
 	fails(w.CreateRoute(ctx, &sdk.CreateRouteInput{RouteTableId: &table, DestinationCidrBlock: all, GatewayId: &gateway}))(w, "RouteAlreadyExists", "The route identified by 0.0.0.0/0 already exists.")
-	fails(w.CreateRoute(ctx, &sdk.CreateRouteInput{RouteTableId: &table, DestinationCidrBlock: all, NatGatewayId: new("nat-0123456789abcdef0")}))(w, "UnsupportedOperation", "")
+	fails(w.CreateRoute(ctx, &sdk.CreateRouteInput{RouteTableId: &table, DestinationCidrBlock: all, NatGatewayId: new("nat-0123456789abcdef0")}))(w, "InvalidNatGatewayID.NotFound", "")
+	fails(w.CreateRoute(ctx, &sdk.CreateRouteInput{RouteTableId: &table, DestinationCidrBlock: all, TransitGatewayId: new("tgw-0123456789abcdef0")}))(w, "UnsupportedOperation", "")
 	association := *must(w.AssociateRouteTable(ctx, &sdk.AssociateRouteTableInput{RouteTableId: &table, SubnetId: &sub}))(w).AssociationId
 	got := must(w.DescribeRouteTables(ctx, &sdk.DescribeRouteTablesInput{Filters: filters("association.subnet-id", sub)}))(w).RouteTables
 	if len(got) != 1 || *got[0].Associations[0].RouteTableAssociationId != association || *got[0].Routes[1].GatewayId != gateway {

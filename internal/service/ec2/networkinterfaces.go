@@ -31,19 +31,19 @@ func interfaces(tx *store.Tx) kind[resource.NetworkInterface, ec2.NetworkInterfa
 }
 
 var interfaceFields = fields[ec2.NetworkInterface]{
-	"addresses.association.owner-id":  always[ec2.NetworkInterface](),
-	"addresses.association.public-ip": always[ec2.NetworkInterface](),
+	"addresses.association.owner-id":  ofAssociation(func(a ec2.NetworkInterfaceAssociation) *string { return a.IpOwnerId }),
+	"addresses.association.public-ip": ofAssociation(func(a ec2.NetworkInterfaceAssociation) *string { return a.PublicIp }),
 	"addresses.primary": func(i ec2.NetworkInterface) []string {
 		return each(i.PrivateIpAddresses, func(a ec2.NetworkInterfacePrivateIpAddress) []string { return flag(a.Primary) })
 	},
 	"addresses.private-ip-address": func(i ec2.NetworkInterface) []string {
 		return each(i.PrivateIpAddresses, func(a ec2.NetworkInterfacePrivateIpAddress) []string { return text(a.PrivateIpAddress) })
 	},
-	"association.allocation-id":   always[ec2.NetworkInterface](),
-	"association.association-id":  always[ec2.NetworkInterface](),
-	"association.ip-owner-id":     always[ec2.NetworkInterface](),
-	"association.public-dns-name": always[ec2.NetworkInterface](),
-	"association.public-ip":       always[ec2.NetworkInterface](),
+	"association.allocation-id":   ofAssociation(func(a ec2.NetworkInterfaceAssociation) *string { return a.AllocationId }),
+	"association.association-id":  ofAssociation(func(a ec2.NetworkInterfaceAssociation) *string { return a.AssociationId }),
+	"association.ip-owner-id":     ofAssociation(func(a ec2.NetworkInterfaceAssociation) *string { return a.IpOwnerId }),
+	"association.public-dns-name": ofAssociation(func(a ec2.NetworkInterfaceAssociation) *string { return a.PublicDnsName }),
+	"association.public-ip":       ofAssociation(func(a ec2.NetworkInterfaceAssociation) *string { return a.PublicIp }),
 	"attachment.attach-time": func(i ec2.NetworkInterface) []string {
 		if i.Attachment == nil {
 			return nil
@@ -87,6 +87,15 @@ var interfaceFields = fields[ec2.NetworkInterface]{
 // filterTime is how filters write a time.
 const filterTime = "2006-01-02T15:04:05.000Z"
 
+func ofAssociation(f func(ec2.NetworkInterfaceAssociation) *string) func(ec2.NetworkInterface) []string {
+	return func(i ec2.NetworkInterface) []string {
+		if i.Association == nil {
+			return nil
+		}
+		return text(f(*i.Association))
+	}
+}
+
 func attachment(f func(ec2.NetworkInterfaceAttachment) []string) func(ec2.NetworkInterface) []string {
 	return func(i ec2.NetworkInterface) []string {
 		if i.Attachment == nil {
@@ -102,7 +111,7 @@ func describeInterface(tx *store.Tx, i resource.NetworkInterface) ec2.NetworkInt
 		NetworkInterfaceId: &i.ID, VpcId: &i.VPC, SubnetId: &i.Subnet, AvailabilityZone: &i.Zone, AvailabilityZoneId: some(sub.ZoneID),
 		Description: &i.Description, InterfaceType: &i.InterfaceType, MacAddress: &i.MAC, OwnerId: &i.Account, RequesterId: some(i.RequesterID),
 		RequesterManaged: &i.RequesterManaged, SourceDestCheck: &i.SourceDestCheck, Groups: groupIdentifiers(tx, i.SecurityGroups),
-		Status: new(interfaceStatus(i)), TagSet: tagSet(i.Tags),
+		Status: new(interfaceStatus(i)), TagSet: tagSet(i.Tags), Association: association(tx, i),
 	}
 	for n, a := range i.Addresses {
 		ip, name := a.String(), provision.PrivateDNS(i.Region, a)
@@ -112,6 +121,9 @@ func describeInterface(tx *store.Tx, i resource.NetworkInterface) ec2.NetworkInt
 		out.PrivateIpAddresses = append(out.PrivateIpAddresses, ec2.NetworkInterfacePrivateIpAddress{
 			Primary: new(n == 0), PrivateIpAddress: &ip, PrivateDnsName: &name,
 		})
+		if n == 0 {
+			out.PrivateIpAddresses[0].Association = out.Association
+		}
 	}
 	if a := i.Attachment; a != nil {
 		out.Attachment = &ec2.NetworkInterfaceAttachment{
@@ -129,7 +141,7 @@ func describeInterface(tx *store.Tx, i resource.NetworkInterface) ec2.NetworkInt
 // has it plugged in somewhere.
 func interfaceStatus(i resource.NetworkInterface) string {
 	switch {
-	case i.Attachment != nil:
+	case i.Attachment != nil, i.InterfaceType != "interface":
 		return ec2.NetworkInterfaceStatusInUse
 	case i.Status.Plugged != "":
 		return ec2.NetworkInterfaceStatusDetaching

@@ -86,54 +86,6 @@ func (s *Service) AssociateRouteTable(ctx context.Context, call awsapi.Call, in 
 	})
 }
 
-// CreateRoute sends a destination to an internet gateway.
-func (s *Service) CreateRoute(ctx context.Context, call awsapi.Call, in *ec2.CreateRouteInput) (*ec2.CreateRouteOutput, error) {
-	if err := reject(
-		ask{"An IPv6 route", in.DestinationIpv6CidrBlock != nil || in.EgressOnlyInternetGatewayId != nil},
-		ask{"A route to a prefix list", in.DestinationPrefixListId != nil},
-		ask{"A route to anything but an internet gateway", in.NatGatewayId != nil || in.InstanceId != nil || in.NetworkInterfaceId != nil ||
-			in.TransitGatewayId != nil || in.VpcEndpointId != nil || in.VpcPeeringConnectionId != nil || in.LocalGatewayId != nil ||
-			in.CarrierGatewayId != nil || in.CoreNetworkArn != nil || in.OdbNetworkArn != nil},
-	); err != nil {
-		return nil, err
-	}
-	if in.DestinationCidrBlock == nil {
-		return nil, missing("destinationCidrBlock")
-	}
-	if in.GatewayId == nil {
-		return nil, missing("gatewayId")
-	}
-	to, err := readCIDR("destinationCidrBlock", *in.DestinationCidrBlock)
-	if err != nil {
-		return nil, err
-	}
-	out := &ec2.CreateRouteOutput{Return: new(true)}
-	return out, s.update(ctx, call, in.DryRun, func(tx *store.Tx) error {
-		t, err := provision.LookupRouteTable(tx, homeOf(call), *in.RouteTableId)
-		if err != nil {
-			return err
-		}
-		g, err := provision.LookupInternetGateway(tx, homeOf(call), *in.GatewayId)
-		if err != nil {
-			return err
-		}
-		if g.VPC != t.VPC {
-			return fault("InvalidParameterValue", "route table %s and network gateway %s belong to different networks", t.ID, g.ID)
-		}
-		v, err := provision.LookupVPC(tx, homeOf(call), t.VPC)
-		if err != nil {
-			return err
-		}
-		local := slices.ContainsFunc(v.CIDRs, func(c resource.CIDRAssociation) bool { return c.CIDR == to })
-		if local || slices.ContainsFunc(t.Routes, func(r resource.Route) bool { return r.Destination == to }) {
-			return fault("RouteAlreadyExists", "The route identified by %s already exists.", to)
-		}
-		t.Routes = append(t.Routes, resource.Route{Destination: to, Gateway: g.ID})
-		tx.RouteTables.Put(t.ID, t)
-		return nil
-	})
-}
-
 // DescribeRouteTables lists route tables.
 func (s *Service) DescribeRouteTables(ctx context.Context, call awsapi.Call, in *ec2.DescribeRouteTablesInput) (*ec2.DescribeRouteTablesOutput, error) {
 	out := &ec2.DescribeRouteTablesOutput{}
@@ -174,9 +126,9 @@ func routeTables(tx *store.Tx) kind[resource.RouteTable, ec2.RouteTable] {
 			"route.destination-prefix-list-id":       none,
 			"route.egress-only-internet-gateway-id":  none,
 			"route.instance-id":                      none,
-			"route.nat-gateway-id":                   none,
+			"route.nat-gateway-id":                   route(func(r ec2.Route) []string { return text(r.NatGatewayId) }),
 			"route.transit-gateway-id":               none,
-			"route.vpc-peering-connection-id":        none,
+			"route.vpc-peering-connection-id":        route(func(r ec2.Route) []string { return text(r.VpcPeeringConnectionId) }),
 		},
 	}
 }
@@ -202,13 +154,95 @@ func describeRouteTable(tx *store.Tx, t resource.RouteTable) ec2.RouteTable {
 		}
 	}
 	for _, r := range t.Routes {
-		state := "blackhole"
-		if g, ok := tx.InternetGateways.Get(r.Gateway); ok && g.VPC == t.VPC {
-			state = "active"
-		}
 		out.Routes = append(out.Routes, ec2.Route{
-			DestinationCidrBlock: new(r.Destination.String()), GatewayId: &r.Gateway, Origin: new("CreateRoute"), State: &state,
+			DestinationCidrBlock: new(r.Destination.String()), GatewayId: some(r.Gateway), NatGatewayId: some(r.NATGateway),
+			VpcPeeringConnectionId: some(r.Peering), Origin: new("CreateRoute"), State: new(routeState(tx, t, r)),
 		})
 	}
 	return out
+}
+
+// DeleteRouteTable takes a table away that no subnet is associated with.
+func (s *Service) DeleteRouteTable(ctx context.Context, call awsapi.Call, in *ec2.DeleteRouteTableInput) (*ec2.DeleteRouteTableOutput, error) {
+	return nil, s.update(ctx, call, in.DryRun, func(tx *store.Tx) error {
+		t, err := provision.LookupRouteTable(tx, homeOf(call), *in.RouteTableId)
+		if err != nil {
+			return err
+		}
+		if t.Main || len(t.Associations) > 0 {
+			return fault("DependencyViolation", "The routeTable '%s' has dependencies and cannot be deleted.", t.ID)
+		}
+		tx.RouteTables.Delete(t.ID)
+		return nil
+	})
+}
+
+// DisassociateRouteTable has a subnet routed by its VPC's main table again.
+func (s *Service) DisassociateRouteTable(ctx context.Context, call awsapi.Call, in *ec2.DisassociateRouteTableInput) (*ec2.DisassociateRouteTableOutput, error) {
+	return nil, s.update(ctx, call, in.DryRun, func(tx *store.Tx) error {
+		t, err := associated(tx, call, *in.AssociationId)
+		if err != nil {
+			return err
+		}
+		if t.MainID == *in.AssociationId {
+			return fault("InvalidParameterValue", "cannot disassociate the main route table association %s", *in.AssociationId)
+		}
+		delete(t.Associations, *in.AssociationId)
+		tx.RouteTables.Put(t.ID, t)
+		return nil
+	})
+}
+
+// ReplaceRouteTableAssociation routes a subnet by another table, or makes another table
+// its VPC's main one.
+func (s *Service) ReplaceRouteTableAssociation(ctx context.Context, call awsapi.Call, in *ec2.ReplaceRouteTableAssociationInput) (*ec2.ReplaceRouteTableAssociationOutput, error) {
+	out := &ec2.ReplaceRouteTableAssociationOutput{AssociationState: &ec2.RouteTableAssociationState{State: new("associated")}}
+	return out, s.update(ctx, call, in.DryRun, func(tx *store.Tx) error {
+		from, err := associated(tx, call, *in.AssociationId)
+		if err != nil {
+			return err
+		}
+		to, err := provision.LookupRouteTable(tx, homeOf(call), *in.RouteTableId)
+		if err != nil {
+			return err
+		}
+		if from.VPC != to.VPC {
+			return fault("InvalidParameterValue", "Route table %s and association %s belong to different networks", to.ID, *in.AssociationId)
+		}
+		id := awsid.New("rtbassoc")
+		out.NewAssociationId = &id
+		if from.MainID == *in.AssociationId {
+			v, err := provision.LookupVPC(tx, homeOf(call), from.VPC)
+			if err != nil {
+				return err
+			}
+			from.Main, from.MainID = false, ""
+			tx.RouteTables.Put(from.ID, from)
+			to, _ = tx.RouteTables.Get(to.ID) // it may be the same
+			to.Main, to.MainID, v.MainRouteTable = true, id, to.ID
+			tx.RouteTables.Put(to.ID, to)
+			tx.VPCs.Put(v.ID, v)
+			return nil
+		}
+		subnet := from.Associations[*in.AssociationId]
+		delete(from.Associations, *in.AssociationId)
+		tx.RouteTables.Put(from.ID, from)
+		to, _ = tx.RouteTables.Get(to.ID)
+		if to.Associations == nil {
+			to.Associations = map[string]string{}
+		}
+		to.Associations[id] = subnet
+		tx.RouteTables.Put(to.ID, to)
+		return nil
+	})
+}
+
+// associated is the table that has the association.
+func associated(tx *store.Tx, call awsapi.Call, id string) (resource.RouteTable, error) {
+	for _, t := range tx.RouteTables.All() {
+		if _, ok := t.Associations[id]; t.Home == homeOf(call) && (ok || t.MainID == id) {
+			return provision.LookupRouteTable(tx, homeOf(call), t.ID)
+		}
+	}
+	return resource.RouteTable{}, fault("InvalidAssociationID.NotFound", "The association ID '%s' does not exist", id)
 }

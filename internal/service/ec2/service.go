@@ -10,9 +10,9 @@
 //	tag.go               tags of all nouns
 //	dry run              a transaction that is done, checks and all, and then given up
 //
-// Nothing here is real: controller/vpc and controller/instance make it so. There are no
-// public addresses, no IPv6, no volumes beyond the id of an instance's root volume, no
-// placement groups, reservations, elastic GPUs or licences. Members of a request that
+// Nothing here is real: controller/vpc and controller/instance make it so. There is no
+// IPv6, no volume besides an instance's root volume, no route to an interface, no endpoint
+// policy, no placement group, reservation, elastic GPU or licence. Members of a request that
 // ask for those are refused where a client would otherwise be misled, and ignored where
 // they only tune.
 package ec2

@@ -170,6 +170,27 @@ func changeTagsOf(tx *store.Tx, home resource.Home, id string, change func(resou
 	case provision.Instances.Prefix:
 		v, err := provision.LookupInstance(tx, home, id)
 		return retag(err, tx.Instances, id, &v, &v.Tags, change)
+	case provision.Addresses.Prefix:
+		v, err := provision.LookupAddress(tx, home, id, "")
+		return retag(err, tx.Addresses, id, &v, &v.Tags, change)
+	case provision.NetworkACLs.Prefix:
+		v, err := provision.LookupNetworkACL(tx, home, id)
+		return retag(err, tx.NetworkACLs, id, &v, &v.Tags, change)
+	case provision.Endpoints.Prefix:
+		v, err := provision.LookupEndpoint(tx, home, id)
+		return retag(err, tx.VPCEndpoints, id, &v, &v.Tags, change)
+	case provision.NATGateways.Prefix:
+		v, ok := tx.NATGateways.Get(id)
+		if !ok || v.Home != home {
+			return provision.NATGateways.NotFound(id)
+		}
+		return retag(nil, tx.NATGateways, id, &v, &v.Tags, change)
+	case provision.Peerings.Prefix:
+		v, ok := tx.PeeringConnections.Get(id)
+		if !ok || v.Home != home {
+			return provision.Peerings.NotFound(id)
+		}
+		return retag(nil, tx.PeeringConnections, id, &v, &v.Tags, change)
 	case "lt-":
 		v, err := provision.LookupLaunchTemplate(tx, home, id, "")
 		return retag(err, tx.LaunchTemplates, id, &v, &v.Tags, change)
@@ -280,6 +301,21 @@ func tagged(tx *store.Tx, home resource.Home) func(func(taggedResource) bool) {
 	}
 	for id, v := range tx.LaunchTemplates.All() {
 		add(v.Home, "launch-template", id, v.Tags)
+	}
+	for id, v := range tx.Addresses.All() {
+		add(v.Home, "elastic-ip", id, v.Tags)
+	}
+	for id, v := range tx.NetworkACLs.All() {
+		add(v.Home, "network-acl", id, v.Tags)
+	}
+	for id, v := range tx.VPCEndpoints.All() {
+		add(v.Home, "vpc-endpoint", id, v.Tags)
+	}
+	for id, v := range tx.NATGateways.All() {
+		add(v.Home, "natgateway", id, v.Tags)
+	}
+	for id, v := range tx.PeeringConnections.All() {
+		add(v.Home, "vpc-peering-connection", id, v.Tags)
 	}
 	for id, v := range tx.KeyPairs.All() {
 		add(v.Home, "key-pair", id, v.Tags)

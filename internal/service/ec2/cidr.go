@@ -1,0 +1,84 @@
+package ec2
+
+import (
+	"context"
+	"slices"
+
+	"ekster.dev/ekster/gen/ec2"
+	"ekster.dev/ekster/internal/awsapi"
+	"ekster.dev/ekster/internal/awsid"
+	"ekster.dev/ekster/internal/provision"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// maxBlocks is EC2's default quota of a VPC's IPv4 blocks.
+const maxBlocks = 5
+
+// AssociateVpcCidrBlock gives a VPC one more block of addresses.
+func (s *Service) AssociateVpcCidrBlock(ctx context.Context, call awsapi.Call, in *ec2.AssociateVpcCidrBlockInput) (*ec2.AssociateVpcCidrBlockOutput, error) {
+	if err := reject(
+		ask{"An IPv6 CIDR block", is(in.AmazonProvidedIpv6CidrBlock) || in.Ipv6CidrBlock != nil || in.Ipv6Pool != nil || in.Ipv6IpamPoolId != nil},
+		ask{"IPAM", in.Ipv4IpamPoolId != nil},
+	); err != nil {
+		return nil, err
+	}
+	if in.CidrBlock == nil {
+		return nil, missing("cidrBlock")
+	}
+	cidr, err := readCIDR("cidrBlock", *in.CidrBlock)
+	if err != nil {
+		return nil, err
+	}
+	if b := cidr.Bits(); !cidr.Addr().Is4() || b < 16 || b > 28 {
+		return nil, fault("InvalidVpc.Range", "The CIDR '%s' is invalid.", cidr)
+	}
+	out := &ec2.AssociateVpcCidrBlockOutput{VpcId: in.VpcId}
+	return out, s.update(ctx, call, nil, func(tx *store.Tx) error {
+		v, err := provision.LookupVPC(tx, homeOf(call), *in.VpcId)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(v.CIDRs, func(c resource.CIDRAssociation) bool { return c.CIDR.Overlaps(cidr) }) {
+			return fault("InvalidVpc.Range", "The CIDR '%s' conflicts with another CIDR of the VPC", cidr)
+		}
+		if len(v.CIDRs) >= maxBlocks {
+			return fault("CidrLimitExceeded", "This network '%s' has met its maximum number of allowed CIDRs: %d", v.ID, maxBlocks)
+		}
+		c := resource.CIDRAssociation{ID: awsid.New("vpc-cidr-assoc"), CIDR: cidr}
+		v.CIDRs = append(v.CIDRs, c)
+		tx.VPCs.Put(v.ID, v)
+		out.CidrBlockAssociation = describeBlock(c, ec2.VpcCidrBlockStateCodeAssociating)
+		return nil
+	})
+}
+
+// DisassociateVpcCidrBlock takes a block away that no subnet is in. The first one stays.
+func (s *Service) DisassociateVpcCidrBlock(ctx context.Context, call awsapi.Call, in *ec2.DisassociateVpcCidrBlockInput) (*ec2.DisassociateVpcCidrBlockOutput, error) {
+	out := &ec2.DisassociateVpcCidrBlockOutput{}
+	return out, s.update(ctx, call, nil, func(tx *store.Tx) error {
+		for id, v := range tx.VPCs.All() {
+			at := slices.IndexFunc(v.CIDRs, func(c resource.CIDRAssociation) bool { return c.ID == *in.AssociationId })
+			if at < 0 || v.Home != homeOf(call) {
+				continue
+			}
+			c := v.CIDRs[at]
+			if at == 0 {
+				return fault("OperationNotPermitted", "The vpc CIDR block with association ID %s may not be disassociated. It is the primary IPv4 CIDR block of the VPC", c.ID)
+			}
+			for range tx.Subnets.Values(func(s resource.Subnet) bool { return s.VPC == id && c.CIDR.Overlaps(s.CIDR) }) {
+				return fault("InvalidCidrBlock.InUse", "The vpc CIDR block with association ID %s is in use", c.ID)
+			}
+			v, _ = tx.VPCs.Get(id)
+			v.CIDRs = slices.Delete(v.CIDRs, at, at+1)
+			tx.VPCs.Put(id, v)
+			out.VpcId, out.CidrBlockAssociation = &id, describeBlock(c, ec2.VpcCidrBlockStateCodeDisassociating)
+			return nil
+		}
+		return fault("InvalidVpcCidrBlockAssociationID.NotFound", "The vpc CIDR block association ID '%s' does not exist", *in.AssociationId)
+	})
+}
+
+func describeBlock(c resource.CIDRAssociation, state string) *ec2.VpcCidrBlockAssociation {
+	return &ec2.VpcCidrBlockAssociation{AssociationId: &c.ID, CidrBlock: new(c.CIDR.String()), CidrBlockState: &ec2.VpcCidrBlockState{State: &state}}
+}

@@ -1,0 +1,174 @@
+package ec2
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	"ekster.dev/ekster/gen/ec2"
+	"ekster.dev/ekster/internal/awsapi"
+	"ekster.dev/ekster/internal/provision"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// CreateRoute sends a destination to an internet gateway, a NAT gateway or a peer.
+func (s *Service) CreateRoute(ctx context.Context, call awsapi.Call, in *ec2.CreateRouteInput) (*ec2.CreateRouteOutput, error) {
+	to, err := routeDestination(in.DestinationCidrBlock, in.DestinationIpv6CidrBlock, in.DestinationPrefixListId)
+	if err != nil {
+		return nil, err
+	}
+	out := &ec2.CreateRouteOutput{Return: new(true)}
+	return out, s.update(ctx, call, in.DryRun, func(tx *store.Tx) error {
+		t, err := provision.LookupRouteTable(tx, homeOf(call), *in.RouteTableId)
+		if err != nil {
+			return err
+		}
+		r, err := readRoute(tx, call, t, to, *in)
+		if err != nil {
+			return err
+		}
+		v, err := provision.LookupVPC(tx, homeOf(call), t.VPC)
+		if err != nil {
+			return err
+		}
+		local := slices.ContainsFunc(v.CIDRs, func(c resource.CIDRAssociation) bool { return c.CIDR == to })
+		if local || slices.ContainsFunc(t.Routes, func(r resource.Route) bool { return r.Destination == to }) {
+			return fault("RouteAlreadyExists", "The route identified by %s already exists.", to)
+		}
+		t.Routes = append(t.Routes, r)
+		tx.RouteTables.Put(t.ID, t)
+		return nil
+	})
+}
+
+// ReplaceRoute sends the destination of a route to something else.
+func (s *Service) ReplaceRoute(ctx context.Context, call awsapi.Call, in *ec2.ReplaceRouteInput) (*ec2.ReplaceRouteOutput, error) {
+	if err := reject(ask{"Making a route local again", is(in.LocalTarget)}); err != nil {
+		return nil, err
+	}
+	to, err := routeDestination(in.DestinationCidrBlock, in.DestinationIpv6CidrBlock, in.DestinationPrefixListId)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.update(ctx, call, in.DryRun, func(tx *store.Tx) error {
+		t, at, err := findRoute(tx, call, *in.RouteTableId, to)
+		if err != nil {
+			return err
+		}
+		t.Routes[at], err = readRoute(tx, call, t, to, ec2.CreateRouteInput{
+			GatewayId: in.GatewayId, NatGatewayId: in.NatGatewayId, VpcPeeringConnectionId: in.VpcPeeringConnectionId,
+			EgressOnlyInternetGatewayId: in.EgressOnlyInternetGatewayId, InstanceId: in.InstanceId, NetworkInterfaceId: in.NetworkInterfaceId,
+			TransitGatewayId: in.TransitGatewayId, VpcEndpointId: in.VpcEndpointId, LocalGatewayId: in.LocalGatewayId,
+			CarrierGatewayId: in.CarrierGatewayId, CoreNetworkArn: in.CoreNetworkArn, OdbNetworkArn: in.OdbNetworkArn,
+		})
+		if err != nil {
+			return err
+		}
+		tx.RouteTables.Put(t.ID, t)
+		return nil
+	})
+}
+
+// DeleteRoute takes a route away.
+func (s *Service) DeleteRoute(ctx context.Context, call awsapi.Call, in *ec2.DeleteRouteInput) (*ec2.DeleteRouteOutput, error) {
+	to, err := routeDestination(in.DestinationCidrBlock, in.DestinationIpv6CidrBlock, in.DestinationPrefixListId)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.update(ctx, call, in.DryRun, func(tx *store.Tx) error {
+		t, at, err := findRoute(tx, call, *in.RouteTableId, to)
+		if err != nil {
+			return err
+		}
+		t.Routes = slices.Delete(t.Routes, at, at+1)
+		tx.RouteTables.Put(t.ID, t)
+		return nil
+	})
+}
+
+func routeDestination(v4, v6, list *string) (netip.Prefix, error) {
+	if err := reject(ask{"An IPv6 route", v6 != nil}, ask{"A route to a prefix list", list != nil}); err != nil {
+		return netip.Prefix{}, err
+	}
+	if v4 == nil {
+		return netip.Prefix{}, missing("destinationCidrBlock")
+	}
+	return readCIDR("destinationCidrBlock", *v4)
+}
+
+func findRoute(tx *store.Tx, call awsapi.Call, table string, to netip.Prefix) (resource.RouteTable, int, error) {
+	t, err := provision.LookupRouteTable(tx, homeOf(call), table)
+	if err != nil {
+		return t, 0, err
+	}
+	at := slices.IndexFunc(t.Routes, func(r resource.Route) bool { return r.Destination == to })
+	if at < 0 {
+		return t, 0, fault("InvalidRoute.NotFound", "no route with destination-cidr-block %s in route table %s", to, table)
+	}
+	return t, at, nil
+}
+
+// readRoute is a route of table to the one target that in names.
+func readRoute(tx *store.Tx, call awsapi.Call, t resource.RouteTable, to netip.Prefix, in ec2.CreateRouteInput) (resource.Route, error) {
+	r := resource.Route{Destination: to}
+	if err := reject(ask{"A route to anything but an internet gateway, a NAT gateway or a peering connection", in.EgressOnlyInternetGatewayId != nil ||
+		in.InstanceId != nil || in.NetworkInterfaceId != nil || in.TransitGatewayId != nil || in.VpcEndpointId != nil || in.LocalGatewayId != nil ||
+		in.CarrierGatewayId != nil || in.CoreNetworkArn != nil || in.OdbNetworkArn != nil}); err != nil {
+		return r, err
+	}
+	given := 0
+	for _, id := range []*string{in.GatewayId, in.NatGatewayId, in.VpcPeeringConnectionId} {
+		if id != nil {
+			given++
+		}
+	}
+	switch {
+	case given == 0:
+		return r, missing("gatewayId")
+	case given > 1:
+		return r, fault("InvalidParameterCombination", "Exactly one target of a route may be given")
+	case in.NatGatewayId != nil:
+		g, err := provision.LookupNATGateway(tx, homeOf(call), *in.NatGatewayId, call.Time)
+		if err != nil {
+			return r, fault("InvalidNatGatewayID.NotFound", "The natGateway ID '%s' does not exist", *in.NatGatewayId)
+		}
+		if g.VPC != t.VPC || !g.Deleted.IsZero() {
+			return r, fault("InvalidParameterValue", "route table %s and network gateway %s belong to different networks", t.ID, g.ID)
+		}
+		r.NATGateway = g.ID
+	case in.VpcPeeringConnectionId != nil:
+		p, err := provision.LookupPeering(tx, homeOf(call), *in.VpcPeeringConnectionId, call.Time)
+		if err != nil {
+			return r, err
+		}
+		if p.Requester != t.VPC && p.Accepter != t.VPC {
+			return r, fault("InvalidParameterValue", "route table %s and peering connection %s belong to different networks", t.ID, p.ID)
+		}
+		r.Peering = p.ID
+	default:
+		g, err := provision.LookupInternetGateway(tx, homeOf(call), *in.GatewayId)
+		if err != nil {
+			return r, err
+		}
+		if g.VPC != t.VPC {
+			return r, fault("InvalidParameterValue", "route table %s and network gateway %s belong to different networks", t.ID, g.ID)
+		}
+		r.Gateway = g.ID
+	}
+	return r, nil
+}
+
+// routeState is blackhole for a route whose target is gone.
+func routeState(tx *store.Tx, t resource.RouteTable, r resource.Route) string {
+	if g, ok := tx.InternetGateways.Get(r.Gateway); ok && g.VPC == t.VPC {
+		return ec2.RouteStateActive
+	}
+	if g, ok := tx.NATGateways.Get(r.NATGateway); ok && g.Deleted.IsZero() {
+		return ec2.RouteStateActive
+	}
+	if p, ok := tx.PeeringConnections.Get(r.Peering); ok && p.State == resource.PeeringActive {
+		return ec2.RouteStateActive
+	}
+	return ec2.RouteStateBlackhole
+}

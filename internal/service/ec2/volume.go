@@ -1,0 +1,129 @@
+package ec2
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"ekster.dev/ekster/gen/ec2"
+	"ekster.dev/ekster/internal/ami"
+	"ekster.dev/ekster/internal/awsapi"
+	"ekster.dev/ekster/internal/provision"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// DescribeVolumes lists the root volumes of instances: there are no others.
+func (s *Service) DescribeVolumes(ctx context.Context, call awsapi.Call, in *ec2.DescribeVolumesInput) (*ec2.DescribeVolumesOutput, error) {
+	match, err := matcher(in.Filters, volumeFields, func(v ec2.Volume) []ec2.Tag { return v.Tags })
+	if err != nil {
+		return nil, err
+	}
+	out := &ec2.DescribeVolumesOutput{}
+	return out, s.view(ctx, call, in.DryRun, func(tx *store.Tx) error {
+		all := map[string]ec2.Volume{}
+		for i := range tx.Instances.Values(func(i resource.Instance) bool {
+			return i.Home == homeOf(call) && i.Status.State != resource.InstanceTerminated
+		}) {
+			all[i.Spec.RootVolume] = describeRootVolume(tx, i)
+		}
+		for _, id := range in.VolumeIds {
+			if _, ok := all[id]; !ok {
+				return fault("InvalidVolume.NotFound", "The volume '%s' does not exist.", id)
+			}
+		}
+		var list []ec2.Volume
+		for id, v := range all {
+			if match(v) && (len(in.VolumeIds) == 0 || slices.Contains(in.VolumeIds, id)) {
+				list = append(list, v)
+			}
+		}
+		key := func(v ec2.Volume) string { return *v.VolumeId }
+		slices.SortFunc(list, func(a, b ec2.Volume) int { return cmp.Compare(key(a), key(b)) })
+		out.Volumes, out.NextToken, err = page(list, key, in.MaxResults, in.NextToken, 0)
+		return err
+	})
+}
+
+func describeRootVolume(tx *store.Tx, i resource.Instance) ec2.Volume {
+	image, _ := ami.ByID(i.Region, i.Spec.Image)
+	return ec2.Volume{
+		VolumeId: &i.Spec.RootVolume, Size: &i.Spec.DiskGiB, SnapshotId: some(image.Snapshot), AvailabilityZone: &i.Spec.Zone,
+		AvailabilityZoneId: newInstanceView(tx).zoneID(i), State: new(ec2.VolumeStateInUse), CreateTime: &i.Launched, VolumeType: new(ec2.VolumeTypeGp3),
+		Iops: new(int32(3000)), Throughput: new(int32(125)), Encrypted: new(false), MultiAttachEnabled: new(false), Tags: tagSet(i.Spec.VolumeTags),
+		Attachments: []ec2.VolumeAttachment{{
+			VolumeId: &i.Spec.RootVolume, InstanceId: &i.ID, Device: new(ami.RootDevice), State: new(ec2.VolumeAttachmentStateAttached),
+			AttachTime: &i.Launched, DeleteOnTermination: new(true),
+		}},
+	}
+}
+
+var volumeFields = fields[ec2.Volume]{
+	"attachment.attach-time":           func(v ec2.Volume) []string { return []string{v.Attachments[0].AttachTime.UTC().Format(filterTime)} },
+	"attachment.delete-on-termination": func(v ec2.Volume) []string { return flag(v.Attachments[0].DeleteOnTermination) },
+	"attachment.device":                func(v ec2.Volume) []string { return text(v.Attachments[0].Device) },
+	"attachment.instance-id":           func(v ec2.Volume) []string { return text(v.Attachments[0].InstanceId) },
+	"attachment.status":                func(v ec2.Volume) []string { return text(v.Attachments[0].State) },
+	"availability-zone":                func(v ec2.Volume) []string { return text(v.AvailabilityZone) },
+	"availability-zone-id":             func(v ec2.Volume) []string { return text(v.AvailabilityZoneId) },
+	"create-time":                      func(v ec2.Volume) []string { return []string{v.CreateTime.UTC().Format(filterTime)} },
+	"encrypted":                        func(v ec2.Volume) []string { return flag(v.Encrypted) },
+	"multi-attach-enabled":             func(v ec2.Volume) []string { return flag(v.MultiAttachEnabled) },
+	"size":                             func(v ec2.Volume) []string { return integer(v.Size) },
+	"snapshot-id":                      func(v ec2.Volume) []string { return text(v.SnapshotId) },
+	"status":                           func(v ec2.Volume) []string { return text(v.State) },
+	"volume-id":                        func(v ec2.Volume) []string { return text(v.VolumeId) },
+	"volume-type":                      func(v ec2.Volume) []string { return text(v.VolumeType) },
+}
+
+// DescribePlacementGroups lists none: they cannot be made here.
+func (s *Service) DescribePlacementGroups(ctx context.Context, call awsapi.Call, in *ec2.DescribePlacementGroupsInput) (*ec2.DescribePlacementGroupsOutput, error) {
+	for _, name := range append(slices.Clone(in.GroupNames), in.GroupIds...) {
+		return nil, fault("InvalidPlacementGroup.Unknown", "The Placement Group '%s' is unknown.", name)
+	}
+	return &ec2.DescribePlacementGroupsOutput{}, s.view(ctx, call, in.DryRun, func(*store.Tx) error { return nil })
+}
+
+// DescribeDhcpOptions lists the sets of options that VPCs have: AWS's own.
+func (s *Service) DescribeDhcpOptions(ctx context.Context, call awsapi.Call, in *ec2.DescribeDhcpOptionsInput) (*ec2.DescribeDhcpOptionsOutput, error) {
+	option := func(f func(ec2.DhcpConfiguration) []string) func(ec2.DhcpOptions) []string {
+		return func(o ec2.DhcpOptions) []string { return each(o.DhcpConfigurations, f) }
+	}
+	match, err := matcher(in.Filters, fields[ec2.DhcpOptions]{
+		"dhcp-options-id": func(o ec2.DhcpOptions) []string { return text(o.DhcpOptionsId) },
+		"key":             option(func(c ec2.DhcpConfiguration) []string { return text(c.Key) }),
+		"owner-id":        func(o ec2.DhcpOptions) []string { return text(o.OwnerId) },
+		"value": option(func(c ec2.DhcpConfiguration) []string {
+			return each(c.Values, func(v ec2.AttributeValue) []string { return text(v.Value) })
+		}),
+	}, func(o ec2.DhcpOptions) []ec2.Tag { return o.Tags })
+	if err != nil {
+		return nil, err
+	}
+	out := &ec2.DescribeDhcpOptionsOutput{}
+	return out, s.view(ctx, call, in.DryRun, func(tx *store.Tx) error {
+		sets := map[string]bool{}
+		for v := range tx.VPCs.Values(func(v resource.VPC) bool { return v.Home == homeOf(call) }) {
+			sets[v.DHCPOptions] = true
+		}
+		for _, id := range in.DhcpOptionsIds {
+			if !sets[id] {
+				return fault("InvalidDhcpOptionID.NotFound", "The dhcpOption ID '%s' does not exist", id)
+			}
+		}
+		var list []ec2.DhcpOptions
+		for id := range sets {
+			o := ec2.DhcpOptions{DhcpOptionsId: &id, OwnerId: &call.Account, DhcpConfigurations: []ec2.DhcpConfiguration{
+				{Key: new("domain-name"), Values: []ec2.AttributeValue{{Value: new(provision.PrivateDomain(call.Region))}}},
+				{Key: new("domain-name-servers"), Values: []ec2.AttributeValue{{Value: new("AmazonProvidedDNS")}}},
+			}}
+			if match(o) && (len(in.DhcpOptionsIds) == 0 || slices.Contains(in.DhcpOptionsIds, id)) {
+				list = append(list, o)
+			}
+		}
+		key := func(o ec2.DhcpOptions) string { return *o.DhcpOptionsId }
+		slices.SortFunc(list, func(a, b ec2.DhcpOptions) int { return cmp.Compare(key(a), key(b)) })
+		out.DhcpOptions, out.NextToken, err = page(list, key, in.MaxResults, in.NextToken, 0)
+		return err
+	})
+}
