@@ -41,13 +41,15 @@ func newOptions(cfg Config) (*options, error) {
 	if err != nil {
 		return nil, fmt.Errorf("options of kube-controller-manager: %w", err)
 	}
+	// Before the other components' flags: in 1.34 this overrides the default of a gate, which is too late once any
+	// flag set has the gates.
+	kcmFlags := kcm.Flags(kcmapp.KnownControllers(), kcmapp.ControllersDisabledByDefault(), kcmapp.ControllerAliases())
 	o := &options{
 		cfg:       cfg,
 		apiserver: apiserveroptions.NewServerRunOptions(),
 		kcm:       kcm,
 		scheduler: scheduleroptions.NewOptions(),
 	}
-	kcmFlags := kcm.Flags(kcmapp.KnownControllers(), kcmapp.ControllersDisabledByDefault(), kcmapp.ControllerAliases())
 	for _, c := range []struct {
 		name  string
 		flags cliflag.NamedFlagSets
