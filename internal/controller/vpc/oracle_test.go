@@ -1,0 +1,169 @@
+package vpc
+
+import (
+	"net/netip"
+	"slices"
+
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// An oracle says from the records alone, as AWS's documentation has it, whether a TCP
+// connection comes about. It shares no code with the data plane.
+type oracle struct{ tx *store.Tx }
+
+// ephemeral stands for the port that a connection comes from.
+const ephemeral = 40000
+
+// A place is where connections start or end: an interface, or the internet (eni "").
+type place struct {
+	eni  string
+	addr netip.Addr // as it was dialled; of a source, its private address
+}
+
+func (o oracle) connects(from, to place, port int32) bool {
+	src, fromInside := o.tx.Interfaces.Get(from.eni)
+	if fromInside && !o.group(src, true, to.addr, port) {
+		return false
+	}
+	if !fromInside {
+		return o.arrives(to.addr, netip.Addr{}, port)
+	}
+	if to.eni != "" {
+		dst, _ := o.tx.Interfaces.Get(to.eni)
+		if to.addr == dst.Addresses[0] {
+			return o.privately(src, dst, port)
+		}
+	}
+	seen, ok := o.leaves(src, to.addr, port)
+	if !ok || to.eni == "" {
+		return ok
+	}
+	return o.arrives(to.addr, seen, port)
+}
+
+// privately: by private addresses, within a VPC or by way of a peering connection.
+func (o oracle) privately(src, dst resource.NetworkInterface, port int32) bool {
+	a, b := src.Addresses[0], dst.Addresses[0]
+	if src.VPC != dst.VPC {
+		there, back := o.route(src.Subnet, b), o.route(dst.Subnet, a)
+		p, ok := o.tx.PeeringConnections.Get(there.Peering)
+		if !ok || p.State != resource.PeeringActive || back.Peering != there.Peering {
+			return false
+		}
+		if !slices.Contains([]string{p.Requester, p.Accepter}, dst.VPC) {
+			return false
+		}
+	}
+	if src.Subnet != dst.Subnet {
+		if !o.acl(src.Subnet, true, b, port) || !o.acl(dst.Subnet, false, a, port) || !o.acl(dst.Subnet, true, a, ephemeral) || !o.acl(src.Subnet, false, b, ephemeral) {
+			return false
+		}
+	}
+	return o.group(dst, false, a, port)
+}
+
+// leaves: to the internet, and under which address.
+func (o oracle) leaves(src resource.NetworkInterface, to netip.Addr, port int32) (netip.Addr, bool) {
+	if !o.acl(src.Subnet, true, to, port) || !o.acl(src.Subnet, false, to, ephemeral) {
+		return netip.Addr{}, false
+	}
+	r := o.route(src.Subnet, to)
+	if r.NATGateway != "" {
+		g, ok := o.tx.NATGateways.Get(r.NATGateway)
+		if !ok || !g.Deleted.IsZero() || !o.attached(o.route(g.Subnet, to).Gateway, g.VPC) {
+			return netip.Addr{}, false
+		}
+		return g.PublicIP, true
+	}
+	if src.PublicIP == "" || !o.attached(r.Gateway, src.VPC) {
+		return netip.Addr{}, false
+	}
+	return netip.MustParseAddr(src.PublicIP), true
+}
+
+// arrives: from the internet at a public address.
+func (o oracle) arrives(public, from netip.Addr, port int32) bool {
+	for _, dst := range o.tx.Interfaces.All() {
+		if dst.PublicIP != public.String() || dst.InterfaceType != "interface" {
+			continue
+		}
+		if !from.IsValid() {
+			from = netip.MustParseAddr("203.0.113.1")
+		}
+		return o.attached(o.route(dst.Subnet, from).Gateway, dst.VPC) && o.acl(dst.Subnet, false, from, port) && o.acl(dst.Subnet, true, from, ephemeral) &&
+			o.group(dst, false, from, port)
+	}
+	return false
+}
+
+func (o oracle) attached(gateway, vpc string) bool {
+	g, ok := o.tx.InternetGateways.Get(gateway)
+	return ok && g.VPC == vpc
+}
+
+// route is the most specific route of a subnet's table, the zero one for none.
+func (o oracle) route(subnet string, to netip.Addr) (best resource.Route) {
+	s, _ := o.tx.Subnets.Get(subnet)
+	var table resource.RouteTable
+	for _, t := range o.tx.RouteTables.All() {
+		if t.VPC == s.VPC && t.Main && table.ID == "" {
+			table = t
+		}
+	}
+	for _, t := range o.tx.RouteTables.All() {
+		for _, associated := range t.Associations {
+			if associated == subnet {
+				table = t
+			}
+		}
+	}
+	bits := -1
+	for _, r := range table.Routes {
+		if r.Destination.Contains(to) && r.Destination.Bits() > bits {
+			best, bits = r, r.Destination.Bits()
+		}
+	}
+	return best
+}
+
+// acl says what a subnet's network ACL says of a packet to port.
+func (o oracle) acl(subnet string, egress bool, peer netip.Addr, port int32) bool {
+	for _, a := range o.tx.NetworkACLs.All() {
+		for _, s := range a.Associations {
+			if s != subnet {
+				continue
+			}
+			decided, number, allow := false, int32(0), false
+			for _, e := range a.Entries {
+				match := e.Egress == egress && e.CIDR.Contains(peer) && (e.Protocol == "-1" || e.Protocol == "6" && e.FromPort <= port && port <= e.ToPort)
+				if match && (!decided || e.Number < number) {
+					decided, number, allow = true, e.Number, e.Allow
+				}
+			}
+			return decided && allow
+		}
+	}
+	return true
+}
+
+// group says whether a rule of one of the interface's security groups allows it.
+func (o oracle) group(i resource.NetworkInterface, egress bool, peer netip.Addr, port int32) bool {
+	for _, id := range i.SecurityGroups {
+		g, _ := o.tx.SecurityGroups.Get(id)
+		for _, r := range g.Rules {
+			if r.Egress != egress || r.Protocol != "-1" && (r.Protocol != "tcp" || port < r.FromPort || port > r.ToPort) {
+				continue
+			}
+			if r.CIDR.IsValid() && r.CIDR.Contains(peer) {
+				return true
+			}
+			for _, other := range o.tx.Interfaces.All() {
+				if r.Group != "" && slices.Contains(other.SecurityGroups, r.Group) && slices.Contains(other.Addresses, peer) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
