@@ -129,5 +129,5 @@ func writeTrust(at func(string) string, extra string) error {
 			return err
 		}
 	}
-	return nil
+	return writeContainerTrust(at, extra, bundle)
 }

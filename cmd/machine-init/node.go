@@ -29,6 +29,7 @@ func configureContainerd(i spec.Instance, user string) error {
 		"/etc/containerd/config.toml":     containerdConfig(i, lacksResource()),
 		certsDir + "/_default/hosts.toml": hostsConfig(i.Mirror),
 		dropInDir + "/10-nodeconfig.toml": user,
+		baseSpecFile:                      asJSON(baseSpec()),
 	})
 }
 
@@ -64,10 +65,11 @@ use_internal_loopback = true
 default_runtime_name = "runc"
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"
+base_runtime_spec = %q
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
 BinaryName = "%s/runc"
 SystemdCgroup = false
-`, dropInDir+"/*.toml", i.Pause, certsDir, restrictOOM, binDir)
+`, dropInDir+"/*.toml", i.Pause, certsDir, restrictOOM, baseSpecFile, binDir)
 }
 
 // hostsConfig sends every registry's requests to the mirror, which is told by

@@ -39,12 +39,13 @@ spec:
 	v6.Spec.FeatureGates = map[string]bool{"InstanceIdNodeName": true}
 	v6.Spec.Kubelet = nodeconfig.Kubelet{}
 	for name, got := range map[string]string{
-		"kubelet-config.json":   asJSON(config),
-		"kubelet-args.txt":      strings.Join(kubeletArgs(f, u.Node), "\n") + "\n",
-		"kubelet-args-ipv6.txt": strings.Join(kubeletArgs(f, v6), "\n") + "\n",
-		"kubeconfig.json":       asJSON(kubeconfig(f.Region, u.Node.Spec.Cluster)),
-		"containerd.toml":       containerdConfig(i, true),
-		"hosts.toml":            hostsConfig(i.Mirror),
+		"kubelet-config.json":    asJSON(config),
+		"kubelet-args.txt":       strings.Join(kubeletArgs(f, u.Node), "\n") + "\n",
+		"kubelet-args-ipv6.txt":  strings.Join(kubeletArgs(f, v6), "\n") + "\n",
+		"kubeconfig.json":        asJSON(kubeconfig(f.Region, u.Node.Spec.Cluster)),
+		"containerd.toml":        containerdConfig(i, true),
+		"hosts.toml":             hostsConfig(i.Mirror),
+		"base-runtime-spec.json": asJSON(baseSpec()),
 	} {
 		file := "testdata/" + name
 		if *update {
