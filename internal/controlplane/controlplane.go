@@ -64,6 +64,8 @@ type Status struct {
 	JWKS    []byte // key set of service account tokens
 	PID     int
 	Starts  int // how often the process has been started
+
+	Reloading bool // Config.Issuers have changed, and the ready API server goes by the former ones still
 }
 
 const (
@@ -78,13 +80,14 @@ type Planes struct {
 	log *slog.Logger
 
 	mu     sync.Mutex
-	probes map[string]*probe // by directory
-	young  map[string]int    // by directory: Starts of a process that has not been ready yet
+	probes map[string]*probe    // by directory
+	young  map[string]int       // by directory: Starts of a process that has not been ready yet
+	loaded map[string]time.Time // by directory: the change of the issuers' file that is known to be in force
 }
 
 // New returns a Planes that knows nothing yet; what runs from before is found by Ensure.
 func New(log *slog.Logger) *Planes {
-	return &Planes{log: log, probes: map[string]*probe{}, young: map[string]int{}}
+	return &Planes{log: log, probes: map[string]*probe{}, young: map[string]int{}, loaded: map[string]time.Time{}}
 }
 
 // Ensure brings the control plane nearer to cfg, and returns how far it is: it writes what is missing, starts the
@@ -134,7 +137,10 @@ func (p *Planes) ensure(ctx context.Context, cfg Config) (Status, error) {
 	if status.Ready && p.grewUp(cfg.Dir) {
 		p.log.Info("control plane ready", "id", cfg.ID, "pid", proc.PID, "after", time.Since(proc.Started).Round(time.Millisecond))
 	}
-	return status, nil
+	if status.Ready {
+		status.Reloading, err = p.reloading(ctx, cfg, proc)
+	}
+	return status, err
 }
 
 // WaitReady calls Ensure until the control plane is ready or ctx is done.
@@ -166,6 +172,7 @@ func (p *Planes) Remove(ctx context.Context, dir string) error {
 	defer p.mu.Unlock()
 	delete(p.probes, dir)
 	delete(p.young, dir)
+	delete(p.loaded, dir)
 	return nil
 }
 

@@ -7,7 +7,7 @@
 //	                 else the annotation eks.amazonaws.com/role-arn               the API server
 //
 // The patch is EKS's own, field by field, and nothing is added to it: how a pod finds and
-// trusts Ekster's endpoints is the node's business (docs/decisions/0007-trust-in-pods.md).
+// trusts Ekster's endpoints is the node's business (docs/decisions/0010-pods-trust-by-their-node.md).
 //
 // The package verifies no token and gives no credentials (package service/eksauth and STS
 // do). It keeps nothing between two pods.
