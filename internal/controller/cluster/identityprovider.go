@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"ekster.dev/ekster/internal/controlplane"
 	"ekster.dev/ekster/internal/resource"
@@ -41,8 +42,11 @@ func issuersFor(providers []resource.IdentityProvider) (out []controlplane.Issue
 	return out
 }
 
-// settle records that a running control plane has been told of the providers as the caller
-// has seen them. The API server reads them within a second or so.
+// reloadPoll is how often an API server is asked whether it knows its issuers. It looks for
+// a new one itself every ten seconds.
+const reloadPoll = 500 * time.Millisecond
+
+// settle records that a running control plane goes by the providers as the caller has seen them.
 func (c *Controller) settle(ctx context.Context, providers []resource.IdentityProvider) error {
 	open := func(p resource.IdentityProvider) bool { return p.Current() != resource.ProviderActive }
 	if !slices.ContainsFunc(providers, open) {
