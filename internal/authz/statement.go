@@ -1,6 +1,9 @@
 package authz
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // A statement is one compiled statement of a policy.
 type statement struct {
@@ -20,11 +23,13 @@ type statement struct {
 	conditions []condition
 }
 
-// actionSet holds lower-case actions: the plain ones for one look-up, the others to be tried in turn.
+// actionSet holds lower-case actions: the plain ones for one look-up, the others to be tried
+// in turn. Those are kept by service, since a policy has hundreds for services that a request
+// is not for.
 type actionSet struct {
 	all      bool
 	exact    map[string]struct{}
-	patterns []pattern
+	patterns map[string][]pattern // service → patterns of its actions; "" for those with a wildcard before the colon
 }
 
 func compileStatement(n *node, kind Kind, variables bool) (statement, error) {
@@ -85,7 +90,14 @@ func (s *actionSet) add(action string) {
 	case action == "*" || action == "*:*":
 		s.all = true
 	default:
-		s.patterns = append(s.patterns, p)
+		service, _, _ := strings.Cut(action, ":")
+		if strings.ContainsAny(service, "*?") {
+			service = ""
+		}
+		if s.patterns == nil {
+			s.patterns = map[string][]pattern{}
+		}
+		s.patterns[service] = append(s.patterns[service], p)
 	}
 }
 
@@ -97,8 +109,16 @@ func (s *actionSet) match(lowered []byte, action string) bool {
 	if _, ok := s.exact[string(lowered)]; ok {
 		return true
 	}
-	for i := range s.patterns {
-		if s.patterns[i].match(action, true, nil) {
+	if len(s.patterns) == 0 {
+		return false
+	}
+	colon := max(bytes.IndexByte(lowered, ':'), 0)
+	return matchAny(s.patterns[string(lowered[:colon])], action) || colon > 0 && matchAny(s.patterns[""], action)
+}
+
+func matchAny(patterns []pattern, action string) bool {
+	for i := range patterns {
+		if patterns[i].match(action, true, nil) {
 			return true
 		}
 	}
