@@ -78,13 +78,14 @@ type Controller struct {
 
 	mu      sync.Mutex
 	watched map[int]bool // pids whose end is waited for
-	choose  sync.Mutex   // held while an address is chosen
+	deaths  map[string]death
+	choose  sync.Mutex // held while an address is chosen
 	ctx     context.Context
 }
 
 // New returns the controller; Run starts it.
 func New(cfg Config, st *store.Store, p Planes, g Guests, a Authenticator, log *slog.Logger) *Controller {
-	c := &Controller{cfg: cfg, store: st, planes: p, guests: g, auth: a, log: log, watched: map[int]bool{}}
+	c := &Controller{cfg: cfg, store: st, planes: p, guests: g, auth: a, log: log, watched: map[int]bool{}, deaths: map[string]death{}}
 	c.queue = reconcile.New("cluster", c.Reconcile, log)
 	return c
 }
@@ -182,12 +183,19 @@ func (c *Controller) run(ctx context.Context, cl resource.Cluster, enis []resour
 		return reconcile.Never, err
 	}
 	cfg.Issuers = issuersFor(providers)
-	st, err := c.planes.Ensure(ctx, cfg)
-	if err != nil && upgrading(cl) && ctx.Err() == nil {
-		return c.died(ctx, cl, err)
+	if left := c.mourning(cl.ARN); left > 0 {
+		return left, c.waiting(ctx, cl.ARN, "another try: its process does not stay up")
 	}
+	st, err := c.planes.Ensure(ctx, cfg)
 	if err != nil {
+		if upgrading(cl) && ctx.Err() == nil {
+			return c.died(ctx, cl, err)
+		}
+		c.mourn(cl.ARN)
 		return reconcile.Never, fmt.Errorf("control plane of cluster %s: %w", cl.Name, err)
+	}
+	if st.Ready {
+		c.forget(cl.ARN)
 	}
 	c.watch(cl.ARN, st.PID)
 	if !st.Ready {
@@ -266,6 +274,7 @@ func (c *Controller) remove(ctx context.Context, cl resource.Cluster) error {
 		return fmt.Errorf("removing the control plane of cluster %s: %w", cl.Name, err)
 	}
 	c.auth.Close(cl.ARN)
+	c.forget(cl.ARN)
 	if err := c.guests.RemoveGuest(ctx, cl.Guest()); err != nil {
 		return fmt.Errorf("network of cluster %s: %w", cl.Name, err)
 	}

@@ -211,3 +211,26 @@ func TestPublicEndpointIsClosed(t *testing.T) {
 		}
 	}
 }
+
+func TestOneThatDiesIsStartedLaterAndLater(t *testing.T) {
+	w := newWorld(t)
+	w.host.dies["/payload/1.35"] = true
+	for range 600 { // a minute, looked at ten times a second: an end wakes the key
+		_, _ = w.c.Reconcile(t.Context(), clusterARN)
+		w.now = w.now.Add(100 * time.Millisecond)
+	}
+	ensured := 0
+	for _, call := range w.host.log {
+		if call == "ensure 1.35" {
+			ensured++
+		}
+	}
+	if ensured > 15 {
+		t.Errorf("tried %d times in a minute", ensured)
+	}
+	w.host.dies = map[string]bool{}
+	w.settle()
+	if cl, _ := w.cluster(); cl.Current() != resource.ClusterActive {
+		t.Errorf("%+v", cl.Status)
+	}
+}
