@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -243,5 +244,39 @@ func TestResolverAddresses(t *testing.T) {
 	for _, a := range []string{"169.254.169.253:53", "10.0.0.2:53"} {
 		serve(t, h, "vpc-1", a)
 		mustReach(t, h, "i-3", a)
+	}
+}
+
+// The host reaches an open port of a public address at an address of its own.
+func TestRelays(t *testing.T) {
+	h := newHost(t)
+	v := twoSubnets()
+	ensure(t, h, v)
+	serve(t, h, "i-1", "10.0.1.11:80")
+	free, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := free.Addr().(*net.TCPAddr).AddrPort()
+	h.EnsureRelays("vpc-1", []Relay{{at, netip.MustParseAddrPort("198.19.0.11:80")}}) // taken: left alone
+	free.Close()
+	h.EnsureRelays("vpc-1", []Relay{{at, netip.MustParseAddrPort("198.19.0.11:80")}})
+	get := func() (string, error) {
+		c, err := net.DialTimeout("tcp4", at.String(), 5*time.Second)
+		if err != nil {
+			return "", err
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(5 * time.Second))
+		buf := make([]byte, 64)
+		n, err := c.Read(buf)
+		return string(buf[:n]), err
+	}
+	if got, err := get(); err != nil || got != OutsideAddress.String() {
+		t.Errorf("seen as %q, %v", got, err)
+	}
+	h.EnsureRelays("vpc-1", nil)
+	if _, err := net.DialTimeout("tcp4", at.String(), time.Second); err == nil {
+		t.Error("the relay is still there")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +21,9 @@ type Host struct {
 	prefix string
 	log    *slog.Logger
 	mu     sync.Mutex // one change at a time; each takes milliseconds
+
+	relaysMu sync.Mutex
+	relays   map[string]map[Relay]net.Listener // by VPC
 
 	// fault fails a step before or after it is done. Tests set it; it stands for being
 	// killed there.
@@ -85,6 +89,7 @@ func (h *Host) RemoveGuest(ctx context.Context, guest string) error {
 // An absent VPC is no error. Sockets from Listen should be closed by then: they
 // would keep the namespace, without its links and its name.
 func (h *Host) RemoveVPC(ctx context.Context, id string) error {
+	h.EnsureRelays(id, nil)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err := ctx.Err(); err != nil {

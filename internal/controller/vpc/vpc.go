@@ -26,6 +26,7 @@ import (
 type Host interface {
 	EnsureVPC(ctx context.Context, v network.VPC) error
 	RemoveVPC(ctx context.Context, id string) error
+	EnsureRelays(vpc string, want []network.Relay)
 }
 
 // Doors opens and closes what listens in a VPC's router. Both may be repeated.
@@ -142,9 +143,11 @@ func (c *Controller) vpcOfInterface(tx *store.Tx, id string) string {
 func (c *Controller) Reconcile(ctx context.Context, id string) (time.Duration, error) {
 	var want network.VPC
 	var plugged map[string]string
+	var relays []network.Relay
 	err := c.store.View(func(tx *store.Tx) error {
 		var err error
 		want, plugged, err = configFor(tx, id)
+		relays = relaysFor(tx, want)
 		return err
 	})
 	if err != nil {
@@ -158,6 +161,7 @@ func (c *Controller) Reconcile(ctx context.Context, id string) (time.Duration, e
 	if err := c.host.EnsureVPC(ctx, want); err != nil {
 		return reconcile.Never, fmt.Errorf("VPC %s: %w", id, err)
 	}
+	c.host.EnsureRelays(id, relays)
 	if c.isMade(id, true) {
 		// Peers could not connect to it before.
 		for _, p := range want.Peers {
