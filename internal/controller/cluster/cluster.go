@@ -211,10 +211,13 @@ func (c *Controller) run(ctx context.Context, cl resource.Cluster, enis []resour
 			return reconcile.Never, fmt.Errorf("first objects of cluster %s: %w", cl.Name, err)
 		}
 	}
-	if err := c.settle(ctx, providers); err != nil {
+	again := reconcile.Never
+	if st.Reloading {
+		again = reloadPoll
+	} else if err := c.settle(ctx, providers); err != nil {
 		return reconcile.Never, fmt.Errorf("identity providers of cluster %s: %w", cl.Name, err)
 	}
-	return reconcile.Never, c.ready(ctx, cl, func(s *resource.ClusterStatus) {
+	return again, c.ready(ctx, cl, func(s *resource.ClusterStatus) {
 		s.Waiting, s.DefaultsApplied = "", true
 		s.Endpoint, s.CA, s.JWKS, s.Issuer = endpoint(cl), st.CA, st.JWKS, cfg.IssuerURL
 		s.PublicClosed = !open
