@@ -3,6 +3,7 @@ package identity
 import (
 	"maps"
 	"reflect"
+	"strings"
 
 	"ekster.dev/ekster/gen/ec2"
 )
@@ -104,14 +105,20 @@ func tagMap(in any) map[string]string {
 }
 
 // child is the rule of operations of EKS on what belongs to a cluster, by its name or id.
-// The ARNs of some end in a UUID that no input has; a policy that says so matches all the same.
+// The ARNs of some end in a UUID that no input has: it is looked up, and of what is not
+// there it is any.
 func child(kind, name string, uuid bool) rule {
 	return rule{fields: []string{"ClusterName", name}, resources: func(s scope, in any) []string {
 		arn := s.arn("eks", kind+"/"+deref(one(in, "ClusterName"))+"/"+deref(one(in, name)))
-		if uuid {
-			arn += "/*"
+		if !uuid {
+			return []string{arn}
 		}
-		return []string{arn}
+		for found := range s.tx.Addons.All() {
+			if strings.HasPrefix(found, arn+"/") {
+				return []string{found}
+			}
+		}
+		return []string{arn + "/*"}
 	}}
 }
 

@@ -46,6 +46,12 @@ func (s scope) keysOf(arn string) map[string][]string {
 			tag(c.Account, c.Spec.Tags, "")
 		} else if n, ok := s.tx.Nodegroups.Get(arn); ok {
 			tag(n.Account, n.Spec.Tags, "")
+		} else if a, ok := s.tx.Addons.Get(arn); ok {
+			tag(a.Account, a.Spec.Tags, "")
+		} else if p, ok := s.tx.PodIdentityAssociations.Get(arn); ok {
+			tag(f[4], p.Tags, "")
+		} else if p, ok := s.tx.IdentityProviders.Get(arn); ok {
+			tag(f[4], p.Tags, "")
 		} else if strings.HasPrefix(f[5], "access-entry/") {
 			s.accessEntryKeys(keys, arn)
 		}
@@ -146,6 +152,30 @@ func (s scope) ec2Keys(keys map[string][]string, kind, id string, tag func(accou
 		if g, ok := s.tx.InternetGateways.Get(id); ok {
 			tag(g.Account, g.Tags)
 			put("ec2:InternetGatewayID", id)
+		}
+	case "elastic-ip":
+		if a, ok := s.tx.Addresses.Get(id); ok {
+			tag(a.Account, a.Tags)
+			put("ec2:AllocationId", id)
+		}
+	case "natgateway":
+		if g, ok := s.tx.NATGateways.Get(id); ok {
+			tag(g.Account, g.Tags)
+		}
+	case "network-acl":
+		if a, ok := s.tx.NetworkACLs.Get(id); ok {
+			tag(a.Account, a.Tags)
+			put("ec2:NetworkAclID", id)
+			vpc(a.VPC)
+		}
+	case "vpc-peering-connection":
+		if p, ok := s.tx.PeeringConnections.Get(id); ok {
+			tag(p.Account, p.Tags)
+		}
+	case "vpc-endpoint":
+		if e, ok := s.tx.VPCEndpoints.Get(id); ok {
+			tag(e.Account, e.Tags)
+			vpc(e.VPC)
 		}
 	case "launch-template":
 		if t, ok := s.tx.LaunchTemplates.Get(id); ok {
