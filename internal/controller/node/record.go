@@ -198,21 +198,25 @@ func equal(a, b resource.Node) bool {
 
 // deleteNode deletes a Node whose instance is no more, and the pods that were on it: it is
 // known that they do not run, so their controllers need not wait for the pod garbage
-// collector, which finds out a minute later.
+// collector, which finds out a minute later. The Node goes first: as long as it is there, the
+// pods that take the places of the deleted ones may be bound to it too.
 func (c *Controller) deleteNode(ctx context.Context, cl *cluster, name string, uid types.UID) error {
 	api, err := c.connect(cl.arn)
 	if err != nil {
 		return err
 	}
+	err = api.core.Delete().Resource("nodes").Name(name).
+		Body(&metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}).Do(ctx).Error()
+	if apierrors.IsConflict(err) {
+		return nil // another one by now
+	}
+	if err != nil && !apierrors.IsNotFound(err) {
+		return err
+	}
 	if err := api.deletePodsOn(ctx, name); err != nil {
 		return fmt.Errorf("pods of node %s: %w", name, err)
 	}
-	err = api.core.Delete().Resource("nodes").Name(name).
-		Body(&metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}).Do(ctx).Error()
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) { // gone, or another one by now
-		return nil
-	}
-	return err
+	return nil
 }
 
 // deletePodsOn deletes every pod bound to a node, without grace: nobody is there to end them.
