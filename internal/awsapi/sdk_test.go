@@ -288,7 +288,8 @@ func (f *filler) text(t *schema.Type, path string) string {
 		return t.Enum[f.n%len(t.Enum)]
 	}
 	for _, s := range samples {
-		if numbered := fmt.Sprint(s, f.n); t.Allows(numbered) {
+		// Of one width: the signer sorts the values of a query parameter.
+		if numbered := fmt.Sprintf("%s%04d", s, f.n); t.Allows(numbered) {
 			return numbered
 		}
 		if t.Allows(s) {
