@@ -6,6 +6,7 @@
 //	TestKill        kill -9 of each part; down and up; everything killed at once
 //	TestTwoDaemons  two state directories side by side
 //	TestBadInput    what is refused, in which words, and that nothing is half made
+//	TestPods        AWS identities of pods, and people with tokens of an OIDC issuer
 //	TestVersions    a cluster of each Kubernetes version that is built
 //
 // The tests need root and what `make build` makes. Each has daemons of its own (package
