@@ -30,6 +30,8 @@ type API interface {
 	DescribeCluster(ctx context.Context, call awsapi.Call, in *DescribeClusterInput) (*DescribeClusterOutput, error)
 	DescribeClusterVersions(ctx context.Context, call awsapi.Call, in *DescribeClusterVersionsInput) (*DescribeClusterVersionsOutput, error)
 	DescribeIdentityProviderConfig(ctx context.Context, call awsapi.Call, in *DescribeIdentityProviderConfigInput) (*DescribeIdentityProviderConfigOutput, error)
+	DescribeInsight(ctx context.Context, call awsapi.Call, in *DescribeInsightInput) (*DescribeInsightOutput, error)
+	DescribeInsightsRefresh(ctx context.Context, call awsapi.Call, in *DescribeInsightsRefreshInput) (*DescribeInsightsRefreshOutput, error)
 	DescribeNodegroup(ctx context.Context, call awsapi.Call, in *DescribeNodegroupInput) (*DescribeNodegroupOutput, error)
 	DescribePodIdentityAssociation(ctx context.Context, call awsapi.Call, in *DescribePodIdentityAssociationInput) (*DescribePodIdentityAssociationOutput, error)
 	DescribeUpdate(ctx context.Context, call awsapi.Call, in *DescribeUpdateInput) (*DescribeUpdateOutput, error)
@@ -41,10 +43,12 @@ type API interface {
 	ListAssociatedAccessPolicies(ctx context.Context, call awsapi.Call, in *ListAssociatedAccessPoliciesInput) (*ListAssociatedAccessPoliciesOutput, error)
 	ListClusters(ctx context.Context, call awsapi.Call, in *ListClustersInput) (*ListClustersOutput, error)
 	ListIdentityProviderConfigs(ctx context.Context, call awsapi.Call, in *ListIdentityProviderConfigsInput) (*ListIdentityProviderConfigsOutput, error)
+	ListInsights(ctx context.Context, call awsapi.Call, in *ListInsightsInput) (*ListInsightsOutput, error)
 	ListNodegroups(ctx context.Context, call awsapi.Call, in *ListNodegroupsInput) (*ListNodegroupsOutput, error)
 	ListPodIdentityAssociations(ctx context.Context, call awsapi.Call, in *ListPodIdentityAssociationsInput) (*ListPodIdentityAssociationsOutput, error)
 	ListTagsForResource(ctx context.Context, call awsapi.Call, in *ListTagsForResourceInput) (*ListTagsForResourceOutput, error)
 	ListUpdates(ctx context.Context, call awsapi.Call, in *ListUpdatesInput) (*ListUpdatesOutput, error)
+	StartInsightsRefresh(ctx context.Context, call awsapi.Call, in *StartInsightsRefreshInput) (*StartInsightsRefreshOutput, error)
 	TagResource(ctx context.Context, call awsapi.Call, in *TagResourceInput) (*TagResourceOutput, error)
 	UntagResource(ctx context.Context, call awsapi.Call, in *UntagResourceInput) (*UntagResourceOutput, error)
 	UpdateAccessEntry(ctx context.Context, call awsapi.Call, in *UpdateAccessEntryInput) (*UpdateAccessEntryOutput, error)
@@ -162,6 +166,16 @@ func (Unimplemented) DescribeIdentityProviderConfig(context.Context, awsapi.Call
 	return nil, awsapi.NotServed("EKS", "DescribeIdentityProviderConfig")
 }
 
+// DescribeInsight is not supported yet.
+func (Unimplemented) DescribeInsight(context.Context, awsapi.Call, *DescribeInsightInput) (*DescribeInsightOutput, error) {
+	return nil, awsapi.NotServed("EKS", "DescribeInsight")
+}
+
+// DescribeInsightsRefresh is not supported yet.
+func (Unimplemented) DescribeInsightsRefresh(context.Context, awsapi.Call, *DescribeInsightsRefreshInput) (*DescribeInsightsRefreshOutput, error) {
+	return nil, awsapi.NotServed("EKS", "DescribeInsightsRefresh")
+}
+
 // DescribeNodegroup is not supported yet.
 func (Unimplemented) DescribeNodegroup(context.Context, awsapi.Call, *DescribeNodegroupInput) (*DescribeNodegroupOutput, error) {
 	return nil, awsapi.NotServed("EKS", "DescribeNodegroup")
@@ -217,6 +231,11 @@ func (Unimplemented) ListIdentityProviderConfigs(context.Context, awsapi.Call, *
 	return nil, awsapi.NotServed("EKS", "ListIdentityProviderConfigs")
 }
 
+// ListInsights is not supported yet.
+func (Unimplemented) ListInsights(context.Context, awsapi.Call, *ListInsightsInput) (*ListInsightsOutput, error) {
+	return nil, awsapi.NotServed("EKS", "ListInsights")
+}
+
 // ListNodegroups is not supported yet.
 func (Unimplemented) ListNodegroups(context.Context, awsapi.Call, *ListNodegroupsInput) (*ListNodegroupsOutput, error) {
 	return nil, awsapi.NotServed("EKS", "ListNodegroups")
@@ -235,6 +254,11 @@ func (Unimplemented) ListTagsForResource(context.Context, awsapi.Call, *ListTags
 // ListUpdates is not supported yet.
 func (Unimplemented) ListUpdates(context.Context, awsapi.Call, *ListUpdatesInput) (*ListUpdatesOutput, error) {
 	return nil, awsapi.NotServed("EKS", "ListUpdates")
+}
+
+// StartInsightsRefresh is not supported yet.
+func (Unimplemented) StartInsightsRefresh(context.Context, awsapi.Call, *StartInsightsRefreshInput) (*StartInsightsRefreshOutput, error) {
+	return nil, awsapi.NotServed("EKS", "StartInsightsRefresh")
 }
 
 // TagResource is not supported yet.
@@ -327,8 +351,8 @@ func Service(api API) *awsapi.Service {
 			{Name: "DescribeEksAnywhereSubscription", Method: "GET", Path: "/eks-anywhere-subscriptions/{id}"},
 			{Name: "DescribeFargateProfile", Method: "GET", Path: "/clusters/{name}/fargate-profiles/{fargateProfileName}"},
 			{Name: "DescribeIdentityProviderConfig", Method: "POST", Path: "/clusters/{name}/identity-provider-configs/describe", Input: shapeDescribeIdentityProviderConfigInput, Output: shapeDescribeIdentityProviderConfigOutput, Handle: awsapi.Bind(api.DescribeIdentityProviderConfig)},
-			{Name: "DescribeInsight", Method: "GET", Path: "/clusters/{name}/insights/{id}"},
-			{Name: "DescribeInsightsRefresh", Method: "GET", Path: "/clusters/{name}/insights-refresh"},
+			{Name: "DescribeInsight", Method: "GET", Path: "/clusters/{name}/insights/{id}", Input: shapeDescribeInsightInput, Output: shapeDescribeInsightOutput, Handle: awsapi.Bind(api.DescribeInsight)},
+			{Name: "DescribeInsightsRefresh", Method: "GET", Path: "/clusters/{name}/insights-refresh", Input: shapeDescribeInsightsRefreshInput, Output: shapeDescribeInsightsRefreshOutput, Handle: awsapi.Bind(api.DescribeInsightsRefresh)},
 			{Name: "DescribeNodegroup", Method: "GET", Path: "/clusters/{name}/node-groups/{nodegroupName}", Input: shapeDescribeNodegroupInput, Output: shapeDescribeNodegroupOutput, Handle: awsapi.Bind(api.DescribeNodegroup)},
 			{Name: "DescribePodIdentityAssociation", Method: "GET", Path: "/clusters/{name}/pod-identity-associations/{associationId}", Input: shapeDescribePodIdentityAssociationInput, Output: shapeDescribePodIdentityAssociationOutput, Handle: awsapi.Bind(api.DescribePodIdentityAssociation)},
 			{Name: "DescribeUpdate", Method: "GET", Path: "/clusters/{name}/updates/{updateId}", Input: shapeDescribeUpdateInput, Output: shapeDescribeUpdateOutput, Handle: awsapi.Bind(api.DescribeUpdate)},
@@ -343,13 +367,13 @@ func Service(api API) *awsapi.Service {
 			{Name: "ListEksAnywhereSubscriptions", Method: "GET", Path: "/eks-anywhere-subscriptions"},
 			{Name: "ListFargateProfiles", Method: "GET", Path: "/clusters/{name}/fargate-profiles"},
 			{Name: "ListIdentityProviderConfigs", Method: "GET", Path: "/clusters/{name}/identity-provider-configs", Input: shapeListIdentityProviderConfigsInput, Output: shapeListIdentityProviderConfigsOutput, Handle: awsapi.Bind(api.ListIdentityProviderConfigs)},
-			{Name: "ListInsights", Method: "POST", Path: "/clusters/{name}/insights"},
+			{Name: "ListInsights", Method: "POST", Path: "/clusters/{name}/insights", Input: shapeListInsightsInput, Output: shapeListInsightsOutput, Handle: awsapi.Bind(api.ListInsights)},
 			{Name: "ListNodegroups", Method: "GET", Path: "/clusters/{name}/node-groups", Input: shapeListNodegroupsInput, Output: shapeListNodegroupsOutput, Handle: awsapi.Bind(api.ListNodegroups)},
 			{Name: "ListPodIdentityAssociations", Method: "GET", Path: "/clusters/{name}/pod-identity-associations", Input: shapeListPodIdentityAssociationsInput, Output: shapeListPodIdentityAssociationsOutput, Handle: awsapi.Bind(api.ListPodIdentityAssociations)},
 			{Name: "ListTagsForResource", Method: "GET", Path: "/tags/{resourceArn}", Input: shapeListTagsForResourceInput, Output: shapeListTagsForResourceOutput, Handle: awsapi.Bind(api.ListTagsForResource)},
 			{Name: "ListUpdates", Method: "GET", Path: "/clusters/{name}/updates", Input: shapeListUpdatesInput, Output: shapeListUpdatesOutput, Handle: awsapi.Bind(api.ListUpdates)},
 			{Name: "RegisterCluster", Method: "POST", Path: "/cluster-registrations"},
-			{Name: "StartInsightsRefresh", Method: "POST", Path: "/clusters/{name}/insights-refresh"},
+			{Name: "StartInsightsRefresh", Method: "POST", Path: "/clusters/{name}/insights-refresh", Input: shapeStartInsightsRefreshInput, Output: shapeStartInsightsRefreshOutput, Handle: awsapi.Bind(api.StartInsightsRefresh)},
 			{Name: "TagResource", Method: "POST", Path: "/tags/{resourceArn}", Input: shapeTagResourceInput, Output: shapeTagResourceOutput, Handle: awsapi.Bind(api.TagResource)},
 			{Name: "UntagResource", Method: "DELETE", Path: "/tags/{resourceArn}", Input: shapeUntagResourceInput, Output: shapeUntagResourceOutput, Handle: awsapi.Bind(api.UntagResource)},
 			{Name: "UpdateAccessEntry", Method: "POST", Path: "/clusters/{name}/access-entries/{principalArn}", Input: shapeUpdateAccessEntryInput, Output: shapeUpdateAccessEntryOutput, Handle: awsapi.Bind(api.UpdateAccessEntry)},

@@ -82,6 +82,13 @@ const (
 	CapacityTypesCapacityBlock = "CAPACITY_BLOCK"
 )
 
+// Values of Category.
+const (
+	CategoryUpgradeReadiness  = "UPGRADE_READINESS"
+	CategoryMisconfiguration  = "MISCONFIGURATION"
+	CategoryRollbackReadiness = "ROLLBACK_READINESS"
+)
+
 // Values of ClusterIssueCode.
 const (
 	ClusterIssueCodeAccessDenied                = "AccessDenied"
@@ -148,6 +155,21 @@ const (
 	ErrorCodeAdmissionRequestDenied       = "AdmissionRequestDenied"
 	ErrorCodeUnsupportedAddonModification = "UnsupportedAddonModification"
 	ErrorCodeK8sResourceNotFound          = "K8sResourceNotFound"
+)
+
+// Values of InsightStatusValue.
+const (
+	InsightStatusValuePassing = "PASSING"
+	InsightStatusValueWarning = "WARNING"
+	InsightStatusValueError   = "ERROR"
+	InsightStatusValueUnknown = "UNKNOWN"
+)
+
+// Values of InsightsRefreshStatus.
+const (
+	InsightsRefreshStatusInProgress = "IN_PROGRESS"
+	InsightsRefreshStatusFailed     = "FAILED"
+	InsightsRefreshStatusCompleted  = "COMPLETED"
 )
 
 // Values of IpFamily.

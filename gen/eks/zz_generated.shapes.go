@@ -13,7 +13,10 @@ const (
 	shapeAccessPolicy
 	shapeAccessScope
 	shapeAccessScopeType
+	shapeAdditionalInfoMap
 	shapeAddon
+	shapeAddonCompatibilityDetail
+	shapeAddonCompatibilityDetails
 	shapeAddonHealth
 	shapeAddonInfo
 	shapeAddonIssue
@@ -46,8 +49,12 @@ const (
 	shapeCancellationStatus
 	shapeCapacity
 	shapeCapacityTypes
+	shapeCategory
+	shapeCategoryList
 	shapeCertificate
 	shapeClientException
+	shapeClientStat
+	shapeClientStats
 	shapeCluster
 	shapeClusterHealth
 	shapeClusterIssue
@@ -89,6 +96,8 @@ const (
 	shapeDeleteNodegroupOutput
 	shapeDeletePodIdentityAssociationInput
 	shapeDeletePodIdentityAssociationOutput
+	shapeDeprecationDetail
+	shapeDeprecationDetails
 	shapeDescribeAccessEntryInput
 	shapeDescribeAccessEntryOutput
 	shapeDescribeAddonConfigurationInput
@@ -105,6 +114,10 @@ const (
 	shapeDescribeClusterVersionsOutput
 	shapeDescribeIdentityProviderConfigInput
 	shapeDescribeIdentityProviderConfigOutput
+	shapeDescribeInsightInput
+	shapeDescribeInsightOutput
+	shapeDescribeInsightsRefreshInput
+	shapeDescribeInsightsRefreshOutput
 	shapeDescribeNodegroupInput
 	shapeDescribeNodegroupOutput
 	shapeDescribePodIdentityAssociationInput
@@ -128,6 +141,17 @@ const (
 	shapeIdentityProviderConfigResponse
 	shapeIdentityProviderConfigs
 	shapeIncludeClustersList
+	shapeInsight
+	shapeInsightCategorySpecificSummary
+	shapeInsightResourceDetail
+	shapeInsightResourceDetails
+	shapeInsightStatus
+	shapeInsightStatusValue
+	shapeInsightStatusValueList
+	shapeInsightSummaries
+	shapeInsightSummary
+	shapeInsightsFilter
+	shapeInsightsRefreshStatus
 	shapeInvalidParameterException
 	shapeInvalidRequestException
 	shapeInvalidStateException
@@ -159,6 +183,9 @@ const (
 	shapeListIdentityProviderConfigsInput
 	shapeListIdentityProviderConfigsOutput
 	shapeListIdentityProviderConfigsRequestMaxResults
+	shapeListInsightsInput
+	shapeListInsightsMaxResults
+	shapeListInsightsOutput
 	shapeListNodegroupsInput
 	shapeListNodegroupsOutput
 	shapeListNodegroupsRequestMaxResults
@@ -222,6 +249,8 @@ const (
 	shapeServerException
 	shapeServiceUnavailableException
 	shapeSpreadLevel
+	shapeStartInsightsRefreshInput
+	shapeStartInsightsRefreshOutput
 	shapeStorageConfigRequest
 	shapeStorageConfigResponse
 	shapeStringList
@@ -314,7 +343,8 @@ var shapes = []schema.Shape{
 		{Name: "type", Shape: shapeAccessScopeType},
 		{Name: "namespaces", Shape: shapeStringList},
 	}},
-	shapeAccessScopeType: {Kind: schema.String, Enum: []string{"cluster", "namespace"}},
+	shapeAccessScopeType:   {Kind: schema.String, Enum: []string{"cluster", "namespace"}},
+	shapeAdditionalInfoMap: {Kind: schema.Map, Name: "AdditionalInfoMap", Key: schema.Member{Shape: shape_string}, Elem: schema.Member{Shape: shape_string}},
 	shapeAddon: {Kind: schema.Structure, Name: "Addon", Members: []schema.Member{
 		{Name: "addonName", Shape: shape_string},
 		{Name: "clusterName", Shape: shapeClusterName},
@@ -333,6 +363,11 @@ var shapes = []schema.Shape{
 		{Name: "podIdentityAssociations", Shape: shapeStringList},
 		{Name: "namespaceConfig", Shape: shapeAddonNamespaceConfigResponse},
 	}},
+	shapeAddonCompatibilityDetail: {Kind: schema.Structure, Name: "AddonCompatibilityDetail", Members: []schema.Member{
+		{Name: "name", Shape: shape_string},
+		{Name: "compatibleVersions", Shape: shapeStringList},
+	}},
+	shapeAddonCompatibilityDetails: {Kind: schema.List, Name: "AddonCompatibilityDetails", Elem: schema.Member{Shape: shapeAddonCompatibilityDetail}},
 	shapeAddonHealth: {Kind: schema.Structure, Name: "AddonHealth", Members: []schema.Member{
 		{Name: "issues", Shape: shapeAddonIssueList},
 	}},
@@ -433,6 +468,8 @@ var shapes = []schema.Shape{
 	shapeCancellationStatus: {Kind: schema.String, Enum: []string{"InProgress", "Failed", "Successful"}},
 	shapeCapacity:           {Kind: schema.Integer, HasMin: true, Min: 1},
 	shapeCapacityTypes:      {Kind: schema.String, Enum: []string{"ON_DEMAND", "SPOT", "CAPACITY_BLOCK"}},
+	shapeCategory:           {Kind: schema.String, Enum: []string{"UPGRADE_READINESS", "MISCONFIGURATION", "ROLLBACK_READINESS"}},
+	shapeCategoryList:       {Kind: schema.List, Name: "CategoryList", Elem: schema.Member{Shape: shapeCategory}},
 	shapeCertificate: {Kind: schema.Structure, Name: "Certificate", Members: []schema.Member{
 		{Name: "data", Shape: shape_string},
 	}},
@@ -443,6 +480,12 @@ var shapes = []schema.Shape{
 		{Name: "subscriptionId", Shape: shape_string},
 		{Name: "message", Shape: shape_string},
 	}},
+	shapeClientStat: {Kind: schema.Structure, Name: "ClientStat", Members: []schema.Member{
+		{Name: "userAgent", Shape: shape_string},
+		{Name: "numberOfRequestsLast30Days", Shape: shape_integer},
+		{Name: "lastRequestTime", Shape: shape_timestamp},
+	}},
+	shapeClientStats: {Kind: schema.List, Name: "ClientStats", Elem: schema.Member{Shape: shapeClientStat}},
 	shapeCluster: {Kind: schema.Structure, Name: "Cluster", Members: []schema.Member{
 		{Name: "name", Shape: shape_string},
 		{Name: "arn", Shape: shape_string},
@@ -662,6 +705,14 @@ var shapes = []schema.Shape{
 	shapeDeletePodIdentityAssociationOutput: {Kind: schema.Structure, Name: "DeletePodIdentityAssociationResponse", Members: []schema.Member{
 		{Name: "association", Shape: shapePodIdentityAssociation},
 	}},
+	shapeDeprecationDetail: {Kind: schema.Structure, Name: "DeprecationDetail", Members: []schema.Member{
+		{Name: "usage", Shape: shape_string},
+		{Name: "replacedWith", Shape: shape_string},
+		{Name: "stopServingVersion", Shape: shape_string},
+		{Name: "startServingReplacementVersion", Shape: shape_string},
+		{Name: "clientStats", Shape: shapeClientStats},
+	}},
+	shapeDeprecationDetails: {Kind: schema.List, Name: "DeprecationDetails", Elem: schema.Member{Shape: shapeDeprecationDetail}},
 	shapeDescribeAccessEntryInput: {Kind: schema.Structure, Name: "DescribeAccessEntryRequest", Members: []schema.Member{
 		{Name: "clusterName", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
 		{Name: "principalArn", Shape: shape_string, Wire: "principalArn", In: schema.URI, Required: true},
@@ -727,6 +778,22 @@ var shapes = []schema.Shape{
 	}},
 	shapeDescribeIdentityProviderConfigOutput: {Kind: schema.Structure, Name: "DescribeIdentityProviderConfigResponse", Members: []schema.Member{
 		{Name: "identityProviderConfig", Shape: shapeIdentityProviderConfigResponse},
+	}},
+	shapeDescribeInsightInput: {Kind: schema.Structure, Name: "DescribeInsightRequest", Members: []schema.Member{
+		{Name: "clusterName", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
+		{Name: "id", Shape: shape_string, Wire: "id", In: schema.URI, Required: true},
+	}},
+	shapeDescribeInsightOutput: {Kind: schema.Structure, Name: "DescribeInsightResponse", Members: []schema.Member{
+		{Name: "insight", Shape: shapeInsight},
+	}},
+	shapeDescribeInsightsRefreshInput: {Kind: schema.Structure, Name: "DescribeInsightsRefreshRequest", Members: []schema.Member{
+		{Name: "clusterName", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
+	}},
+	shapeDescribeInsightsRefreshOutput: {Kind: schema.Structure, Name: "DescribeInsightsRefreshResponse", Members: []schema.Member{
+		{Name: "message", Shape: shape_string},
+		{Name: "status", Shape: shapeInsightsRefreshStatus},
+		{Name: "startedAt", Shape: shape_timestamp},
+		{Name: "endedAt", Shape: shape_timestamp},
 	}},
 	shapeDescribeNodegroupInput: {Kind: schema.Structure, Name: "DescribeNodegroupRequest", Members: []schema.Member{
 		{Name: "clusterName", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
@@ -799,6 +866,53 @@ var shapes = []schema.Shape{
 	}},
 	shapeIdentityProviderConfigs: {Kind: schema.List, Name: "IdentityProviderConfigs", Elem: schema.Member{Shape: shapeIdentityProviderConfig}},
 	shapeIncludeClustersList:     {Kind: schema.List, Name: "IncludeClustersList", Elem: schema.Member{Shape: shape_string}},
+	shapeInsight: {Kind: schema.Structure, Name: "Insight", Members: []schema.Member{
+		{Name: "id", Shape: shape_string},
+		{Name: "name", Shape: shape_string},
+		{Name: "category", Shape: shapeCategory},
+		{Name: "kubernetesVersion", Shape: shape_string},
+		{Name: "lastRefreshTime", Shape: shape_timestamp},
+		{Name: "lastTransitionTime", Shape: shape_timestamp},
+		{Name: "description", Shape: shape_string},
+		{Name: "insightStatus", Shape: shapeInsightStatus},
+		{Name: "recommendation", Shape: shape_string},
+		{Name: "additionalInfo", Shape: shapeAdditionalInfoMap},
+		{Name: "resources", Shape: shapeInsightResourceDetails},
+		{Name: "categorySpecificSummary", Shape: shapeInsightCategorySpecificSummary},
+	}},
+	shapeInsightCategorySpecificSummary: {Kind: schema.Structure, Name: "InsightCategorySpecificSummary", Members: []schema.Member{
+		{Name: "deprecationDetails", Shape: shapeDeprecationDetails},
+		{Name: "addonCompatibilityDetails", Shape: shapeAddonCompatibilityDetails},
+	}},
+	shapeInsightResourceDetail: {Kind: schema.Structure, Name: "InsightResourceDetail", Members: []schema.Member{
+		{Name: "insightStatus", Shape: shapeInsightStatus},
+		{Name: "kubernetesResourceUri", Shape: shape_string},
+		{Name: "arn", Shape: shape_string},
+	}},
+	shapeInsightResourceDetails: {Kind: schema.List, Name: "InsightResourceDetails", Elem: schema.Member{Shape: shapeInsightResourceDetail}},
+	shapeInsightStatus: {Kind: schema.Structure, Name: "InsightStatus", Members: []schema.Member{
+		{Name: "status", Shape: shapeInsightStatusValue},
+		{Name: "reason", Shape: shape_string},
+	}},
+	shapeInsightStatusValue:     {Kind: schema.String, Enum: []string{"PASSING", "WARNING", "ERROR", "UNKNOWN"}},
+	shapeInsightStatusValueList: {Kind: schema.List, Name: "InsightStatusValueList", Elem: schema.Member{Shape: shapeInsightStatusValue}},
+	shapeInsightSummaries:       {Kind: schema.List, Name: "InsightSummaries", Elem: schema.Member{Shape: shapeInsightSummary}},
+	shapeInsightSummary: {Kind: schema.Structure, Name: "InsightSummary", Members: []schema.Member{
+		{Name: "id", Shape: shape_string},
+		{Name: "name", Shape: shape_string},
+		{Name: "category", Shape: shapeCategory},
+		{Name: "kubernetesVersion", Shape: shape_string},
+		{Name: "lastRefreshTime", Shape: shape_timestamp},
+		{Name: "lastTransitionTime", Shape: shape_timestamp},
+		{Name: "description", Shape: shape_string},
+		{Name: "insightStatus", Shape: shapeInsightStatus},
+	}},
+	shapeInsightsFilter: {Kind: schema.Structure, Name: "InsightsFilter", Members: []schema.Member{
+		{Name: "categories", Shape: shapeCategoryList},
+		{Name: "kubernetesVersions", Shape: shapeStringList},
+		{Name: "statuses", Shape: shapeInsightStatusValueList},
+	}},
+	shapeInsightsRefreshStatus: {Kind: schema.String, Enum: []string{"IN_PROGRESS", "FAILED", "COMPLETED"}},
 	shapeInvalidParameterException: {Kind: schema.Structure, Name: "InvalidParameterException", Exception: true, Members: []schema.Member{
 		{Name: "clusterName", Shape: shape_string},
 		{Name: "nodegroupName", Shape: shape_string},
@@ -908,6 +1022,17 @@ var shapes = []schema.Shape{
 		{Name: "nextToken", Shape: shape_string},
 	}},
 	shapeListIdentityProviderConfigsRequestMaxResults: {Kind: schema.Integer, HasMin: true, Min: 1, HasMax: true, Max: 100},
+	shapeListInsightsInput: {Kind: schema.Structure, Name: "ListInsightsRequest", Members: []schema.Member{
+		{Name: "clusterName", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
+		{Name: "filter", Shape: shapeInsightsFilter},
+		{Name: "maxResults", Shape: shapeListInsightsMaxResults},
+		{Name: "nextToken", Shape: shape_string},
+	}},
+	shapeListInsightsMaxResults: {Kind: schema.Integer, HasMin: true, Min: 1, HasMax: true, Max: 100},
+	shapeListInsightsOutput: {Kind: schema.Structure, Name: "ListInsightsResponse", Members: []schema.Member{
+		{Name: "insights", Shape: shapeInsightSummaries},
+		{Name: "nextToken", Shape: shape_string},
+	}},
 	shapeListNodegroupsInput: {Kind: schema.Structure, Name: "ListNodegroupsRequest", Members: []schema.Member{
 		{Name: "clusterName", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
 		{Name: "maxResults", Shape: shapeListNodegroupsRequestMaxResults, Wire: "maxResults", In: schema.Querystring},
@@ -1164,6 +1289,13 @@ var shapes = []schema.Shape{
 		{Name: "message", Shape: shape_string},
 	}},
 	shapeSpreadLevel: {Kind: schema.String, Enum: []string{"host", "rack"}},
+	shapeStartInsightsRefreshInput: {Kind: schema.Structure, Name: "StartInsightsRefreshRequest", Members: []schema.Member{
+		{Name: "clusterName", Shape: shape_string, Wire: "name", In: schema.URI, Required: true},
+	}},
+	shapeStartInsightsRefreshOutput: {Kind: schema.Structure, Name: "StartInsightsRefreshResponse", Members: []schema.Member{
+		{Name: "message", Shape: shape_string},
+		{Name: "status", Shape: shapeInsightsRefreshStatus},
+	}},
 	shapeStorageConfigRequest: {Kind: schema.Structure, Name: "StorageConfigRequest", Members: []schema.Member{
 		{Name: "blockStorage", Shape: shapeBlockStorage},
 	}},

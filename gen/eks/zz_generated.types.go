@@ -55,6 +55,12 @@ type Addon struct {
 	NamespaceConfig         *AddonNamespaceConfigResponse
 }
 
+// AddonCompatibilityDetail is part of inputs and outputs.
+type AddonCompatibilityDetail struct {
+	Name               *string
+	CompatibleVersions []string
+}
+
 // AddonHealth is part of inputs and outputs.
 type AddonHealth struct {
 	Issues []AddonIssue
@@ -178,6 +184,13 @@ type Cancellation struct {
 // Certificate is part of inputs and outputs.
 type Certificate struct {
 	Data *string
+}
+
+// ClientStat is part of inputs and outputs.
+type ClientStat struct {
+	UserAgent                  *string
+	NumberOfRequestsLast30Days *int32
+	LastRequestTime            *time.Time
 }
 
 // Cluster is part of inputs and outputs.
@@ -455,6 +468,15 @@ type DeletePodIdentityAssociationOutput struct {
 	Association *PodIdentityAssociation
 }
 
+// DeprecationDetail is part of inputs and outputs.
+type DeprecationDetail struct {
+	Usage                          *string
+	ReplacedWith                   *string
+	StopServingVersion             *string
+	StartServingReplacementVersion *string
+	ClientStats                    []ClientStat
+}
+
 // DescribeAccessEntryInput is what DescribeAccessEntry takes.
 type DescribeAccessEntryInput struct {
 	ClusterName  *string // required
@@ -545,6 +567,30 @@ type DescribeIdentityProviderConfigInput struct {
 // DescribeIdentityProviderConfigOutput is what DescribeIdentityProviderConfig answers.
 type DescribeIdentityProviderConfigOutput struct {
 	IdentityProviderConfig *IdentityProviderConfigResponse
+}
+
+// DescribeInsightInput is what DescribeInsight takes.
+type DescribeInsightInput struct {
+	ClusterName *string // required
+	Id          *string // required
+}
+
+// DescribeInsightOutput is what DescribeInsight answers.
+type DescribeInsightOutput struct {
+	Insight *Insight
+}
+
+// DescribeInsightsRefreshInput is what DescribeInsightsRefresh takes.
+type DescribeInsightsRefreshInput struct {
+	ClusterName *string // required
+}
+
+// DescribeInsightsRefreshOutput is what DescribeInsightsRefresh answers.
+type DescribeInsightsRefreshOutput struct {
+	Message   *string
+	Status    *string
+	StartedAt *time.Time
+	EndedAt   *time.Time
 }
 
 // DescribeNodegroupInput is what DescribeNodegroup takes.
@@ -648,6 +694,60 @@ type IdentityProviderConfig struct {
 // IdentityProviderConfigResponse is part of inputs and outputs.
 type IdentityProviderConfigResponse struct {
 	Oidc *OidcIdentityProviderConfig
+}
+
+// Insight is part of inputs and outputs.
+type Insight struct {
+	Id                      *string
+	Name                    *string
+	Category                *string
+	KubernetesVersion       *string
+	LastRefreshTime         *time.Time
+	LastTransitionTime      *time.Time
+	Description             *string
+	InsightStatus           *InsightStatus
+	Recommendation          *string
+	AdditionalInfo          map[string]string
+	Resources               []InsightResourceDetail
+	CategorySpecificSummary *InsightCategorySpecificSummary
+}
+
+// InsightCategorySpecificSummary is part of inputs and outputs.
+type InsightCategorySpecificSummary struct {
+	DeprecationDetails        []DeprecationDetail
+	AddonCompatibilityDetails []AddonCompatibilityDetail
+}
+
+// InsightResourceDetail is part of inputs and outputs.
+type InsightResourceDetail struct {
+	InsightStatus         *InsightStatus
+	KubernetesResourceUri *string
+	Arn                   *string
+}
+
+// InsightStatus is part of inputs and outputs.
+type InsightStatus struct {
+	Status *string
+	Reason *string
+}
+
+// InsightSummary is part of inputs and outputs.
+type InsightSummary struct {
+	Id                 *string
+	Name               *string
+	Category           *string
+	KubernetesVersion  *string
+	LastRefreshTime    *time.Time
+	LastTransitionTime *time.Time
+	Description        *string
+	InsightStatus      *InsightStatus
+}
+
+// InsightsFilter is part of inputs and outputs.
+type InsightsFilter struct {
+	Categories         []string
+	KubernetesVersions []string
+	Statuses           []string
 }
 
 // Issue is part of inputs and outputs.
@@ -758,6 +858,20 @@ type ListIdentityProviderConfigsInput struct {
 type ListIdentityProviderConfigsOutput struct {
 	IdentityProviderConfigs []IdentityProviderConfig
 	NextToken               *string
+}
+
+// ListInsightsInput is what ListInsights takes.
+type ListInsightsInput struct {
+	ClusterName *string // required
+	Filter      *InsightsFilter
+	MaxResults  *int32
+	NextToken   *string
+}
+
+// ListInsightsOutput is what ListInsights answers.
+type ListInsightsOutput struct {
+	Insights  []InsightSummary
+	NextToken *string
 }
 
 // ListNodegroupsInput is what ListNodegroups takes.
@@ -1018,6 +1132,17 @@ type RemotePodNetwork struct {
 // RollbackConfig is part of inputs and outputs.
 type RollbackConfig struct {
 	TimeoutMinutes *int32
+}
+
+// StartInsightsRefreshInput is what StartInsightsRefresh takes.
+type StartInsightsRefreshInput struct {
+	ClusterName *string // required
+}
+
+// StartInsightsRefreshOutput is what StartInsightsRefresh answers.
+type StartInsightsRefreshOutput struct {
+	Message *string
+	Status  *string
 }
 
 // StorageConfigRequest is part of inputs and outputs.

@@ -160,6 +160,10 @@ var eksRules = rules{
 	}),
 	"DescribeCluster":         on(func(s scope, in *eks.DescribeClusterInput) []string { return []string{s.cluster(in.Name)} }),
 	"DescribeClusterVersions": anything,
+	"DescribeInsight":         on(func(s scope, in *eks.DescribeInsightInput) []string { return []string{s.cluster(in.ClusterName)} }),
+	"DescribeInsightsRefresh": on(func(s scope, in *eks.DescribeInsightsRefreshInput) []string {
+		return []string{s.cluster(in.ClusterName)}
+	}),
 	"DescribeNodegroup": on(func(s scope, in *eks.DescribeNodegroupInput) []string {
 		return []string{s.nodegroup(in.ClusterName, in.NodegroupName)}
 	}),
@@ -182,6 +186,7 @@ var eksRules = rules{
 		return []string{s.accessEntry(in.ClusterName, in.PrincipalArn)}
 	}),
 	"ListClusters": anything,
+	"ListInsights": on(func(s scope, in *eks.ListInsightsInput) []string { return []string{s.cluster(in.ClusterName)} }),
 	"ListNodegroups": on(func(s scope, in *eks.ListNodegroupsInput) []string {
 		return []string{s.cluster(in.ClusterName)}
 	}),
@@ -192,7 +197,8 @@ var eksRules = rules{
 		}
 		return []string{s.cluster(in.Name)}
 	}),
-	"TagResource": with(on(func(_ scope, in *eks.TagResourceInput) []string { return []string{deref(in.ResourceArn)} }), func(in *eks.TagResourceInput) map[string][]string { return requestTags(in.Tags) }),
+	"StartInsightsRefresh": on(func(s scope, in *eks.StartInsightsRefreshInput) []string { return []string{s.cluster(in.ClusterName)} }),
+	"TagResource":          with(on(func(_ scope, in *eks.TagResourceInput) []string { return []string{deref(in.ResourceArn)} }), func(in *eks.TagResourceInput) map[string][]string { return requestTags(in.Tags) }),
 	"UntagResource": with(on(func(_ scope, in *eks.UntagResourceInput) []string { return []string{deref(in.ResourceArn)} }), func(in *eks.UntagResourceInput) map[string][]string {
 		return map[string][]string{"aws:TagKeys": in.TagKeys}
 	}),

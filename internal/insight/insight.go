@@ -5,7 +5,7 @@
 //	  └─ Of(facts, category, version) ─▶ one Insight a check: PASSING, WARNING, ERROR, UNKNOWN
 //
 // It is pure: callers gather the facts and keep what comes out. It knows no add-on
-// versions and no node images.
+// versions, no node images, and not who asks for a deprecated API.
 package insight
 
 import (
@@ -49,7 +49,19 @@ const behind = 3
 type Facts struct {
 	Version string // minor version of the control plane
 	Nodes   []Node
+	// Deprecated are the APIs that have been asked for and will be removed.
+	Deprecated []API
+	Looked     bool // somebody has looked for proxies and APIs
 }
+
+// An API is a kind of objects in a version of its group.
+type API struct {
+	Group, Version, Resource string
+	Removed                  string // the minor version without it
+}
+
+// path is where the API server serves it.
+func (a API) path() string { return "/apis/" + a.Group + "/" + a.Version + "/" + a.Resource }
 
 // A Node is one node of the cluster.
 type Node struct {
@@ -85,8 +97,45 @@ func Of(f Facts, category Category, version string) []Insight {
 		skew(f, category, version, KubeletSkew, "kubelet", func(n Node) string { return n.Kubelet }),
 		skew(f, category, version, KubeProxySkew, "kube-proxy", func(n Node) string { return n.Proxy }),
 	}
+	if !f.Looked {
+		out[1].Status, out[1].Reason, out[1].Resources = Unknown, "The cluster has not been looked into yet.", nil
+	}
+	if category == Upgrade {
+		out = append(out, removals(f, version))
+	}
 	slices.SortFunc(out, func(a, b Insight) int { return strings.Compare(a.Name, b.Name) })
 	return out
+}
+
+const deprecationGuide = "https://kubernetes.io/docs/reference/using-api/deprecation-guide/"
+
+// removals judges whether APIs are in use that a version does not have.
+func removals(f Facts, version string) Insight {
+	i := Insight{
+		Name: "Deprecated APIs removed in Kubernetes v" + version, Category: Upgrade, Version: version, Status: Passing,
+		Description:    fmt.Sprintf("Checks for usage of deprecated APIs that are scheduled for removal in Kubernetes v%s. Upgrading your cluster before migrating to the updated APIs supported by v%s could cause application impact.", version, version),
+		Recommendation: fmt.Sprintf("Update manifests and API clients to use newer Kubernetes APIs if applicable before upgrading to Kubernetes v%s.", version),
+		Info:           map[string]string{"Kubernetes API deprecation guide": deprecationGuide},
+		Reason:         "No deprecated API usage detected within the last 30 days.",
+	}
+	if !f.Looked {
+		i.Status, i.Reason = Unknown, "The cluster has not been looked into yet."
+		return i
+	}
+	want, _ := minor(version)
+	at, _ := minor(f.Version)
+	for _, a := range f.Deprecated {
+		if gone, ok := minor(a.Removed); !ok || gone > want || gone <= at {
+			continue
+		}
+		i.Status = Error
+		if want > at+1 {
+			i.Status = Warning
+		}
+		i.Reason = "Deprecated API usage detected within last 30 days."
+		i.Resources = append(i.Resources, Resource{URI: a.path(), Status: i.Status, Reason: "It is not served from Kubernetes v" + a.Removed + " on."})
+	}
+	return i
 }
 
 const skewPolicy = "https://kubernetes.io/releases/version-skew-policy/"

@@ -48,6 +48,7 @@ type ClusterSpec struct {
 	ZonalShiftOff        bool   // the same of zonal shift
 	Tags                 Tags
 	Revision             int64 // counts updates, so that each is carried out and ended
+	Inspection           int64 // counts StartInsightsRefresh calls
 }
 
 // ClusterStatus is what is so.
@@ -72,6 +73,24 @@ type ClusterStatus struct {
 	FailedReason    string    // why it did not
 	UpgradedFrom    string    // the minor version before the last upgrade; empty: there is no way back to it
 	Upgraded        time.Time // when that upgrade had ended
+
+	Inspection Inspection
+}
+
+// An Inspection is what was found when somebody last looked into the cluster, for insights.
+type Inspection struct {
+	Revision   int64 // of Spec.Inspection
+	Started    time.Time
+	Ended      time.Time
+	Error      string // why nothing was found; what follows is from before
+	KubeProxy  string // the version of the DaemonSet's image, v1.35.4-…; empty: there is none
+	Deprecated []DeprecatedAPI
+}
+
+// A DeprecatedAPI has been asked for since the API server started.
+type DeprecatedAPI struct {
+	Group, Version, Resource string
+	Removed                  string // in this minor version
 }
 
 // States of a cluster, as the API spells them.

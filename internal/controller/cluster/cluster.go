@@ -63,6 +63,8 @@ type Config struct {
 	Now      func() time.Time
 	Own      func() []netip.Addr // the host's addresses, by which publicAccessCidrs let it in; nil: its interfaces'
 
+	Inspect func(ctx context.Context, api *rest.Config) (resource.Inspection, error) // nil: Inspect
+
 	UpgradeTimeout time.Duration // until a version that is not up is given up; 0: DefaultUpgradeTimeout
 }
 
@@ -164,7 +166,11 @@ func (c *Controller) Reconcile(ctx context.Context, arn string) (time.Duration, 
 	if cl, err = c.begin(ctx, cl); err != nil {
 		return reconcile.Never, fmt.Errorf("update of cluster %s: %w", cl.Name, err)
 	}
-	return c.run(ctx, cl, enis)
+	again, err := c.run(ctx, cl, enis)
+	if err != nil || again != reconcile.Never {
+		return again, err
+	}
+	return c.inspect(ctx, arn)
 }
 
 // run ensures the control plane, and makes the cluster ACTIVE once it is ready.

@@ -130,7 +130,7 @@ var lives = map[string]func(*world){
 func (w *world) end() string {
 	cl, ok := w.cluster()
 	s := cl.Status
-	s.Ready, s.Upgraded, s.UpdateStarted = time.Time{}, time.Time{}, time.Time{}
+	s.Ready, s.Upgraded, s.UpdateStarted, s.Inspection = time.Time{}, time.Time{}, time.Time{}, resource.Inspection{}
 	u := w.updated("u")
 	n := 0
 	_ = w.store.View(func(tx *store.Tx) error {
@@ -232,5 +232,51 @@ func TestOneThatDiesIsStartedLaterAndLater(t *testing.T) {
 	w.settle()
 	if cl, _ := w.cluster(); cl.Current() != resource.ClusterActive {
 		t.Errorf("%+v", cl.Status)
+	}
+}
+
+func TestInspection(t *testing.T) {
+	w := newWorld(t)
+	w.host.found = resource.Inspection{KubeProxy: "v1.35.4-eks-1"}
+	w.settle()
+	first, _ := w.cluster()
+	if i := first.Status.Inspection; i.KubeProxy != "v1.35.4-eks-1" || i.Ended.IsZero() || i.Error != "" {
+		t.Fatalf("%+v", i)
+	}
+	ask := func() resource.Inspection {
+		w.now = w.now.Add(time.Minute)
+		w.update(func(tx *store.Tx) error {
+			cl, _ := tx.Clusters.Get(clusterARN)
+			cl.Spec.Inspection++
+			tx.Clusters.Put(cl.ARN, cl)
+			return nil
+		})
+		w.settle()
+		cl, _ := w.cluster()
+		return cl.Status.Inspection
+	}
+	w.host.found, w.host.blind = resource.Inspection{}, errInjected
+	if i := ask(); i.Revision != 1 || i.Error == "" || i.KubeProxy != "v1.35.4-eks-1" {
+		t.Fatalf("a look that failed: %+v", i)
+	}
+	w.host.blind = nil
+	if i := ask(); i.Revision != 2 || i.Error != "" || i.KubeProxy != "" {
+		t.Fatalf("%+v", i)
+	}
+	again, err := w.c.Reconcile(t.Context(), clusterARN)
+	if err != nil || again < 23*time.Hour || again > 24*time.Hour {
+		t.Fatalf("looks again in %s, %v", again, err)
+	}
+}
+
+func TestDeprecatedIn(t *testing.T) {
+	got := deprecatedIn(`# HELP apiserver_requested_deprecated_apis [STABLE] Gauge
+apiserver_requested_deprecated_apis{group="flowcontrol.apiserver.k8s.io",removed_release="1.36",resource="flowschemas",subresource="",version="v1beta3"} 1
+apiserver_requested_deprecated_apis{group="",removed_release="",resource="endpoints",subresource="",version="v1"} 1
+apiserver_request_total{group="",resource="pods"} 7
+`)
+	want := []resource.DeprecatedAPI{{Group: "flowcontrol.apiserver.k8s.io", Version: "v1beta3", Resource: "flowschemas", Removed: "1.36"}}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%v", got)
 	}
 }

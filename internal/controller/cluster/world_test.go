@@ -32,6 +32,8 @@ type host struct {
 	planes map[string]controlplane.Config
 	open   map[string]bool // authenticators
 	guests map[string]bool
+	found  resource.Inspection
+	blind  error
 	firsts int // how often the first objects have been applied
 }
 
@@ -124,6 +126,7 @@ func newWorld(t *testing.T) *world {
 		Dir: dir, Kube: func(minor string) (string, bool) { return "/payload/" + minor, minor != "1.99" },
 		Issuer:   func(c resource.Cluster) string { return "https://issuer/" + c.Spec.Hex },
 		Loopback: netip.MustParsePrefix("127.70.0.0/29"), Bindable: func(netip.AddrPort) bool { return true },
+		Inspect:  func(context.Context, *rest.Config) (resource.Inspection, error) { return w.host.found, w.host.blind },
 		Defaults: w.host.defaults, Now: func() time.Time { return w.now }, UpgradeTimeout: time.Minute,
 	}, st, w.host, w.host, w.host, slog.New(slog.DiscardHandler))
 	w.c.ctx = t.Context()
@@ -206,7 +209,7 @@ func (w *world) settle() (errs int) {
 				w.t.Fatal(err)
 			}
 			errs++
-		} else if again == reconcile.Never {
+		} else if again == reconcile.Never || again > time.Hour { // the next inspection
 			// Writes of its own wake it: it must be at rest, or come to it.
 			before, _ := w.cluster()
 			if _, err := w.c.Reconcile(w.t.Context(), clusterARN); err != nil && !errors.Is(err, errInjected) {

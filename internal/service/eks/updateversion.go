@@ -101,13 +101,17 @@ func failing(tx *store.Tx, c resource.Cluster, category insight.Category, to str
 	return names
 }
 
-// factsOf is what the records know of a cluster's nodes.
+// factsOf is what the records know of a cluster's nodes, and what was found in it.
 func factsOf(tx *store.Tx, c resource.Cluster) insight.Facts {
-	f := insight.Facts{Version: c.Version()}
+	seen := c.Status.Inspection
+	f := insight.Facts{Version: c.Version(), Looked: !seen.Ended.IsZero() && seen.Error == ""}
 	for _, n := range tx.Nodes.All() {
 		if n.Cluster == c.ARN {
-			f.Nodes = append(f.Nodes, insight.Node{Name: n.Name, Instance: n.Instance, Kubelet: n.Version})
+			f.Nodes = append(f.Nodes, insight.Node{Name: n.Name, Instance: n.Instance, Kubelet: n.Version, Proxy: seen.KubeProxy})
 		}
+	}
+	for _, a := range seen.Deprecated {
+		f.Deprecated = append(f.Deprecated, insight.API(a))
 	}
 	return f
 }

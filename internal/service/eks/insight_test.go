@@ -1,0 +1,81 @@
+package eks_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/eks"
+	"github.com/aws/aws-sdk-go-v2/service/eks/types"
+
+	"ekster.dev/ekster/internal/resource"
+)
+
+func TestInsights(t *testing.T) {
+	w := newWorld(t)
+	c := w.active(t, "c", at("1.34"))
+	list := func(f *types.InsightsFilter) (out []string) {
+		t.Helper()
+		pages := sdk.NewListInsightsPaginator(w.root, &sdk.ListInsightsInput{ClusterName: aws.String("c"), Filter: f, MaxResults: aws.Int32(2)})
+		for pages.HasMorePages() {
+			p, err := pages.NextPage(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, i := range p.Insights {
+				out = append(out, fmt.Sprintf("%s %s %s", *i.KubernetesVersion, *i.Name, i.InsightStatus.Status))
+			}
+		}
+		return out
+	}
+	if got := fmt.Sprintf("%q", list(nil)); got != `["1.35 Deprecated APIs removed in Kubernetes v1.35 UNKNOWN" "1.35 Kubelet version skew PASSING" "1.35 kube-proxy version skew UNKNOWN" `+
+		`"1.36 Deprecated APIs removed in Kubernetes v1.36 UNKNOWN" "1.36 Kubelet version skew PASSING" "1.36 kube-proxy version skew UNKNOWN"]` {
+		t.Errorf("before anybody looked: %s", got)
+	}
+	_, err := w.root.DescribeInsightsRefresh(t.Context(), &sdk.DescribeInsightsRefreshInput{ClusterName: aws.String("c")})
+	fails(t, err, "ResourceNotFoundException", "No insights refresh found for cluster: c")
+	started, err := w.root.StartInsightsRefresh(t.Context(), &sdk.StartInsightsRefreshInput{ClusterName: aws.String("c")})
+	if err != nil || started.Status != types.InsightsRefreshStatusInProgress {
+		t.Fatalf("%+v, %v", started, err)
+	}
+	refresh := func() types.InsightsRefreshStatus {
+		out, err := w.root.DescribeInsightsRefresh(t.Context(), &sdk.DescribeInsightsRefreshInput{ClusterName: aws.String("c")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Status
+	}
+	if got := refresh(); got != types.InsightsRefreshStatusInProgress {
+		t.Errorf("asked for it is %s", got)
+	}
+	w.node(t, c.ARN, "n", "v1.32.11-eks-1")
+	w.changeCluster(t, c.ARN, func(c *resource.Cluster) {
+		c.Status.Inspection = resource.Inspection{
+			Revision: c.Spec.Inspection, Started: time.Now(), Ended: time.Now(), KubeProxy: "v1.31.14-eks-1",
+			Deprecated: []resource.DeprecatedAPI{{Group: "flowcontrol.apiserver.k8s.io", Version: "v1beta3", Resource: "flowschemas", Removed: "1.35"}},
+		}
+	})
+	if got := refresh(); got != types.InsightsRefreshStatusCompleted {
+		t.Errorf("looked into it is %s", got)
+	}
+	if got := fmt.Sprintf("%q", list(nil)); got != `["1.35 Deprecated APIs removed in Kubernetes v1.35 ERROR" "1.35 Kubelet version skew PASSING" "1.35 kube-proxy version skew ERROR" `+
+		`"1.36 Deprecated APIs removed in Kubernetes v1.36 WARNING" "1.36 Kubelet version skew WARNING" "1.36 kube-proxy version skew WARNING"]` {
+		t.Errorf("after it: %s", got)
+	}
+	if got := fmt.Sprintf("%q", list(&types.InsightsFilter{Statuses: []types.InsightStatusValue{"ERROR"}, KubernetesVersions: []string{"1.35"}})); got != `["1.35 Deprecated APIs removed in Kubernetes v1.35 ERROR" "1.35 kube-proxy version skew ERROR"]` {
+		t.Errorf("errors: %s", got)
+	}
+	p, err := w.root.ListInsights(t.Context(), &sdk.ListInsightsInput{ClusterName: aws.String("c")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := w.root.DescribeInsight(t.Context(), &sdk.DescribeInsightInput{ClusterName: aws.String("c"), Id: p.Insights[2].Id})
+	if err != nil || *d.Insight.Name != "kube-proxy version skew" || len(d.Insight.Resources) != 1 || *d.Insight.Resources[0].KubernetesResourceUri != "/api/v1/nodes/n" || d.Insight.LastRefreshTime == nil {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	_, err = w.root.DescribeInsight(t.Context(), &sdk.DescribeInsightInput{ClusterName: aws.String("c"), Id: aws.String("x")})
+	fails(t, err, "ResourceNotFoundException", "No insight found for ID: x")
+	_, err = w.root.UpdateClusterVersion(t.Context(), &sdk.UpdateClusterVersionInput{Name: aws.String("c"), Version: aws.String("1.35")})
+	fails(t, err, "InvalidStateException", "Cluster c has insights with status ERROR that must be resolved before the update to version 1.35: Deprecated APIs removed in Kubernetes v1.35, kube-proxy version skew. Use the force flag to override them.")
+}
