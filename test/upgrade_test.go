@@ -1,0 +1,263 @@
+package test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/eks"
+	"github.com/aws/aws-sdk-go-v2/service/eks/types"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"ekster.dev/ekster/test/lab"
+)
+
+// An upgrade is a cluster that is taken from version to version while it is used.
+type upgrade struct {
+	cloud *lab.Cloud
+	kube  *lab.Kube
+	uid   string // of the namespace kube-system: the cluster's data
+}
+
+const (
+	objects  = 500
+	rolled   = 3 // nodes of the group that is rolled
+	replicas = 5
+)
+
+// TestUpgrade takes a cluster with objects and a served workload through the versions that
+// are built, and its nodes after it.
+func TestUpgrade(t *testing.T) {
+	watch := newStopwatch(t)
+	d, cloud := newDaemon(t)
+	versions := d.Versions()
+	if len(versions) < 2 {
+		t.Skipf("only %v is built", versions)
+	}
+	u := &upgrade{cloud: cloud}
+	land, err := cloud.Landscape(t.Context())
+	no(t, err)
+	_, err = cloud.EKS.CreateCluster(t.Context(), land.ClusterInput(clusterName, versions[0]))
+	no(t, err)
+	began := time.Now()
+	cl, err := cloud.AwaitCluster(t.Context(), clusterName)
+	no(t, err)
+	t.Logf("create of %s: %.1fs", versions[0], time.Since(began).Seconds())
+	u.kube, err = cloud.Kube(cl)
+	no(t, err)
+	for name, n := range map[string]int32{groupName: rolled, "steady": 1} {
+		in := land.NodegroupInput(clusterName, name, n)
+		in.Labels = map[string]string{"group": name}
+		_, err := cloud.EKS.CreateNodegroup(t.Context(), in)
+		no(t, err)
+	}
+	for _, name := range []string{groupName, "steady"} {
+		_, err := cloud.AwaitNodegroup(t.Context(), clusterName, name)
+		no(t, err)
+	}
+	u.populate(t)
+	watch.done("cluster, nodes, objects")
+	for _, v := range versions[1:] {
+		t.Run("control plane to "+v, func(t *testing.T) { u.plane(t, v) })
+		watch.done("control plane to " + v)
+	}
+	t.Run("nodes", func(t *testing.T) { u.roll(t, versions[len(versions)-1]) })
+	watch.done("nodes")
+}
+
+// populate makes objects and the workload: a Deployment behind a budget, whose pods leave
+// their endpoints before they end, and somebody on another node who asks for its pages.
+func (u *upgrade) populate(t *testing.T) {
+	ctx := t.Context()
+	for i := range objects {
+		_, err := u.kube.CoreV1().ConfigMaps("default").Create(ctx, &corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("object-", i)}, Data: map[string]string{"n": fmt.Sprint(i)},
+		}, metav1.CreateOptions{})
+		no(t, err)
+	}
+	ns, err := u.kube.CoreV1().Namespaces().Get(ctx, "kube-system", metav1.GetOptions{})
+	no(t, err)
+	u.uid = string(ns.UID)
+	no(t, createWeb(ctx, u.kube, replicas))
+	web, err := u.kube.AppsV1().Deployments("default").Get(ctx, "web", metav1.GetOptions{})
+	no(t, err)
+	spec := &web.Spec.Template.Spec
+	spec.NodeSelector = map[string]string{"group": groupName}
+	spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: 5}}}
+	spec.Containers[0].ReadinessProbe = &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/", Port: intstr.FromInt32(8080)}}}
+	_, err = u.kube.AppsV1().Deployments("default").Update(ctx, web, metav1.UpdateOptions{})
+	no(t, err)
+	_, err = u.kube.PolicyV1().PodDisruptionBudgets("default").Create(ctx, &policyv1.PodDisruptionBudget{
+		ObjectMeta: metav1.ObjectMeta{Name: "web"},
+		Spec:       policyv1.PodDisruptionBudgetSpec{MinAvailable: new(intstr.FromString("80%")), Selector: web.Spec.Selector},
+	}, metav1.CreateOptions{})
+	no(t, err)
+	_, err = u.kube.CoreV1().Pods("default").Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "asker", Labels: map[string]string{"app": "asker"}}, Spec: corev1.PodSpec{
+		NodeSelector: map[string]string{"group": "steady"}, Containers: []corev1.Container{{Name: "hello", Image: helloImage}},
+	}}, metav1.CreateOptions{})
+	no(t, err)
+	_, err = u.kube.AwaitPods(ctx, "default", "app=asker", 1)
+	no(t, err)
+	u.settled(t)
+}
+
+// settled waits until the workload is whole.
+func (u *upgrade) settled(t *testing.T) {
+	no(t, lab.Until(t.Context(), 2*time.Minute, "the Deployment to be whole", func(ctx context.Context) (bool, string, error) {
+		d, err := u.kube.AppsV1().Deployments("default").Get(ctx, "web", metav1.GetOptions{})
+		if err != nil {
+			return false, "", err
+		}
+		return whole(d), fmt.Sprintf("%+v", d.Status), nil
+	}))
+}
+
+func whole(d *appsv1.Deployment) bool {
+	s := d.Status
+	return s.ObservedGeneration == d.Generation && s.UpdatedReplicas == replicas && s.Replicas == replicas && s.AvailableReplicas == replicas
+}
+
+// await waits for an update's end.
+func (u *upgrade) await(t *testing.T, in *eks.DescribeUpdateInput, within time.Duration) {
+	t.Helper()
+	in.Name = aws.String(clusterName)
+	no(t, lab.Until(t.Context(), within, "update "+*in.UpdateId, func(ctx context.Context) (bool, string, error) {
+		out, err := u.cloud.EKS.DescribeUpdate(ctx, in)
+		if err != nil {
+			return false, "", err
+		}
+		if out.Update.Status == types.UpdateStatusFailed {
+			return false, "", fmt.Errorf("it failed: %s %s", *out.Update.Errors[0].ErrorMessage, out.Update.Errors[0].ResourceIds)
+		}
+		return out.Update.Status == types.UpdateStatusSuccessful, string(out.Update.Status), nil
+	}))
+}
+
+// A caller calls again and again, and counts.
+type caller struct {
+	calls, failed, twice int // twice: the call and its one retry
+	longest              time.Duration
+	first                error // of those that failed twice
+	stop                 context.CancelFunc
+	done                 sync.WaitGroup
+}
+
+func startCaller(t *testing.T, every time.Duration, call func(context.Context) error) *caller {
+	ctx, cancel := context.WithCancel(t.Context())
+	c := &caller{stop: cancel}
+	c.done.Go(func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			began := time.Now()
+			err := call(ctx)
+			c.calls++
+			if err != nil && ctx.Err() == nil {
+				c.failed++
+				if err = call(ctx); err != nil && ctx.Err() == nil {
+					c.twice++
+					if c.first == nil {
+						c.first = err
+					}
+				}
+			}
+			c.longest = max(c.longest, time.Since(began))
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return c
+}
+
+func (c *caller) end() string {
+	c.stop()
+	c.done.Wait()
+	return fmt.Sprintf("%d calls, %d failed, %d of them also when repeated once, the longest took %s", c.calls, c.failed, c.twice, c.longest.Round(time.Millisecond))
+}
+
+func (u *upgrade) plane(t *testing.T, version string) {
+	ctx := t.Context()
+	before, err := u.cloud.Cluster(ctx, clusterName)
+	no(t, err)
+	reader := startCaller(t, 20*time.Millisecond, func(ctx context.Context) error {
+		_, err := u.kube.CoreV1().ConfigMaps("default").Get(ctx, "object-1", metav1.GetOptions{})
+		return err
+	})
+	began := time.Now()
+	out, err := u.cloud.EKS.UpdateClusterVersion(ctx, &eks.UpdateClusterVersionInput{Name: aws.String(clusterName), Version: &version})
+	no(t, err)
+	if c, err := u.cloud.Cluster(ctx, clusterName); err != nil || c.Status != types.ClusterStatusUpdating {
+		t.Errorf("after the call it is %v, %v", c.Status, err)
+	}
+	u.await(t, &eks.DescribeUpdateInput{UpdateId: out.Update.Id}, time.Minute)
+	took := time.Since(began)
+	t.Logf("to %s in %.1fs; API: %s", version, took.Seconds(), reader.end())
+	if reader.twice > 0 {
+		t.Errorf("failed twice: %v", reader.first)
+	}
+	after, err := u.cloud.Cluster(ctx, clusterName)
+	no(t, err)
+	if *after.Version != version || after.Status != types.ClusterStatusActive || *after.Endpoint != *before.Endpoint || *after.CertificateAuthority.Data != *before.CertificateAuthority.Data {
+		t.Errorf("%s %s at %s, before at %s", *after.Version, after.Status, *after.Endpoint, *before.Endpoint)
+	}
+	v, err := u.kube.Discovery().ServerVersion()
+	no(t, err)
+	if v.Major+"."+v.Minor != version {
+		t.Errorf("the API server is %s", v.GitVersion)
+	}
+	ns, err := u.kube.CoreV1().Namespaces().Get(ctx, "kube-system", metav1.GetOptions{})
+	no(t, err)
+	all, err := u.kube.CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{})
+	no(t, err)
+	if string(ns.UID) != u.uid || len(all.Items) < objects {
+		t.Errorf("kube-system is %s, was %s; %d objects", ns.UID, u.uid, len(all.Items))
+	}
+}
+
+func (u *upgrade) roll(t *testing.T, version string) {
+	ctx := t.Context()
+	asker := startCaller(t, 100*time.Millisecond, func(ctx context.Context) error {
+		_, err := u.kube.Exec(ctx, "default", "asker", "/hello", "get", "http://web.default.svc.cluster.local")
+		return err
+	})
+	began := time.Now()
+	out, err := u.cloud.EKS.UpdateNodegroupVersion(ctx, &eks.UpdateNodegroupVersionInput{ClusterName: aws.String(clusterName), NodegroupName: aws.String(groupName), Version: &version})
+	no(t, err)
+	u.await(t, &eks.DescribeUpdateInput{UpdateId: out.Update.Id, NodegroupName: aws.String(groupName)}, 12*time.Minute)
+	t.Logf("%d nodes to %s in %.1fs; pages: %s", rolled, version, time.Since(began).Seconds(), asker.end())
+	if asker.failed > 0 {
+		t.Errorf("requests failed: %v", asker.first)
+	}
+	nodes, err := u.kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: "group=" + groupName})
+	no(t, err)
+	want, err := versionOf(ctx, u.kube)
+	no(t, err)
+	for _, n := range nodes.Items {
+		if n.Status.NodeInfo.KubeletVersion != want || n.Spec.Unschedulable {
+			t.Errorf("node %s runs %s, cordoned: %t", n.Name, n.Status.NodeInfo.KubeletVersion, n.Spec.Unschedulable)
+		}
+	}
+	if len(nodes.Items) != rolled {
+		t.Errorf("%d nodes", len(nodes.Items))
+	}
+	u.settled(t)
+}
+
+// versionOf is the API server's version, which nodes of the same minor version have too.
+func versionOf(_ context.Context, k *lab.Kube) (string, error) {
+	v, err := k.Discovery().ServerVersion()
+	if err != nil {
+		return "", err
+	}
+	return v.GitVersion, nil
+}
