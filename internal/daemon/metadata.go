@@ -86,6 +86,10 @@ func (d *Daemon) describeInstance(tx *store.Tx, in resource.Instance) imds.Insta
 	}
 	if len(out.Interfaces) > 0 {
 		out.SecurityGroups = out.Interfaces[0].SecurityGroups
+		out.PublicHostname = out.Interfaces[0].PublicHostname
+		for public := range out.Interfaces[0].PublicIPs { // there is one at most
+			out.PublicIP = public
+		}
 	}
 	if p, ok := tx.InstanceProfiles.Get(s.InstanceProfileARN); ok {
 		out.ProfileARN, out.ProfileID = p.ARN, p.ID
@@ -119,12 +123,18 @@ func describeInterface(tx *store.Tx, i resource.NetworkInterface) imds.Interface
 	for _, a := range i.Addresses {
 		out.PrivateIPs = append(out.PrivateIPs, a.String())
 	}
+	if i.PublicIP != "" {
+		out.PublicIPs = map[string][]string{i.PublicIP: {i.Addresses[0].String()}}
+	}
 	if s, ok := tx.Subnets.Get(i.Subnet); ok {
 		out.SubnetCIDR = s.CIDR.String()
 	}
 	if v, ok := tx.VPCs.Get(i.VPC); ok {
 		for _, c := range v.CIDRs {
 			out.VPCCIDRs = append(out.VPCCIDRs, c.CIDR.String())
+		}
+		if i.PublicIP != "" && v.DNSHostnames {
+			out.PublicHostname = provision.PublicDNS(i.Region, i.PublicIP)
 		}
 	}
 	for _, id := range i.SecurityGroups {
@@ -147,23 +157,37 @@ func (d *Daemon) zone(vpc string) resolver.Config {
 			if servedName(name) {
 				return []netip.Addr{network.InternetAddress}, true
 			}
-			if !strings.HasPrefix(name, "ip-") {
-				return nil, false
+			if a := d.addressOf(vpc, name); a.IsValid() {
+				return []netip.Addr{a}, true
 			}
-			_ = d.store.View(func(tx *store.Tx) error {
-				for _, i := range tx.Interfaces.All() {
-					for _, a := range i.Addresses {
-						if i.VPC == vpc && provision.PrivateDNS(i.Region, a) == name {
-							out, known = []netip.Addr{a}, true
-							return nil
-						}
-					}
-				}
-				return nil
-			})
-			return out, known
+			return nil, false
 		},
 	}
+}
+
+// addressOf is the private address that a name of an instance's stands for: the private
+// name does everywhere, the public one inside of its VPC.
+func (d *Daemon) addressOf(vpc, name string) (out netip.Addr) {
+	if !strings.HasPrefix(name, "ip-") && !strings.HasPrefix(name, "ec2-") {
+		return out
+	}
+	_ = d.store.View(func(tx *store.Tx) error {
+		for _, i := range tx.Interfaces.All() {
+			if i.VPC != vpc {
+				continue
+			}
+			if i.PublicIP != "" && provision.PublicDNS(i.Region, i.PublicIP) == name {
+				out = i.Addresses[0]
+			}
+			for _, a := range i.Addresses {
+				if provision.PrivateDNS(i.Region, a) == name {
+					out = a
+				}
+			}
+		}
+		return nil
+	})
+	return out
 }
 
 // endpointsOf are the addresses of the VPC's interface endpoint that has taken over the
