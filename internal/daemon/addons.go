@@ -4,34 +4,44 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
 	"ekster.dev/ekster/internal/addon"
+	addoncontroller "ekster.dev/ekster/internal/controller/addon"
 	"ekster.dev/ekster/internal/controlplane"
 	"ekster.dev/ekster/internal/kubeapply"
 	"ekster.dev/ekster/internal/resource"
 )
 
-// addonValues are a cluster's values in the objects of add-ons. server is where nodes reach
-// its API server.
-func addonValues(cl resource.Cluster, server netip.AddrPort) (addon.Values, error) {
-	dns, err := addon.DNSAddress(cl.Spec.ServiceCIDR.String())
-	return addon.Values{
-		ClusterName: cl.Name, Region: cl.Region, Endpoint: "https://" + server.String(), DNSIP: dns, AWSEndpointURL: apiURL,
-	}, err
+// How long the workloads of add-ons may be incomplete: new ones, which then show as
+// DEGRADED until they are whole, and updated ones, whose update then has failed.
+const (
+	addonSettle        = time.Minute
+	addonUpdateTimeout = 15 * time.Minute
+)
+
+func (d *Daemon) addonController() *addoncontroller.Controller {
+	return addoncontroller.New(addoncontroller.Config{
+		Store: d.store, Catalogue: d.addons, API: d.api, AWSEndpointURL: apiURL,
+		Settle: addonSettle, UpdateTimeout: addonUpdateTimeout, Now: time.Now, Log: d.log,
+	})
 }
 
 // applyDefaults gives a new cluster what EKS puts into every one, and unless its creator
 // does without, the self-managed add-ons. Those are created and not applied: they are the
 // user's, and an EKS add-on that takes their place meets them as it would a user's.
 func (d *Daemon) applyDefaults(ctx context.Context, api *rest.Config, cl resource.Cluster, server netip.AddrPort) error {
-	values, err := addonValues(cl, server)
+	dns, err := addon.DNSAddress(cl.Spec.ServiceCIDR.String())
 	if err != nil {
 		return err
 	}
-	values.WebhookURL, values.WebhookCA = controlplane.AdmissionURL, api.CAData
+	values := addon.Values{
+		ClusterName: cl.Name, Region: cl.Region, Endpoint: "https://" + server.String(), DNSIP: dns, AWSEndpointURL: apiURL,
+		WebhookURL: controlplane.AdmissionURL, WebhookCA: api.CAData,
+	}
 	objects, err := addon.Cluster(values)
 	if err != nil {
 		return err

@@ -67,7 +67,7 @@ func (d *Daemon) wire(ctx context.Context) (func(vpc.Doors) []controller, error)
 	d.front, err = awsapi.NewServer(awsapi.Config{
 		Keys: identity.NewKeys(d.store, policies), Authorize: authorizer.Authorize, Log: d.log,
 		Services: []*awsapi.Service{
-			eks.Service(eksservice.New(eksservice.Config{Store: d.store, Payload: hasVersion})),
+			eks.Service(eksservice.New(eksservice.Config{Store: d.store, Payload: hasVersion, Addons: d.addons})),
 			ec2.Service(ec2service.New(d.store)),
 			iam.Service(iamAPI),
 			sts.Service(stsservice.New(stsservice.Config{Store: d.store, Policies: policies, RootAssumesRoles: true, IssuerKeys: issuers.Keys})),
@@ -119,11 +119,12 @@ func (d *Daemon) controllers(doors vpc.Doors, authorizer *identity.Authorizer) [
 		join = DefaultJoinTimeout
 	}
 	nodegroups := nodegroup.New(nodegroup.Config{JoinTimeout: join, DrainTimeout: drainTimeout, DeleteDrainTimeout: deleteDrainTimeout, Now: time.Now}, d.store, nodes, d.log)
+	addons := d.addonController()
 	accounts := account.New(d.store, time.Now, d.log)
-	d.errors["account"] = accounts.Errors
+	d.errors["account"], d.errors["addon"] = accounts.Errors, addons.Errors
 	d.errors["vpc"], d.errors["instance"], d.errors["autoscalinggroup"] = vpcs.Errors, instances.Errors, groups.Errors
 	d.errors["cluster"], d.errors["nodegroup"], d.errors["node"] = clusters.Errors, nodegroups.Errors, nodes.Errors
-	return []controller{vpcs, instances, groups, nodes, clusters, nodegroups, accounts, &housekeeping{d: d, authorizer: authorizer}}
+	return []controller{vpcs, instances, groups, nodes, clusters, nodegroups, addons, accounts, &housekeeping{d: d, authorizer: authorizer}}
 }
 
 // api is how the daemon talks to a cluster's API server.

@@ -166,11 +166,14 @@ func selects(element string, item any) bool {
 }
 
 // Adopt makes the fields that Create wrote into the objects those of Apply, so that a later
-// Apply changes and removes them without conflict.
+// Apply changes and removes them without conflict. What is not there has no fields.
 func Adopt(ctx context.Context, client dynamic.Interface, objects []*unstructured.Unstructured) error {
 	all := func(string) bool { return true }
 	err := each(ctx, client, objects, all, func(ctx context.Context, to dynamic.ResourceInterface, u *unstructured.Unstructured) error {
 		now, err := to.Get(ctx, u.GetName(), metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}

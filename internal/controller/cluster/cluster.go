@@ -307,6 +307,11 @@ func (c *Controller) remove(ctx context.Context, cl resource.Cluster) error {
 				tx.Updates.Delete(key)
 			}
 		}
+		for key, a := range tx.Addons.All() {
+			if a.Cluster == cl.ARN {
+				tx.Addons.Delete(key)
+			}
+		}
 		for key, n := range tx.Nodes.All() {
 			if n.Cluster == cl.ARN {
 				tx.Nodes.Delete(key)

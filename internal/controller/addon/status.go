@@ -1,0 +1,116 @@
+package addon
+
+import (
+	"context"
+	"reflect"
+	"time"
+
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// change writes the status that f makes of the present one, if it differs.
+func (c *Controller) change(ctx context.Context, arn string, f func(tx *store.Tx, a *resource.Addon) error) error {
+	return c.store.Update(ctx, func(tx *store.Tx) error {
+		a, ok := tx.Addons.Get(arn)
+		if !ok {
+			return nil
+		}
+		before := a.Status
+		if err := f(tx, &a); err != nil {
+			return err
+		}
+		if !reflect.DeepEqual(before, a.Status) {
+			tx.Addons.Put(arn, a)
+		}
+		return nil
+	})
+}
+
+func (c *Controller) waiting(ctx context.Context, arn, what string) error {
+	return c.change(ctx, arn, func(_ *store.Tx, a *resource.Addon) error { a.Status.Waiting = what; return nil })
+}
+
+// begin is at the start of a revision that is not the first.
+func (c *Controller) begin(ctx context.Context, arn string) error {
+	return c.change(ctx, arn, func(_ *store.Tx, a *resource.Addon) error {
+		if a.Status.State == resource.AddonCreating {
+			return nil
+		}
+		a.Status.Issues = nil
+		return a.Status.Move(resource.AddonUpdating)
+	})
+}
+
+// applied says that the cluster has the objects of a revision, whose workloads are awaited.
+func (c *Controller) applied(ctx context.Context, was resource.Addon) error {
+	return c.change(ctx, was.ARN, func(_ *store.Tx, a *resource.Addon) error {
+		a.Status.Applied, a.Status.Changed = was.Spec, c.now()
+		return nil
+	})
+}
+
+// fail ends a create or an update that changed nothing.
+func (c *Controller) fail(ctx context.Context, was resource.Addon, issue resource.Issue) error {
+	return c.change(ctx, was.ARN, func(tx *store.Tx, a *resource.Addon) error {
+		a.Status.Issues, a.Status.Waiting, a.Status.AppliedRevision = []resource.Issue{issue}, "", was.Spec.Revision
+		c.end(tx, *a, resource.UpdateFailed)
+		if a.Status.State == resource.AddonCreating {
+			return a.Status.Move(resource.AddonCreateFailed)
+		}
+		return a.Status.Move(resource.AddonUpdateFailed)
+	})
+}
+
+// health says what the workloads' state means for the add-on. Workloads that are not whole
+// are given time: shorter to a new add-on, which DEGRADED becomes ACTIVE again from, than to
+// an update, which fails for good.
+func (c *Controller) health(ctx context.Context, arn string, issues []resource.Issue, waiting string) error {
+	return c.change(ctx, arn, func(tx *store.Tx, a *resource.Addon) error {
+		s := &a.Status
+		if a.Deleting || s.Applied.Revision != a.Spec.Revision {
+			return nil // there is something else to do by now
+		}
+		s.Waiting = waiting
+		to, ended := resource.AddonActive, resource.UpdateSuccessful
+		if len(issues) > 0 {
+			if s.Changed.IsZero() {
+				s.Changed = c.now()
+			}
+			grace := c.cfg.Settle
+			if s.State == resource.AddonUpdating {
+				grace = c.cfg.UpdateTimeout
+			}
+			if s.State != resource.AddonDegraded && c.cfg.Now().Sub(s.Changed) < grace {
+				return nil
+			}
+			to, ended = resource.AddonDegraded, resource.UpdateFailed
+		} else {
+			s.Changed = time.Time{}
+		}
+		s.Issues, s.AppliedRevision = issues, a.Spec.Revision
+		c.end(tx, *a, ended)
+		if s.State == to {
+			return nil
+		}
+		return s.Move(to)
+	})
+}
+
+// end ends the add-on's updates, a failed one with the add-on's issues.
+func (c *Controller) end(tx *store.Tx, a resource.Addon, state string) {
+	for id, u := range tx.Updates.All() {
+		if u.Cluster != a.Cluster || u.Addon != a.Name || u.State != resource.UpdateInProgress || u.Revision > a.Status.AppliedRevision {
+			continue
+		}
+		u.State, u.Ended, u.Errors = state, c.now(), nil
+		if state == resource.UpdateFailed {
+			for _, i := range a.Status.Issues {
+				u.Errors = append(u.Errors, resource.UpdateError{Code: i.Code, Message: i.Message, ResourceIDs: i.ResourceIDs})
+			}
+		}
+		tx.Updates.Put(id, u)
+	}
+}
+
+func (c *Controller) now() time.Time { return c.cfg.Now().UTC().Truncate(time.Millisecond) }
