@@ -8,8 +8,10 @@
 //	EnsureRoot    account → its root access key          (the daemon's start)
 //
 // What an operation is checked for is a table per service, actions_<service>.go: the
-// resources as ARNs, from the input. The action is <service>:<Operation> unless the row
-// says otherwise.
+// resources as ARNs, and the condition keys, from the input. The action is
+// <service>:<Operation> unless the row says otherwise. What a resource that exists gives
+// by itself, its tags above all, is in resourcekeys.go; what else the caller must be
+// allowed (iam:PassRole, tags on what is made, service-linked roles) in dependent.go.
 //
 // All reads are of records in memory. The package parses no policy (package authz
 // does), serves no API, and starts nothing: a controller calls PurgeSessions and
