@@ -27,6 +27,7 @@ const startTimeout = 30 * time.Second
 // two unix sockets in its directory and nowhere else.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{rows: newTables()}
+	s.read = s.rows.begin(false)
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	var err error

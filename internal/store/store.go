@@ -31,6 +31,7 @@ type Store struct {
 	writer sync.Mutex   // held by the Update that runs
 	mu     sync.RWMutex // guards rows; taken for writing only to apply a commit
 	rows   tables
+	read   *Tx // of every View: it has no state of its own
 
 	subsMu sync.Mutex
 	subs   []func([]Change)
@@ -48,7 +49,7 @@ func (s *Store) Subscribe(f func([]Change)) {
 func (s *Store) View(f func(tx *Tx) error) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return f(s.rows.begin(false))
+	return f(s.read)
 }
 
 // Update runs f on the current records and commits what f has put and deleted, all

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"sync/atomic"
 )
 
 // A Table is one kind of record as a transaction sees it.
@@ -60,24 +61,32 @@ func (t *Table[T]) Delete(key string) {
 // package comment. The table may be written to during the iteration, which does
 // not see that.
 func (t *Table[T]) All() iter.Seq2[string, T] {
-	keys := make([]string, 0, len(t.base.rows)+len(t.over))
-	for k := range t.base.rows {
-		if _, written := t.over[k]; !written {
-			keys = append(keys, k)
+	keys := t.base.keys()
+	if len(t.over) == 0 {
+		return func(yield func(string, T) bool) {
+			for _, k := range keys {
+				if v, ok := t.base.rows[k]; ok && !yield(k, v) {
+					return
+				}
+			}
 		}
 	}
 	over := maps.Clone(t.over)
 	for k, p := range over {
-		if p != nil {
-			keys = append(keys, k)
+		if _, there := t.base.rows[k]; p != nil && !there {
+			keys = append(keys[:len(keys):len(keys)], k)
 		}
 	}
-	slices.Sort(keys)
+	if len(keys) > len(t.base.rows) {
+		slices.Sort(keys)
+	}
 	return func(yield func(string, T) bool) {
 		for _, k := range keys {
 			v, ok := t.base.rows[k]
-			if p := over[k]; p != nil {
-				v, ok = *p, true
+			if p, written := over[k]; written {
+				if ok = p != nil; ok {
+					v = *p
+				}
 			}
 			if ok && !yield(k, v) {
 				return
@@ -116,6 +125,18 @@ type table[T any] struct {
 	name string
 	rows map[string]T
 	revs map[string]int64 // etcd's ModRevision, to notice a foreign writer
+
+	sorted atomic.Pointer[[]string] // the keys of rows in order; nil: to be made again
+}
+
+// keys are the keys of rows in order. The slice is shared.
+func (t *table[T]) keys() []string {
+	if p := t.sorted.Load(); p != nil {
+		return *p
+	}
+	keys := slices.Sorted(maps.Keys(t.rows))
+	t.sorted.Store(&keys)
+	return keys
 }
 
 func newTable[T any](name string) *table[T] {
@@ -138,6 +159,7 @@ func (t *table[T]) load(key string, raw []byte, rev int64) error {
 		return fmt.Errorf("reading record %s/%s: %w", t.name, key, err)
 	}
 	t.rows[key], t.revs[key] = v, rev
+	t.sorted.Store(nil)
 	return nil
 }
 
@@ -159,7 +181,11 @@ func (t *Table[T]) ops() ([]op, error) {
 			if !had {
 				continue
 			}
-			o.apply = func(int64) { delete(t.base.rows, key); delete(t.base.revs, key) }
+			o.apply = func(int64) {
+				delete(t.base.rows, key)
+				delete(t.base.revs, key)
+				t.base.sorted.Store(nil)
+			}
 			out = append(out, o)
 			continue
 		}
@@ -169,7 +195,12 @@ func (t *Table[T]) ops() ([]op, error) {
 		}
 		o.value = raw
 		v := clone(*p) // the caller may go on with what it put
-		o.apply = func(rev int64) { t.base.rows[key], t.base.revs[key] = v, rev }
+		o.apply = func(rev int64) {
+			t.base.rows[key], t.base.revs[key] = v, rev
+			if !had {
+				t.base.sorted.Store(nil)
+			}
+		}
 		out = append(out, o)
 	}
 	return out, nil
