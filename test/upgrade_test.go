@@ -2,8 +2,10 @@ package test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -64,6 +66,9 @@ func TestUpgrade(t *testing.T) {
 	}
 	u.populate(t)
 	watch.done("cluster, nodes, objects")
+	t.Run("public endpoint", u.publicEndpoint)
+	t.Run("insights", u.insights)
+	watch.done("endpoint, insights")
 	for _, v := range versions[1:] {
 		t.Run("control plane to "+v, func(t *testing.T) { u.plane(t, v) })
 		watch.done("control plane to " + v)
@@ -260,4 +265,51 @@ func versionOf(_ context.Context, k *lab.Kube) (string, error) {
 		return "", err
 	}
 	return v.GitVersion, nil
+}
+
+// publicEndpoint closes and opens the cluster to the host, which is its internet.
+func (u *upgrade) publicEndpoint(t *testing.T) {
+	ctx := t.Context()
+	set := func(open bool) {
+		out, err := u.cloud.EKS.UpdateClusterConfig(ctx, &eks.UpdateClusterConfigInput{Name: aws.String(clusterName), ResourcesVpcConfig: &types.VpcConfigRequest{
+			EndpointPublicAccess: &open, EndpointPrivateAccess: aws.Bool(true),
+		}})
+		no(t, err)
+		u.await(t, &eks.DescribeUpdateInput{UpdateId: out.Update.Id}, time.Minute)
+	}
+	set(false)
+	if _, err := u.kube.Discovery().ServerVersion(); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("a closed endpoint answers %v", err)
+	}
+	out, err := u.cloud.EKS.DescribeNodegroup(ctx, &eks.DescribeNodegroupInput{ClusterName: aws.String(clusterName), NodegroupName: aws.String(groupName)})
+	if err != nil || out.Nodegroup.Status != types.NodegroupStatusActive {
+		t.Errorf("the node group is %+v, %v", out, err)
+	}
+	set(true)
+	_, err = u.kube.AwaitNodes(ctx, rolled+1)
+	no(t, err)
+}
+
+// insights have the cluster looked into.
+func (u *upgrade) insights(t *testing.T) {
+	ctx := t.Context()
+	_, err := u.cloud.EKS.StartInsightsRefresh(ctx, &eks.StartInsightsRefreshInput{ClusterName: aws.String(clusterName)})
+	no(t, err)
+	no(t, lab.Until(ctx, 30*time.Second, "the refresh of insights", func(ctx context.Context) (bool, string, error) {
+		out, err := u.cloud.EKS.DescribeInsightsRefresh(ctx, &eks.DescribeInsightsRefreshInput{ClusterName: aws.String(clusterName)})
+		if err != nil {
+			return false, "", err
+		}
+		return out.Status == types.InsightsRefreshStatusCompleted, aws.ToString(out.Message), nil
+	}))
+	out, err := u.cloud.EKS.ListInsights(ctx, &eks.ListInsightsInput{ClusterName: aws.String(clusterName)})
+	no(t, err)
+	for _, i := range out.Insights {
+		if i.InsightStatus.Status != types.InsightStatusValuePassing {
+			t.Errorf("%s for %s is %s: %s", *i.Name, *i.KubernetesVersion, i.InsightStatus.Status, *i.InsightStatus.Reason)
+		}
+	}
+	if len(out.Insights) < 3 {
+		t.Errorf("%d insights", len(out.Insights))
+	}
 }
