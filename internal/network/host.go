@@ -126,6 +126,7 @@ func (h *Host) removeInternet() error {
 // Purge removes everything with this host's prefix, and the mount of /run/netns if
 // nobody has a namespace in it.
 func (h *Host) Purge(ctx context.Context) error {
+	h.endRelays()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	entries, err := os.ReadDir(namespaceDir)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -33,7 +35,9 @@ func (h *Host) EnsureRelays(vpc string, want []Relay) {
 	}
 	for r, l := range have {
 		if !wanted[r] {
-			l.Close()
+			if l != nil {
+				l.Close()
+			}
 			delete(have, r)
 		}
 	}
@@ -41,12 +45,16 @@ func (h *Host) EnsureRelays(vpc string, want []Relay) {
 		have = map[Relay]net.Listener{}
 	}
 	for r := range wanted {
-		if have[r] != nil {
+		open, tried := have[r]
+		if open != nil {
 			continue
 		}
 		l, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(r.Host))
 		if err != nil {
-			h.log.Warn("a port of a public address cannot be had on the host", "address", r.Host, "err", err)
+			if !tried { // said once
+				h.log.Warn("a port of a public address cannot be had on the host", "address", r.Host, "err", err)
+			}
+			have[r] = nil
 			continue
 		}
 		have[r] = l
@@ -58,6 +66,16 @@ func (h *Host) EnsureRelays(vpc string, want []Relay) {
 	h.relays[vpc] = have
 	if len(have) == 0 {
 		delete(h.relays, vpc)
+	}
+}
+
+// endRelays ends those of every VPC.
+func (h *Host) endRelays() {
+	h.relaysMu.Lock()
+	vpcs := slices.Collect(maps.Keys(h.relays))
+	h.relaysMu.Unlock()
+	for _, vpc := range vpcs {
+		h.EnsureRelays(vpc, nil)
 	}
 }
 
