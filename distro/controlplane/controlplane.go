@@ -34,7 +34,11 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// shutdownGrace bounds a graceful stop. etcd is closed last, and is safe to kill at any moment anyway.
+// inFlight is how long requests under way have to end after the process was told to stop. New connections wait for the
+// next process by then (see pause).
+const inFlight = 300 * time.Millisecond
+
+// shutdownGrace bounds how long the other parts have after one has ended by itself.
 const shutdownGrace = 8 * time.Second
 
 // Name is the sub-command of the multi-call binary that leads to Main.
@@ -113,7 +117,22 @@ func run(ctx context.Context, cfg Config, host listener) error {
 		parts.start("kube-scheduler", opts.runScheduler)
 		trimAfterStart(parts.ctx)
 	}()
-	return parts.wait()
+	err = parts.wait()
+	if errors.Is(err, errStopped) {
+		leave(ln)
+	}
+	return err
+}
+
+// leave ends the process as soon as requests under way have had a moment. It ends no part in order: the API server would
+// answer 503 for the seconds that its watches take to end, while etcd, which alone has anything to lose, has every
+// acknowledged write on disk.
+func leave(ln *merged) {
+	ln.pause()
+	<-time.After(inFlight)
+	klog.InfoS("Stopped")
+	klog.Flush()
+	os.Exit(0)
 }
 
 // A part is one running component.
@@ -149,17 +168,19 @@ func (p *parts) start(name string, run func(context.Context) error) *part {
 	return one
 }
 
-// wait returns nil after a stop that was asked for, and otherwise why the first part ended.
+// wait returns errStopped when the process was told to stop, with all parts running, and otherwise, once the others have
+// been stopped, why the first part ended.
 func (p *parts) wait() error {
 	var reason error
 	select {
 	case <-p.outer.Done():
 		klog.InfoS("Stopping")
+		return errStopped
 	case one := <-p.ended:
 		reason = fmt.Errorf("%s ended: %w", one.name, orUnexplained(one.err))
 		klog.ErrorS(one.err, "A part ended", "part", one.name)
 	}
-	p.cancel(errStopped)
+	p.cancel(reason)
 	deadline := time.After(shutdownGrace)
 	for len(p.all) > 0 {
 		one := <-p.all

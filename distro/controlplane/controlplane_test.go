@@ -230,15 +230,38 @@ func TestPartsEndTogether(t *testing.T) {
 			t.Error("no reason")
 		}
 	})
-	t.Run("told to stop is none", func(t *testing.T) {
+	t.Run("told to stop, it leaves them running", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		p := newParts(ctx)
-		p.start("waits", waits)
+		waiting := p.start("waits", waits)
 		cancel()
-		if err := p.wait(); err != nil {
+		if err := p.wait(); !errors.Is(err, errStopped) {
 			t.Error(err)
 		}
+		select {
+		case <-waiting.done:
+			t.Error("a part was stopped")
+		default:
+		}
 	})
+}
+
+func TestPausedListenerFailsNobody(t *testing.T) {
+	inner := listenLocal(t)
+	m := merge(inner)
+	accepted := make(chan error, 1)
+	go func() { _, err := m.Accept(); accepted <- err }()
+	m.pause()
+	if c, err := net.Dial("tcp", inner.Addr().String()); err == nil {
+		c.Close()
+		t.Error("it still listens")
+	}
+	if err := m.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
+	if err := <-accepted; !errors.Is(err, net.ErrClosed) { // by Close, and not by pause
+		t.Error(err)
+	}
 }
 
 func TestBindWaitsForTheDead(t *testing.T) {

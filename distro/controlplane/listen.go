@@ -4,11 +4,12 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // merge returns one listener that accepts the connections of all. Its address is the first one's: the API server
 // calls itself there, and publishes that port.
-func merge(all ...net.Listener) net.Listener {
+func merge(all ...net.Listener) *merged {
 	m := &merged{all: all, conns: make(chan accepted), closed: make(chan struct{})}
 	for _, ln := range all {
 		go m.accept(ln)
@@ -21,6 +22,7 @@ type merged struct {
 	conns  chan accepted
 	closed chan struct{}
 	once   sync.Once
+	paused atomic.Bool
 }
 
 type accepted struct {
@@ -31,6 +33,9 @@ type accepted struct {
 func (m *merged) accept(ln net.Listener) {
 	for {
 		conn, err := ln.Accept()
+		if err != nil && m.paused.Load() {
+			return
+		}
 		select {
 		case m.conns <- accepted{conn, err}:
 		case <-m.closed:
@@ -65,4 +70,13 @@ func (m *merged) Close() error {
 		}
 	})
 	return errors.Join(errs...)
+}
+
+// pause takes no more connections, and says nothing of it to who waits in Accept: the API server panics when its
+// listener fails. Where the daemon holds the sockets too, those who connect wait for the next process.
+func (m *merged) pause() {
+	m.paused.Store(true)
+	for _, ln := range m.all {
+		_ = ln.Close() // closed already: as good
+	}
 }

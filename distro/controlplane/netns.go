@@ -17,6 +17,19 @@ import (
 // the listener it opened before.
 const inherited = "EKSTER_HOST_LISTENER"
 
+// given is how many listeners the daemon hands over from the process before this one, as descriptors 3 and up: the
+// host's, and the namespace's if there is one. Connections made while no process ran wait in them. The variable is set
+// by Ekster's package process.
+const given = "EKSTER_FILES"
+
+// handedOver returns the i-th given listener, or nil if there is none.
+func handedOver(i int) (listener, error) {
+	if n, err := strconv.Atoi(os.Getenv(given)); err != nil || i >= n {
+		return nil, nil
+	}
+	return adopt(strconv.Itoa(3 + i))
+}
+
 // listener is what enter hands to the rest: the host's loopback listener.
 type listener = *net.TCPListener
 
@@ -28,7 +41,10 @@ func (c Config) enter() (listener, error) {
 		os.Unsetenv(inherited)
 		return adopt(fd)
 	}
-	ln, err := c.bind()
+	ln, err := handedOver(0)
+	if ln == nil && err == nil {
+		ln, err = c.bind()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("listening on the host: %w", err)
 	}
@@ -121,14 +137,17 @@ func loopbackUp() error {
 }
 
 // listen opens the namespace's own listener, if there is one, and returns it together with the host's.
-func (c Config) listen(host listener) (net.Listener, error) {
+func (c Config) listen(host listener) (*merged, error) {
 	if host == nil {
 		return nil, errors.New("no listener on the host")
 	}
 	if c.Netns == "" {
-		return host, nil
+		return merge(host), nil
 	}
-	guest, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(c.GuestListen))
+	guest, err := handedOver(1)
+	if guest == nil && err == nil {
+		guest, err = net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(c.GuestListen))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("listening in %s: %w", c.Netns, err)
 	}

@@ -216,8 +216,10 @@ func TestBootCrashRemove(t *testing.T) {
 		t.Fatal("it survived SIGKILL")
 	}
 
-	// Another daemon finds it dead and starts it again.
-	second := boot(t, New(planes.log), cfg)
+	// Another daemon finds it dead and starts it again. This one holds nothing any more.
+	planes.letGo(cfg.Dir)
+	other := New(planes.log)
+	second := boot(t, other, cfg)
 	if second.PID == first.PID || second.Starts != 2 {
 		t.Errorf("after a crash: process %d, start %d", second.PID, second.Starts)
 	}
@@ -230,6 +232,7 @@ func TestBootCrashRemove(t *testing.T) {
 	}
 
 	// Unchanged, it is left alone; changed, it is another process with the same data.
+	other.letGo(cfg.Dir)
 	if again := boot(t, planes, cfg); again.PID != second.PID {
 		t.Error("an unchanged Config restarted it")
 	}

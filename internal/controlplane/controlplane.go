@@ -83,11 +83,12 @@ type Planes struct {
 	probes map[string]*probe    // by directory
 	young  map[string]int       // by directory: Starts of a process that has not been ready yet
 	loaded map[string]time.Time // by directory: the change of the issuers' file that is known to be in force
+	held   map[string]*held     // by directory: the listeners of the process that was ready last
 }
 
 // New returns a Planes that knows nothing yet; what runs from before is found by Ensure.
 func New(log *slog.Logger) *Planes {
-	return &Planes{log: log, probes: map[string]*probe{}, young: map[string]int{}, loaded: map[string]time.Time{}}
+	return &Planes{log: log, probes: map[string]*probe{}, young: map[string]int{}, loaded: map[string]time.Time{}, held: map[string]*held{}}
 }
 
 // Ensure brings the control plane nearer to cfg, and returns how far it is: it writes what is missing, starts the
@@ -119,7 +120,7 @@ func (p *Planes) ensure(ctx context.Context, cfg Config) (Status, error) {
 	if err := p.diedYoung(cfg.Dir); err != nil {
 		return Status{}, err
 	}
-	proc, started, err := process.Ensure(processDir(cfg.Dir), processName, specFor(cfg, files))
+	proc, started, err := process.EnsureWith(processDir(cfg.Dir), processName, specFor(cfg, files), p.forNext(cfg))
 	if err != nil {
 		return Status{}, fmt.Errorf("starting its process: %w", err)
 	}
@@ -137,9 +138,13 @@ func (p *Planes) ensure(ctx context.Context, cfg Config) (Status, error) {
 	if status.Ready && p.grewUp(cfg.Dir) {
 		p.log.Info("control plane ready", "id", cfg.ID, "pid", proc.PID, "after", time.Since(proc.Started).Round(time.Millisecond))
 	}
-	if status.Ready {
-		status.Reloading, err = p.reloading(ctx, cfg, proc)
+	if !status.Ready {
+		return status, nil
 	}
+	if err := p.hold(cfg, proc.PID); err != nil {
+		return status, err
+	}
+	status.Reloading, err = p.reloading(ctx, cfg, proc)
 	return status, err
 }
 
@@ -178,6 +183,7 @@ func (p *Planes) Remove(ctx context.Context, dir string) error {
 
 // Stop ends the control plane's process and keeps its directory; Ensure starts it again with its data.
 func (p *Planes) Stop(ctx context.Context, dir string) error {
+	defer p.letGo(dir)
 	err := process.Stop(ctx, processDir(dir), processName, stopGrace)
 	if err != nil {
 		return fmt.Errorf("stopping control plane %s: %w", dir, err)

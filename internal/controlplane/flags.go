@@ -41,6 +41,8 @@ func apiServerFlags(cfg Config) []string {
 		"--kubelet-preferred-address-types=InternalIP,Hostname,InternalDNS,ExternalDNS,ExternalIP",
 
 		"--enable-aggregator-routing=true",
+		// Watches end soon after the process has been asked to stop, and it after them: the next one waits for it.
+		"--shutdown-watch-termination-grace-period=1s",
 		"--requestheader-client-ca-file=" + pki.CertFile(dir, frontCAPair),
 		"--requestheader-allowed-names=front-proxy-client",
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-",

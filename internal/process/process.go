@@ -65,6 +65,13 @@ const killGrace = 10 * time.Second
 // run or runs from another Spec; started says whether it had to. The error holds
 // the program's path; a program that starts and exits at once is no error here.
 func Ensure(dir, name string, spec Spec) (p Process, started bool, err error) {
+	return EnsureWith(dir, name, spec, nil)
+}
+
+// EnsureWith is Ensure that hands files to the process if it starts it, as descriptors 3
+// and up; EKSTER_FILES in its environment says how many. They are no part of what the
+// process is: one that runs is left alone, whatever files it was started with.
+func EnsureWith(dir, name string, spec Spec, files []*os.File) (p Process, started bool, err error) {
 	rec, ok, err := load(dir, name)
 	if err != nil {
 		return Process{}, false, err
@@ -86,7 +93,7 @@ func Ensure(dir, name string, spec Spec) (p Process, started bool, err error) {
 		return Process{}, false, err
 	}
 	next := record{Boot: bootID(), Started: time.Now(), Starts: rec.Starts + 1, Spec: spec}
-	next.PID, err = start(spec, mark(dir, name))
+	next.PID, err = start(spec, mark(dir, name), files)
 	if err != nil {
 		return Process{}, false, fmt.Errorf("starting %s: %w", spec.Path, err)
 	}

@@ -179,6 +179,32 @@ func TestStartInNamespace(t *testing.T) {
 	}
 }
 
+func TestFilesReachTheChild(t *testing.T) {
+	dir := t.TempDir()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	s := sleeper(dir, "")
+	s.Path, s.Args = "/bin/sh", []string{"-c", "echo her$EKSTER_FILES >&3; exec sleep 600"}
+	if _, started, err := EnsureWith(dir, "child", s, []*os.File{w}); err != nil || !started {
+		t.Fatal(started, err)
+	}
+	t.Cleanup(func() {
+		if err := Stop(context.Background(), dir, "child", time.Second); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 5)
+	if _, err := r.Read(got); err != nil || string(got) != "her1\n" {
+		t.Fatalf("%q, %v", got, err)
+	}
+}
+
 func TestMissingProgramNamesIt(t *testing.T) {
 	dir := t.TempDir()
 	s := sleeper(dir, "1")

@@ -19,6 +19,9 @@ import (
 // everything else on the host.
 const markVar = "EKSTER_PROCESS"
 
+// filesVar tells a child how many files it was handed; see EnsureWith.
+const filesVar = "EKSTER_FILES"
+
 func mark(dir, name string) string {
 	abs, err := filepath.Abs(filepath.Join(dir, name))
 	if err != nil {
@@ -28,7 +31,7 @@ func mark(dir, name string) string {
 }
 
 // start forks spec's program in a session of its own and reaps it when it ends.
-func start(spec Spec, mark string) (pid int, err error) {
+func start(spec Spec, mark string, files []*os.File) (pid int, err error) {
 	log, err := os.OpenFile(spec.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return 0, err
@@ -39,10 +42,14 @@ func start(spec Spec, mark string) (pid int, err error) {
 		return 0, err
 	}
 	defer null.Close()
+	env := append(append([]string{}, spec.Env...), mark)
+	if len(files) > 0 {
+		env = append(env, fmt.Sprintf("%s=%d", filesVar, len(files)))
+	}
 	attr := &os.ProcAttr{
 		Dir:   spec.Dir,
-		Env:   append(append([]string{}, spec.Env...), mark),
-		Files: []*os.File{null, log, log},
+		Env:   env,
+		Files: append([]*os.File{null, log, log}, files...),
 		Sys:   &syscall.SysProcAttr{Setsid: true, Cloneflags: spec.Clone},
 	}
 	var proc *os.Process
