@@ -52,7 +52,7 @@ func (d *Daemon) Status() Status {
 	_ = d.store.View(func(tx *store.Tx) error {
 		for _, c := range tx.Clusters.All() {
 			out.Clusters = append(out.Clusters, ClusterStatus{
-				ARN: c.ARN, Name: c.Name, Account: c.Account, Region: c.Region, Version: c.Spec.Version, State: c.Current(),
+				ARN: c.ARN, Name: c.Name, Account: c.Account, Region: c.Region, Version: c.Version(), State: c.Current(),
 				Endpoint: c.Status.Endpoint, Waiting: c.Status.Waiting, Dir: cluster.Dir(d.cfg.Dir.Clusters(), c),
 			})
 		}
