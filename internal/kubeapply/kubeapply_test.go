@@ -59,7 +59,6 @@ metadata: {name: coredns, namespace: kube-system}
 type server struct {
 	mu     sync.Mutex
 	paths  []string
-	bodies map[string]map[string]any
 	refuse func(path string, nth int) (status int, body string)
 	count  map[string]int
 }

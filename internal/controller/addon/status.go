@@ -106,7 +106,7 @@ func (c *Controller) end(tx *store.Tx, a resource.Addon, state string) {
 		u.State, u.Ended, u.Errors = state, c.now(), nil
 		if state == resource.UpdateFailed {
 			for _, i := range a.Status.Issues {
-				u.Errors = append(u.Errors, resource.UpdateError{Code: i.Code, Message: i.Message, ResourceIDs: i.ResourceIDs})
+				u.Errors = append(u.Errors, resource.UpdateError(i))
 			}
 		}
 		tx.Updates.Put(id, u)
