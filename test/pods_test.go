@@ -145,8 +145,8 @@ func (p *pods) irsa(t *testing.T) {
 	pod, log = p.run(t, "irsa-allowed", "default", "app", annotated, "describe", clusterName)
 	says(t, pod, log, corev1.PodSucceeded, *p.cluster.Arn)
 
-	// A typo in the namespace of the trust policy's condition.
-	_, err = p.cloud.IAM.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: new("irsa"), PolicyDocument: p.irsaTrust("defualt")})
+	// Another namespace in the trust policy's condition.
+	_, err = p.cloud.IAM.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: new("irsa"), PolicyDocument: p.irsaTrust("elsewhere")})
 	no(t, err)
 	pod, log = p.run(t, "irsa-typo", "default", "app", annotated)
 	says(t, pod, log, corev1.PodFailed, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")

@@ -91,7 +91,7 @@ func TestSpecFollowsConfig(t *testing.T) {
 	spec := func(cfg Config) string {
 		return strings.Join(specFor(cfg, filesFor(cfg, []byte("PEM\n"))).Env, " ") + cfg.Binary
 	}
-	if spec(golden()) != spec(golden()) {
+	if first, second := spec(golden()), spec(golden()); first != second {
 		t.Error("the same Config makes different processes")
 	}
 	for name, change := range map[string]func(*Config){

@@ -99,7 +99,7 @@ func onTheInternet(public netip.Addr) netip.Addr {
 
 func peersOf(tx *store.Tx, id string) (out []network.Peer) {
 	for p := range tx.PeeringConnections.Values(func(p resource.PeeringConnection) bool { return p.State == resource.PeeringActive }) {
-		other := ""
+		var other string
 		switch id {
 		case p.Requester:
 			other = p.Accepter

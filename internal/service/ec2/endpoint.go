@@ -106,7 +106,7 @@ func describeEndpoint(tx *store.Tx, e resource.VPCEndpoint) ec2.VpcEndpoint {
 		PolicyDocument: new(`{"Statement":[{"Action":"*","Effect":"Allow","Principal":"*","Resource":"*"}]}`),
 	}
 	for _, g := range groupIdentifiers(tx, e.SecurityGroups) {
-		out.Groups = append(out.Groups, ec2.SecurityGroupIdentifier{GroupId: g.GroupId, GroupName: g.GroupName})
+		out.Groups = append(out.Groups, ec2.SecurityGroupIdentifier(g))
 	}
 	for _, name := range provision.EndpointNames(e) {
 		out.DnsEntries = append(out.DnsEntries, ec2.DnsEntry{DnsName: &name})

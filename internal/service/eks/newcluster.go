@@ -247,6 +247,9 @@ func autoModeSettings(sub subject, _ awsapi.Call, in *eks.CreateClusterInput, sp
 }
 
 func encryptionSettings(sub subject, call awsapi.Call, in *eks.CreateClusterInput, _ *resource.ClusterSpec) error {
+	if len(in.EncryptionConfig) == 0 {
+		return nil
+	}
 	for _, e := range in.EncryptionConfig {
 		for _, r := range e.Resources {
 			if r != "secrets" {
@@ -260,9 +263,8 @@ func encryptionSettings(sub subject, call awsapi.Call, in *eks.CreateClusterInpu
 		if parts := strings.Split(key, ":"); len(parts) < 6 || parts[1] != "aws" || parts[3] != call.Region {
 			return sub.invalidParameter("The keyArn for encryptionConfig is scoped to invalid aws region.")
 		}
-		return sub.notYet("Encryption with a key of AWS KMS is")
 	}
-	return nil
+	return sub.notYet("Encryption with a key of AWS KMS is")
 }
 
 func otherSettings(sub subject, _ awsapi.Call, in *eks.CreateClusterInput, spec *resource.ClusterSpec) error {

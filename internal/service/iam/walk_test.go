@@ -67,7 +67,8 @@ type caller struct{ id, secret, token string }
 // request is an operation's, without any input that is not in its path.
 func request(t *testing.T, d *identitytest.Door, s *awsapi.Service, op awsapi.Operation, c caller) *http.Request {
 	t.Helper()
-	method, path, body, header := http.MethodPost, "/", "", http.Header{}
+	method, path, header := http.MethodPost, "/", http.Header{}
+	var body string
 	switch s.Protocol {
 	case awsapi.ProtocolQuery, awsapi.ProtocolEC2:
 		body = url.Values{"Action": {op.Name}, "Version": {s.Version}}.Encode()
