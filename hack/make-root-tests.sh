@@ -3,7 +3,7 @@
 # after another, since each starts many processes of its own. Tests are built by the
 # user who calls and only run as root, so that Go's caches stay that user's.
 #
-#   host   the packages whose tests look whether they are root, and distro's
+#   host   the packages whose tests look whether they are root or have time, and distro's
 #   e2e    test/
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,7 +17,7 @@ shift
 case $what in
 host)
 	(cd distro && go test -tags grpcnotrace -count=1 "${as_root[@]}" "$@" ./...)
-	packages=$(grep -rl --include='*_test.go' 'os\.Geteuid()' cmd internal hack images |
+	packages=$(grep -rlE --include='*_test.go' 'os\.Geteuid\(\)|testing\.Short\(\)' cmd internal hack images |
 		xargs -n1 dirname | sort -u | sed 's#^#./#')
 	# shellcheck disable=SC2086 # one argument a package
 	go test -p 1 -count=1 -timeout 20m "${as_root[@]}" "$@" $packages

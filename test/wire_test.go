@@ -68,7 +68,7 @@ func (r *refusals) wire(t *testing.T) {
 		{"an unknown operation, EKS", with(list, func(r *rawRequest) { r.path = "/castles" }), 404, "UnknownOperationException", ""},
 		{"an unknown operation, STS", with(sts, func(r *rawRequest) { r.body = "Action=GetAway&Version=2011-06-15" }), 400, "InvalidAction", "Could not find operation GetAway for version 2011-06-15"},
 		{"an unknown operation, EC2", with(sts, func(r *rawRequest) { r.service, r.body = "ec2", "Action=GetAway&Version=2016-11-15" }), 400, "InvalidAction", "The action GetAway is not valid for this web service."},
-		{"an operation that is not served", with(list, func(r *rawRequest) { r.path = "/clusters/taken/addons" }), 0, "", "ListAddons"},
+		{"an operation that is not served", with(list, func(r *rawRequest) { r.path = "/clusters/taken/fargate-profiles" }), 0, "", "ListFargateProfiles"},
 	} {
 		status, code, text := r.send(t, c.request)
 		if c.status == 0 { // the code is ours; it must name the operation and be an error
