@@ -148,6 +148,10 @@ func testReconnect(t *testing.T, w *world) {
 	if err := syscall.Kill(st.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
+	// And nobody holds its listeners for the next one: the daemon is away too.
+	if err := w.run.Stop(t.Context(), w.plane.Dir); err != nil {
+		t.Fatal(err)
+	}
 	eventually(t, "the loss shows", func() bool { return w.nodes.Errors()[arn] != nil })
 	if err := w.store.Update(t.Context(), func(tx *store.Tx) error { // of a node that has gone unseen
 		tx.Nodes.Put(resource.NodeKey(arn, "gone"), resource.Node{Cluster: arn, Name: "gone"})
