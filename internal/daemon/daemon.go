@@ -22,6 +22,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"syscall"
@@ -148,6 +149,9 @@ func (d *Daemon) run(ctx context.Context, front net.Listener) error {
 	if d.cfg.Ready != nil {
 		d.cfg.Ready()
 	}
+	// What starting took and running does not need goes back to the host: the catalogues are
+	// read and parsed by now, and an idle daemon would give nothing back for minutes.
+	debug.FreeOSMemory()
 	d.log.Info("ready", "endpoint", d.Endpoint(), "account", d.settings.Account, "state", string(d.cfg.Dir))
 	err = d.control(ctx, controllers(doors))
 	return errors.Join(err, apis.Close(), registry.Close(), admin.Close())

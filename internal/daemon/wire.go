@@ -67,7 +67,7 @@ func (d *Daemon) wire(ctx context.Context) (func(vpc.Doors) []controller, error)
 	d.front, err = awsapi.NewServer(awsapi.Config{
 		Keys: identity.NewKeys(d.store, policies), Authorize: authorizer.Authorize, Log: d.log,
 		Services: []*awsapi.Service{
-			eks.Service(eksservice.New(eksservice.Config{Store: d.store, Payload: hasVersion, Addons: d.addons})),
+			eks.Service(eksservice.New(eksservice.Config{Store: d.store, Policies: policies, Payload: hasVersion, Addons: d.addons})),
 			ec2.Service(ec2service.New(d.store)),
 			iam.Service(iamAPI),
 			sts.Service(stsservice.New(stsservice.Config{Store: d.store, Policies: policies, RootAssumesRoles: true, IssuerKeys: issuers.Keys})),
