@@ -1,8 +1,6 @@
 package controlplane
 
 import (
-	"bufio"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -57,21 +55,15 @@ func (p *Planes) hold(cfg Config, pid int) error {
 		return nil
 	}
 	next := &held{pid: pid, listen: cfg.Listen}
-	wanted := []struct {
-		table string
-		at    netip.AddrPort
-	}{{"/proc/net/tcp", cfg.Listen}}
+	wanted := []netip.AddrPort{cfg.Listen}
 	if cfg.Netns != "" {
-		wanted = append(wanted, struct {
-			table string
-			at    netip.AddrPort
-		}{fmt.Sprintf("/proc/%d/net/tcp", pid), guestListen})
+		wanted = append(wanted, guestListen)
 	}
-	for _, w := range wanted {
-		f, err := duplicate(pid, w.table, w.at)
+	for _, at := range wanted {
+		f, err := duplicate(pid, at)
 		if err != nil {
 			next.close()
-			return fmt.Errorf("holding its listener %s: %w", w.at, err)
+			return fmt.Errorf("holding its listener %s: %w", at, err)
 		}
 		next.files = append(next.files, f)
 	}
@@ -92,58 +84,52 @@ func (p *Planes) letGo(dir string) {
 
 var errNoListener = errors.New("the process has no such listener")
 
-// duplicate returns a duplicate of the process's socket that listens on at, as the table of its namespace says.
-func duplicate(pid int, table string, at netip.AddrPort) (*os.File, error) {
-	inode, err := listening(table, at)
+// duplicate returns a duplicate of the process's socket that listens on at. The sockets themselves are asked:
+// /proc/net/tcp is that of the main thread's namespace, and Go may have left that thread in a guest's.
+func duplicate(pid int, at netip.AddrPort) (*os.File, error) {
+	pidfd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return nil, err
 	}
+	defer unix.Close(pidfd)
 	fds, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 	if err != nil {
 		return nil, err
 	}
 	for _, path := range fds {
-		if to, err := os.Readlink(path); err != nil || to != "socket:["+inode+"]" {
-			continue
+		if to, err := os.Readlink(path); err != nil || !strings.HasPrefix(to, "socket:") {
+			continue // closed meanwhile, or something else
 		}
 		n, err := strconv.Atoi(filepath.Base(path))
 		if err != nil {
 			return nil, err
 		}
-		pidfd, err := unix.PidfdOpen(pid, 0)
-		if err != nil {
-			return nil, err
-		}
-		defer unix.Close(pidfd)
 		fd, err := unix.PidfdGetfd(pidfd, n, 0)
+		if errors.Is(err, unix.EBADF) {
+			continue // closed meanwhile
+		}
 		if err != nil {
 			return nil, err
 		}
-		return os.NewFile(uintptr(fd), at.String()), nil
+		if listens(fd, at) {
+			return os.NewFile(uintptr(fd), at.String()), nil
+		}
+		if err := unix.Close(fd); err != nil {
+			return nil, err
+		}
 	}
 	return nil, errNoListener
 }
 
-// listening finds the inode of a listening socket in a table like /proc/net/tcp; see proc_net_tcp.rst of the kernel.
-func listening(table string, at netip.AddrPort) (inode string, err error) {
-	f, err := os.Open(table)
+// listens tells whether the socket is one that accepts connections at exactly this IPv4 address.
+func listens(fd int, at netip.AddrPort) bool {
+	if accepts, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || accepts == 0 {
+		return false
+	}
+	name, err := unix.Getsockname(fd)
 	if err != nil {
-		return "", err
+		return false
 	}
-	defer f.Close()
-	a := at.Addr().As4()
-	want := fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(a[:]), at.Port())
-	const stateListen = "0A"
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		// sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode …
-		c := strings.Fields(lines.Text())
-		if len(c) > 9 && c[1] == want && c[3] == stateListen {
-			return c[9], nil
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return "", err
-	}
-	return "", errNoListener
+	in4, ok := name.(*unix.SockaddrInet4)
+	return ok && netip.AddrPortFrom(netip.AddrFrom4(in4.Addr), uint16(in4.Port)) == at
 }

@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -101,5 +102,42 @@ func locked(t *testing.T, do func() error) {
 	}()
 	if err := <-done; err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A socket is found by what it is, in whichever namespace the looking process's main thread has been left.
+func TestDuplicateListenerOfANamespace(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root for a network namespace")
+	}
+	var at netip.AddrPort
+	var original net.Listener
+	inNetns(t, newNetns(t), func() {
+		var err error
+		if original, err = net.Listen("tcp4", "0.0.0.0:0"); err != nil {
+			t.Error(err)
+			return
+		}
+		at = original.Addr().(*net.TCPAddr).AddrPort()
+	})
+	if t.Failed() {
+		return
+	}
+	defer original.Close()
+	f, err := duplicate(os.Getpid(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	copied, err := net.FileListener(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer copied.Close()
+	if copied.Addr().String() != at.String() {
+		t.Errorf("it listens on %s, want %s", copied.Addr(), at)
+	}
+	if _, err := duplicate(os.Getpid(), netip.AddrPortFrom(at.Addr(), at.Port()^1)); !errors.Is(err, errNoListener) {
+		t.Errorf("a listener that is not there: %v", err)
 	}
 }
