@@ -156,7 +156,10 @@ func (c *Controller) Reconcile(ctx context.Context, id string) (time.Duration, e
 	if len(want.Interfaces) == 0 {
 		c.doors.Close(id)
 		c.isMade(id, false)
-		return reconcile.Never, c.host.RemoveVPC(ctx, id)
+		if err := c.host.RemoveVPC(ctx, id); err != nil {
+			return reconcile.Never, fmt.Errorf("VPC %s: %w", id, err)
+		}
+		return reconcile.Never, c.record(ctx, plugged)
 	}
 	if err := c.host.EnsureVPC(ctx, want); err != nil {
 		return reconcile.Never, fmt.Errorf("VPC %s: %w", id, err)
