@@ -51,7 +51,7 @@ var layers = map[string][]string{
 	"internal/store":    {"internal/resource"},
 
 	// The half that touches the host.
-	"internal/reconcile":      {},
+	"internal/reconcile":      {"internal/store"},
 	"internal/controller/*":   slices.Concat([]string{"internal/provision", "internal/reconcile", "internal/resource", "internal/store"}, host, data),
 	"internal/controlplane":   {"internal/pki", "internal/process"},
 	"internal/controlplane/*": {"internal/pki", "internal/process"},

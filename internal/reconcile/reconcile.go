@@ -10,7 +10,7 @@
 // is logged and tried again later and later. One key is never worked on by two workers
 // at once; a key woken while it is worked on is worked on once more.
 //
-// The package knows no nouns, and it does not survive a restart: a daemon wakes every
+// The package knows no nouns (Serve takes any table), and it does not survive a restart: a daemon wakes every
 // key when it starts.
 package reconcile
 

@@ -197,3 +197,31 @@ func TestForeignWriterIsNoticed(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 }
+
+func TestEditWritesWhatChanges(t *testing.T) {
+	s := open(t, t.TempDir())
+	defer s.Close()
+	put(t, s, "vpc-1", resource.Tags{"a": "1"})
+	told := 0
+	s.Subscribe(func([]Change) { told++ })
+	edit := func(id string, f func(*resource.VPC) error) error {
+		return s.Update(t.Context(), func(tx *Tx) error { return tx.VPCs.Edit(id, f) })
+	}
+	if err := edit("vpc-1", func(v *resource.VPC) error { v.Tags["a"] = "1"; return nil }); err != nil || told != 0 {
+		t.Fatalf("an edit that changes nothing: %v, told %d times", err, told)
+	}
+	if err := edit("vpc-2", func(*resource.VPC) error { return errors.New("called without a record") }); err != nil || told != 0 {
+		t.Fatalf("an edit of nothing: %v, told %d times", err, told)
+	}
+	// In place, in what the record points to: the commonest way to change a map.
+	if err := edit("vpc-1", func(v *resource.VPC) error { v.Tags["a"] = "2"; return nil }); err != nil || told != 1 {
+		t.Fatalf("an edit of a map: %v, told %d times", err, told)
+	}
+	if v, _ := get(t, s, "vpc-1"); v.Tags["a"] != "2" {
+		t.Fatalf("got %v", v.Tags)
+	}
+	no := errors.New("no")
+	if err := edit("vpc-1", func(v *resource.VPC) error { v.Tags["a"] = "3"; return no }); !errors.Is(err, no) || told != 1 {
+		t.Fatalf("an edit that fails: %v, told %d times", err, told)
+	}
+}

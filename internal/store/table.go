@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"reflect"
 	"slices"
 	"sync/atomic"
 )
@@ -56,6 +57,26 @@ func (t *Table[T]) Delete(key string) {
 	}
 	t.over[key] = nil
 }
+
+// Edit writes the record at key as f leaves it, if there is one and f changes it: a write
+// that changes nothing would wake whoever watches for nothing.
+func (t *Table[T]) Edit(key string, f func(*T) error) error {
+	v, ok := t.Get(key)
+	if !ok {
+		return nil
+	}
+	before := clone(v) // f may write to what v points to
+	if err := f(&v); err != nil {
+		return err
+	}
+	if !reflect.DeepEqual(before, v) {
+		t.Put(key, v)
+	}
+	return nil
+}
+
+// Name is the table's, as a Change has it.
+func (t *Table[T]) Name() string { return t.base.name }
 
 // All yields the records in the order of their keys. They are shared: see the
 // package comment. The table may be written to during the iteration, which does

@@ -50,24 +50,7 @@ func New(st *store.Store, now func() time.Time, log *slog.Logger) *Controller {
 
 // Run looks at every account once and then at those that change, until ctx ends.
 func (c *Controller) Run(ctx context.Context) error {
-	c.store.Subscribe(func(changes []store.Change) {
-		for _, ch := range changes {
-			if ch.Table == store.Accounts {
-				c.queue.Wake(ch.Key)
-			}
-		}
-	})
-	err := c.store.View(func(tx *store.Tx) error {
-		for id := range tx.Accounts.All() {
-			c.queue.Wake(id)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	c.queue.Run(ctx, 2)
-	return nil
+	return reconcile.Serve(ctx, c.queue, c.store, 2, func(tx *store.Tx) *store.Table[resource.Account] { return tx.Accounts }, nil)
 }
 
 // Errors are those of the accounts that could not be taken away.

@@ -70,31 +70,18 @@ func New(cfg Config) *Controller {
 
 // Run reconciles every add-on once and then those that change, until ctx ends.
 func (c *Controller) Run(ctx context.Context) error {
-	c.store.Subscribe(func(changes []store.Change) {
-		for _, ch := range changes {
-			switch ch.Table {
-			case store.Addons:
-				c.queue.Wake(ch.Key)
-			case store.Clusters:
-				c.wake(ch.Key)
-			}
-		}
-	})
-	c.wake("")
-	c.queue.Run(ctx, 8)
-	return nil
+	return reconcile.Serve(ctx, c.queue, c.store, 8, func(tx *store.Tx) *store.Table[resource.Addon] { return tx.Addons }, c.changed)
 }
 
-// wake wakes the add-ons of a cluster, or all.
-func (c *Controller) wake(cluster string) {
-	_ = c.store.View(func(tx *store.Tx) error { // the function returns no error
-		for arn, a := range tx.Addons.All() {
-			if cluster == "" || a.Cluster == cluster {
-				c.queue.Wake(arn)
-			}
+func (c *Controller) changed(tx *store.Tx, ch store.Change) {
+	if ch.Table != store.Clusters {
+		return
+	}
+	for arn, a := range tx.Addons.All() {
+		if a.Cluster == ch.Key {
+			c.queue.Wake(arn)
 		}
-		return nil
-	})
+	}
 }
 
 // Errors are those of the add-ons that could not be brought on.

@@ -2,7 +2,6 @@ package addon
 
 import (
 	"context"
-	"reflect"
 	"time"
 
 	"ekster.dev/ekster/internal/resource"
@@ -12,18 +11,7 @@ import (
 // change writes the status that f makes of the present one, if it differs.
 func (c *Controller) change(ctx context.Context, arn string, f func(tx *store.Tx, a *resource.Addon) error) error {
 	return c.store.Update(ctx, func(tx *store.Tx) error {
-		a, ok := tx.Addons.Get(arn)
-		if !ok {
-			return nil
-		}
-		before := a.Status
-		if err := f(tx, &a); err != nil {
-			return err
-		}
-		if !reflect.DeepEqual(before, a.Status) {
-			tx.Addons.Put(arn, a)
-		}
-		return nil
+		return tx.Addons.Edit(arn, func(a *resource.Addon) error { return f(tx, a) })
 	})
 }
 

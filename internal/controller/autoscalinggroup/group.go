@@ -62,36 +62,20 @@ func New(st *store.Store, now func() time.Time, log *slog.Logger) *Controller {
 
 // Run reconciles every group once and then those that change, until ctx ends.
 func (c *Controller) Run(ctx context.Context) error {
-	c.store.Subscribe(func(changes []store.Change) {
-		_ = c.store.View(func(tx *store.Tx) error {
-			for _, ch := range changes {
-				switch ch.Table {
-				case store.AutoScalingGroups:
-					c.queue.Wake(ch.Key)
-				case store.GroupInstances:
-					if m, ok := tx.GroupInstances.Get(ch.Key); ok {
-						c.queue.Wake(m.Group)
-					}
-				case store.Instances:
-					if i, ok := tx.Instances.Get(ch.Key); ok && i.Spec.AutoScalingGroup != "" {
-						c.queue.Wake(i.Spec.AutoScalingGroup)
-					}
-				}
-			}
-			return nil
-		})
-	})
-	err := c.store.View(func(tx *store.Tx) error {
-		for arn := range tx.AutoScalingGroups.All() {
-			c.queue.Wake(arn)
+	return reconcile.Serve(ctx, c.queue, c.store, 4, func(tx *store.Tx) *store.Table[resource.AutoScalingGroup] { return tx.AutoScalingGroups }, c.changed)
+}
+
+func (c *Controller) changed(tx *store.Tx, ch store.Change) {
+	switch ch.Table {
+	case store.GroupInstances:
+		if m, ok := tx.GroupInstances.Get(ch.Key); ok {
+			c.queue.Wake(m.Group)
 		}
-		return nil
-	})
-	if err != nil {
-		return err
+	case store.Instances:
+		if i, ok := tx.Instances.Get(ch.Key); ok && i.Spec.AutoScalingGroup != "" {
+			c.queue.Wake(i.Spec.AutoScalingGroup)
+		}
 	}
-	c.queue.Run(ctx, 4)
-	return nil
 }
 
 // Errors are those of the groups that could not be brought on.

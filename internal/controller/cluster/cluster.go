@@ -95,39 +95,20 @@ func New(cfg Config, st *store.Store, p Planes, g Guests, a Authenticator, log *
 // Run reconciles every cluster once and then those that change, until ctx ends.
 func (c *Controller) Run(ctx context.Context) error {
 	c.ctx = ctx
-	c.store.Subscribe(func(changes []store.Change) {
-		for _, ch := range changes {
-			switch ch.Table {
-			case store.Clusters:
-				c.queue.Wake(ch.Key)
-			case store.IdentityProviders:
-				_ = c.store.View(func(tx *store.Tx) error {
-					if p, ok := tx.IdentityProviders.Get(ch.Key); ok {
-						c.queue.Wake(p.Cluster)
-					}
-					return nil
-				})
-			case store.Interfaces:
-				_ = c.store.View(func(tx *store.Tx) error {
-					if i, ok := tx.Interfaces.Get(ch.Key); ok && strings.HasPrefix(i.Owner, "arn:") {
-						c.queue.Wake(i.Owner)
-					}
-					return nil
-				})
-			}
+	return reconcile.Serve(ctx, c.queue, c.store, 12, func(tx *store.Tx) *store.Table[resource.Cluster] { return tx.Clusters }, c.changed)
+}
+
+func (c *Controller) changed(tx *store.Tx, ch store.Change) {
+	switch ch.Table {
+	case store.IdentityProviders:
+		if p, ok := tx.IdentityProviders.Get(ch.Key); ok {
+			c.queue.Wake(p.Cluster)
 		}
-	})
-	err := c.store.View(func(tx *store.Tx) error {
-		for arn := range tx.Clusters.All() {
-			c.queue.Wake(arn)
+	case store.Interfaces:
+		if i, ok := tx.Interfaces.Get(ch.Key); ok && strings.HasPrefix(i.Owner, "arn:") {
+			c.queue.Wake(i.Owner)
 		}
-		return nil
-	})
-	if err != nil {
-		return err
 	}
-	c.queue.Run(ctx, 12)
-	return nil
 }
 
 // Errors are those of the clusters that could not be brought on.

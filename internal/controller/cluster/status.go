@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"reflect"
 
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
@@ -13,22 +12,9 @@ import (
 // setStatus writes the status that f makes of the present one, if it differs.
 func (c *Controller) setStatus(ctx context.Context, arn string, f func(*resource.ClusterStatus) error) error {
 	return c.store.Update(ctx, func(tx *store.Tx) error {
-		cl, ok := tx.Clusters.Get(arn)
-		if !ok {
-			return nil
-		}
-		before := cl.Status
-		if err := f(&cl.Status); err != nil {
-			return err
-		}
-		if !sameStatus(before, cl.Status) {
-			tx.Clusters.Put(arn, cl)
-		}
-		return nil
+		return tx.Clusters.Edit(arn, func(cl *resource.Cluster) error { return f(&cl.Status) })
 	})
 }
-
-func sameStatus(a, b resource.ClusterStatus) bool { return reflect.DeepEqual(a, b) }
 
 // ports are tried in this order for an endpoint: EKS's, and the API server's usual one
 // for hosts where somebody listens on every address's 443.

@@ -70,27 +70,18 @@ func (c *Controller) died(ctx context.Context, cl resource.Cluster, why error) (
 // ensured, is up: the cluster is ACTIVE and the update that cl asked for has ended.
 func (c *Controller) ready(ctx context.Context, cl resource.Cluster, f func(*resource.ClusterStatus)) error {
 	return c.store.Update(ctx, func(tx *store.Tx) error {
-		now, ok := tx.Clusters.Get(cl.ARN)
-		if !ok {
-			return nil
-		}
-		before := now.Status
-		s := &now.Status
-		f(s)
-		if s.State == resource.ClusterCreating {
-			s.Ready = c.cfg.Now()
-		}
-		if cl.Updating() {
-			c.end(tx, cl, s)
-		}
-		s.RunningVersion = cl.TargetVersion()
-		if err := s.Move(resource.ClusterActive); err != nil {
-			return err
-		}
-		if !sameStatus(before, *s) {
-			tx.Clusters.Put(cl.ARN, now)
-		}
-		return nil
+		return tx.Clusters.Edit(cl.ARN, func(now *resource.Cluster) error {
+			s := &now.Status
+			f(s)
+			if s.State == resource.ClusterCreating {
+				s.Ready = c.cfg.Now()
+			}
+			if cl.Updating() {
+				c.end(tx, cl, s)
+			}
+			s.RunningVersion = cl.TargetVersion()
+			return s.Move(resource.ClusterActive)
+		})
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 
@@ -214,7 +215,7 @@ func (w *world) settle() (errs int) {
 			before, _ := w.cluster()
 			if _, err := w.c.Reconcile(w.t.Context(), clusterARN); err != nil && !errors.Is(err, errInjected) {
 				w.t.Fatal(err)
-			} else if after, _ := w.cluster(); err == nil && sameStatus(before.Status, after.Status) {
+			} else if after, _ := w.cluster(); err == nil && reflect.DeepEqual(before.Status, after.Status) {
 				return errs
 			}
 		}

@@ -85,32 +85,16 @@ func New(cfg Config, st *store.Store, m Machines, g Guests, log *slog.Logger) *C
 // Run reconciles every instance once and then those that change, until ctx ends.
 func (c *Controller) Run(ctx context.Context) error {
 	c.ctx = ctx
-	c.store.Subscribe(func(changes []store.Change) {
-		for _, ch := range changes {
-			switch ch.Table {
-			case store.Instances:
-				c.queue.Wake(ch.Key)
-			case store.Interfaces:
-				_ = c.store.View(func(tx *store.Tx) error {
-					if i, ok := tx.Interfaces.Get(ch.Key); ok && i.Attachment != nil && i.Attachment.Instance != "" {
-						c.queue.Wake(i.Attachment.Instance)
-					}
-					return nil
-				})
-			}
-		}
-	})
-	err := c.store.View(func(tx *store.Tx) error {
-		for id := range tx.Instances.All() {
-			c.queue.Wake(id)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
+	return reconcile.Serve(ctx, c.queue, c.store, 8, func(tx *store.Tx) *store.Table[resource.Instance] { return tx.Instances }, c.changed)
+}
+
+func (c *Controller) changed(tx *store.Tx, ch store.Change) {
+	if ch.Table != store.Interfaces {
+		return
 	}
-	c.queue.Run(ctx, 8)
-	return nil
+	if i, ok := tx.Interfaces.Get(ch.Key); ok && i.Attachment != nil && i.Attachment.Instance != "" {
+		c.queue.Wake(i.Attachment.Instance)
+	}
 }
 
 // Errors are those of the instances that could not be brought on.
@@ -296,14 +280,6 @@ func (c *Controller) watch(id, dir string) {
 // setStatus writes the status that f makes of the present one, if it differs.
 func (c *Controller) setStatus(ctx context.Context, id string, f func(*resource.InstanceStatus)) error {
 	return c.store.Update(ctx, func(tx *store.Tx) error {
-		in, ok := tx.Instances.Get(id)
-		if !ok {
-			return nil
-		}
-		before := in.Status
-		if f(&in.Status); in.Status != before {
-			tx.Instances.Put(id, in)
-		}
-		return nil
+		return tx.Instances.Edit(id, func(in *resource.Instance) error { f(&in.Status); return nil })
 	})
 }

@@ -16,7 +16,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"reflect"
 	"sync"
 	"time"
 
@@ -70,39 +69,20 @@ func New(cfg Config, st *store.Store, nodes Nodes, log *slog.Logger) *Controller
 // Run reconciles every node group once and then those that change, until ctx ends.
 func (c *Controller) Run(ctx context.Context) error {
 	c.ctx = ctx
-	c.store.Subscribe(c.changed)
-	err := c.store.View(func(tx *store.Tx) error {
-		for arn := range tx.Nodegroups.All() {
-			c.queue.Wake(arn)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	c.queue.Run(ctx, 4)
-	return nil
+	return reconcile.Serve(ctx, c.queue, c.store, 4, func(tx *store.Tx) *store.Table[resource.Nodegroup] { return tx.Nodegroups }, c.changed)
 }
 
 // Errors are those of the node groups that could not be brought on.
 func (c *Controller) Errors() map[string]error { return c.queue.Errors() }
 
-func (c *Controller) changed(changes []store.Change) {
-	_ = c.store.View(func(tx *store.Tx) error {
-		for _, ch := range changes {
-			switch ch.Table {
-			case store.Nodegroups:
-				c.queue.Wake(ch.Key)
-			case store.Clusters, store.Nodes, store.AutoScalingGroups, store.GroupInstances:
-				// A handful of groups: finding the right one costs more code than looking.
-				for arn := range tx.Nodegroups.All() {
-					c.queue.Wake(arn)
-				}
-				return nil
-			}
+func (c *Controller) changed(tx *store.Tx, ch store.Change) {
+	switch ch.Table {
+	case store.Clusters, store.Nodes, store.AutoScalingGroups, store.GroupInstances:
+		// A handful of groups: finding the right one costs more code than looking.
+		for arn := range tx.Nodegroups.All() {
+			c.queue.Wake(arn)
 		}
-		return nil
-	})
+	}
 }
 
 // state is what a reconcile sees of a node group.
@@ -302,19 +282,6 @@ func (c *Controller) drainOne(m member, cluster string, timeout time.Duration) e
 // setStatus writes the status that f makes of the present one, if it differs.
 func (c *Controller) setStatus(ctx context.Context, arn string, f func(*resource.NodegroupStatus) error) error {
 	return c.store.Update(ctx, func(tx *store.Tx) error {
-		ng, ok := tx.Nodegroups.Get(arn)
-		if !ok {
-			return nil
-		}
-		before := ng.Status
-		if err := f(&ng.Status); err != nil {
-			return err
-		}
-		if !sameStatus(before, ng.Status) {
-			tx.Nodegroups.Put(arn, ng)
-		}
-		return nil
+		return tx.Nodegroups.Edit(arn, func(ng *resource.Nodegroup) error { return f(&ng.Status) })
 	})
 }
-
-func sameStatus(a, b resource.NodegroupStatus) bool { return reflect.DeepEqual(a, b) }

@@ -19,6 +19,7 @@ import (
 
 	"ekster.dev/ekster/internal/network"
 	"ekster.dev/ekster/internal/reconcile"
+	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
 
@@ -56,74 +57,50 @@ func New(st *store.Store, host Host, doors Doors, log *slog.Logger) *Controller 
 
 // Run reconciles every VPC once and then those that change, until ctx ends.
 func (c *Controller) Run(ctx context.Context) error {
-	c.store.Subscribe(c.changed)
-	err := c.store.View(func(tx *store.Tx) error {
-		for id := range tx.Interfaces.All() {
-			c.vpcOfInterface(tx, id)
-		}
-		for id := range tx.VPCs.All() {
-			c.queue.Wake(id)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	c.queue.Run(ctx, 4)
-	return nil
+	return reconcile.Serve(ctx, c.queue, c.store, 4, func(tx *store.Tx) *store.Table[resource.VPC] { return tx.VPCs }, c.changed)
 }
 
 // Errors are those of the VPCs that could not be made.
 func (c *Controller) Errors() map[string]error { return c.queue.Errors() }
 
-func (c *Controller) changed(changes []store.Change) {
-	wake := map[string]bool{}
-	_ = c.store.View(func(tx *store.Tx) error {
-		for _, ch := range changes {
-			switch ch.Table {
-			case store.VPCs:
-				wake[ch.Key] = true
-				for _, p := range peersOf(tx, ch.Key) {
-					wake[p.VPC] = true
-				}
-			case store.Interfaces:
-				wake[c.vpcOfInterface(tx, ch.Key)] = true
-			case store.Subnets:
-				if v, ok := tx.Subnets.Get(ch.Key); ok {
-					wake[v.VPC] = true
-				}
-			case store.SecurityGroups:
-				if v, ok := tx.SecurityGroups.Get(ch.Key); ok {
-					wake[v.VPC] = true
-				}
-			case store.RouteTables:
-				if v, ok := tx.RouteTables.Get(ch.Key); ok {
-					wake[v.VPC] = true
-				}
-			case store.NATGateways:
-				if v, ok := tx.NATGateways.Get(ch.Key); ok {
-					wake[v.VPC] = true
-				}
-			case store.NetworkACLs:
-				if v, ok := tx.NetworkACLs.Get(ch.Key); ok {
-					wake[v.VPC] = true
-				}
-			case store.PeeringConnections:
-				if v, ok := tx.PeeringConnections.Get(ch.Key); ok {
-					wake[v.Requester], wake[v.Accepter] = true, true
-				}
-			case store.InternetGateways, store.VPCEndpoints:
-				// A detached gateway, or an endpoint that is gone, no longer tells where it was.
-				for id := range tx.VPCs.All() {
-					wake[id] = true
-				}
+func (c *Controller) changed(tx *store.Tx, ch store.Change) {
+	wake := func(ids ...string) {
+		for _, id := range ids {
+			if id != "" {
+				c.queue.Wake(id)
 			}
 		}
-		return nil
-	})
-	delete(wake, "")
-	for id := range wake {
-		c.queue.Wake(id)
+	}
+	switch ch.Table {
+	case store.VPCs:
+		for _, p := range peersOf(tx, ch.Key) {
+			wake(p.VPC)
+		}
+	case store.Interfaces:
+		wake(c.vpcOfInterface(tx, ch.Key))
+	case store.Subnets:
+		v, _ := tx.Subnets.Get(ch.Key)
+		wake(v.VPC)
+	case store.SecurityGroups:
+		v, _ := tx.SecurityGroups.Get(ch.Key)
+		wake(v.VPC)
+	case store.RouteTables:
+		v, _ := tx.RouteTables.Get(ch.Key)
+		wake(v.VPC)
+	case store.NATGateways:
+		v, _ := tx.NATGateways.Get(ch.Key)
+		wake(v.VPC)
+	case store.NetworkACLs:
+		v, _ := tx.NetworkACLs.Get(ch.Key)
+		wake(v.VPC)
+	case store.PeeringConnections:
+		v, _ := tx.PeeringConnections.Get(ch.Key)
+		wake(v.Requester, v.Accepter)
+	case store.InternetGateways, store.VPCEndpoints:
+		// A detached gateway, or an endpoint that is gone, no longer tells where it was.
+		for id := range tx.VPCs.All() {
+			wake(id)
+		}
 	}
 }
 
@@ -148,6 +125,11 @@ func (c *Controller) Reconcile(ctx context.Context, id string) (time.Duration, e
 		var err error
 		want, plugged, err = configFor(tx, id)
 		relays = relaysFor(tx, want)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for eni := range plugged {
+			c.vpcOf[eni] = id
+		}
 		return err
 	})
 	if err != nil {
