@@ -33,9 +33,23 @@ func (d *Daemon) Cloud(ctx context.Context) (*Cloud, error) {
 	if err != nil {
 		return nil, err
 	}
+	return cloudOf(vars)
+}
+
+// NewAccount is the SDK as the root user of a new account.
+func (d *Daemon) NewAccount(ctx context.Context) (*Cloud, error) {
+	out, err := d.Run(ctx, "account", "create")
+	if err != nil {
+		return nil, err
+	}
+	return cloudOf(exports(out))
+}
+
+// cloudOf is the SDK with some exports.
+func cloudOf(vars map[string]string) (*Cloud, error) {
 	for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"} {
 		if vars[name] == "" {
-			return nil, fmt.Errorf("ekster env does not export %s", name)
+			return nil, fmt.Errorf("there is no export of %s", name)
 		}
 	}
 	return newCloud(aws.Config{

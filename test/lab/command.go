@@ -80,6 +80,11 @@ func (d *Daemon) Exports(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	return exports(out), nil
+}
+
+// exports reads what a shell is to export.
+func exports(out string) map[string]string {
 	vars := map[string]string{}
 	for line := range strings.Lines(out) {
 		if kv, ok := strings.CutPrefix(strings.TrimSpace(line), "export "); ok {
@@ -87,7 +92,7 @@ func (d *Daemon) Exports(ctx context.Context) (map[string]string, error) {
 			vars[k] = v
 		}
 	}
-	return vars, nil
+	return vars
 }
 
 // Logs is the end of the daemon's own log, for the report of a failure.
