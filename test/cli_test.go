@@ -58,7 +58,7 @@ func TestMainJobCLI(t *testing.T) {
 	sh.run("kubectl", "expose", "deployment", "web", "--port", "80", "--target-port", "8080")
 	sh.run("kubectl", "rollout", "status", "deployment/web", "--timeout=120s")
 	sh.run("kubectl", "-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s")
-	wantPage(t, sh.run("kubectl", "run", "probe", "--rm", "-i", "--image", helloImage, "--restart", "Never", "--", "get", webURL), "pod:    web-")
+	wantPage(t, sh.page(webURL), "pod:    web-")
 	watch.done("workload")
 	sh.run("aws", "eks", "update-nodegroup-config", "--cluster-name", clusterName, "--nodegroup-name", groupName, "--scaling-config", "desiredSize=5")
 	sh.awaitNodes(5)
@@ -118,6 +118,22 @@ func (sh *shell) until(what, want, path string, argv ...string) {
 		out, err := lab.Output(ctx, sh.env, path, argv...)
 		return err == nil && strings.TrimSpace(out) == want, fmt.Sprint(out, err), nil
 	}))
+}
+
+// page fetches a page in a pod. What a pod prints before kubectl is attached to it reaches nobody, here as anywhere:
+// a run that says no word of the pod's is done again.
+func (sh *shell) page(url string) string {
+	sh.t.Helper()
+	const runs = 5
+	for i := range runs {
+		out := sh.run("kubectl", "run", "probe", "--rm", "-i", "--image", helloImage, "--restart", "Never", "--", "get", url)
+		if !strings.HasPrefix(out, `pod "probe" deleted`) {
+			return out
+		}
+		sh.t.Logf("run %d: kubectl was attached too late", i+1)
+	}
+	sh.t.Fatalf("kubectl was attached too late %d times", runs)
+	return ""
 }
 
 func (sh *shell) awaitNodes(n int) {
