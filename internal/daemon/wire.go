@@ -70,7 +70,7 @@ func (d *Daemon) wire(ctx context.Context) (func(vpc.Doors) []controller, error)
 			eks.Service(eksservice.New(eksservice.Config{Store: d.store, Policies: policies, Payload: hasVersion, Addons: d.addons})),
 			ec2.Service(ec2service.New(d.store)),
 			iam.Service(iamAPI),
-			sts.Service(stsservice.New(stsservice.Config{Store: d.store, Policies: policies, RootAssumesRoles: true, IssuerKeys: issuers.Keys})),
+			sts.Service(stsservice.New(stsservice.Config{Store: d.store, Policies: policies, IssuerKeys: issuers.Keys})),
 			eksauth.Service(eksauthservice.New(d.store, policies)),
 			ssm.Service(ssmservice.New()),
 			autoscaling.Service(autoscalingservice.New(d.store)),

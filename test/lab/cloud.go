@@ -2,8 +2,10 @@ package lab
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -65,8 +67,36 @@ func newCloud(cfg aws.Config) *Cloud {
 	}
 }
 
-// Assume is the same cloud as a session of a role.
+// mayAssume lets a user assume every role that trusts its account.
+const mayAssume = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"*"}]}`
+
+// User is the same cloud as a new user with this policy.
+func (c *Cloud) User(ctx context.Context, name, policy string) (*Cloud, error) {
+	if _, err := c.IAM.CreateUser(ctx, &iam.CreateUserInput{UserName: &name}); err != nil {
+		return nil, err
+	}
+	if _, err := c.IAM.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: &name, PolicyName: &name, PolicyDocument: &policy}); err != nil {
+		return nil, err
+	}
+	out, err := c.IAM.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: &name})
+	if err != nil {
+		return nil, err
+	}
+	return c.As(*out.AccessKey.AccessKeyId, *out.AccessKey.SecretAccessKey, ""), nil
+}
+
+// Assume is the same cloud as a session of a role. A root user may assume none: a new user
+// does it instead.
 func (c *Cloud) Assume(ctx context.Context, role, session string) (*Cloud, error) {
+	who, err := c.STS.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		return nil, err
+	}
+	if strings.HasSuffix(*who.Arn, ":root") {
+		if c, err = c.User(ctx, "assumer-"+rand.Text(), mayAssume); err != nil {
+			return nil, err
+		}
+	}
 	out, err := c.STS.AssumeRole(ctx, &sts.AssumeRoleInput{RoleArn: &role, RoleSessionName: &session})
 	if err != nil {
 		return nil, err

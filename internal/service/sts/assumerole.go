@@ -147,7 +147,7 @@ func (s *Service) permit(tx *store.Tx, call awsapi.Call, in *sts.AssumeRoleInput
 		Resources: []string{arn},
 		Context:   identity.Context(call),
 	}
-	if call.Caller.Type == awsapi.TypeRoot && !s.RootAssumesRoles {
+	if call.Caller.Type == awsapi.TypeRoot {
 		return resource.Role{}, identity.Denial("sts", "Roles may not be assumed by root accounts.")
 	}
 	role, ok := tx.Roles.Get(arn)

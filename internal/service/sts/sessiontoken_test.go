@@ -18,7 +18,7 @@ func config(d interface {
 }
 
 func TestGetSessionToken(t *testing.T) {
-	d, ctx := open(t, false), t.Context()
+	d, ctx := open(t), t.Context()
 	ann := user(t, d, account, "ann", statement("Allow", `"iam:ListUsers"`, `"Resource":"*"`))
 	out, err := sdk.NewFromConfig(ann).GetSessionToken(ctx, &sdk.GetSessionTokenInput{DurationSeconds: aws.Int32(900)})
 	if err != nil {
@@ -58,7 +58,7 @@ func TestGetSessionToken(t *testing.T) {
 }
 
 func TestGetFederationToken(t *testing.T) {
-	d, ctx := open(t, false), t.Context()
+	d, ctx := open(t), t.Context()
 	ann := user(t, d, account, "ann", statement("Allow", `["sts:GetFederationToken","sts:GetAccessKeyInfo"]`, `"Resource":"*"`))
 	out, err := sdk.NewFromConfig(ann).GetFederationToken(ctx, &sdk.GetFederationTokenInput{Name: aws.String("guest"), Policy: aws.String(statement("Allow", `"iam:*"`, `"Resource":"*"`))})
 	if err != nil {
@@ -78,7 +78,7 @@ func TestGetFederationToken(t *testing.T) {
 }
 
 func TestAccessKeyInfo(t *testing.T) {
-	d, ctx := open(t, false), t.Context()
+	d, ctx := open(t), t.Context()
 	ann := user(t, d, other, "ann", "")
 	id, err := ann.Credentials.Retrieve(ctx)
 	if err != nil {

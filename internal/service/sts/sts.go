@@ -25,10 +25,6 @@ type Config struct {
 	Store    *store.Store
 	Policies *identity.Policies
 
-	// RootAssumesRoles lets root users assume roles whose trust policy names their
-	// account. AWS forbids it ("Roles may not be assumed by root accounts.").
-	RootAssumesRoles bool
-
 	// IssuerKeys asks an issuer that is no cluster's of ours for its keys. nil: none can be reached.
 	IssuerKeys func(ctx context.Context, issuer string) (IssuerKeys, error)
 }

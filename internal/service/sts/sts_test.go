@@ -29,11 +29,11 @@ const (
 	other   = "111111111111"
 )
 
-func open(t *testing.T, rootAssumes bool) *identitytest.Door {
+func open(t *testing.T) *identitytest.Door {
 	t.Helper()
 	d := identitytest.Open(t, func(d *identitytest.Door) []*awsapi.Service {
 		return []*awsapi.Service{
-			gensts.Service(sts.New(sts.Config{Store: d.Store, Policies: d.Policies, RootAssumesRoles: rootAssumes})),
+			gensts.Service(sts.New(sts.Config{Store: d.Store, Policies: d.Policies})),
 			geniam.Service(iam.New(d.Store, d.Managed)),
 		}
 	})
@@ -108,7 +108,7 @@ func whoami(t *testing.T, c aws.Config) (string, string) {
 }
 
 func TestGetCallerIdentity(t *testing.T) {
-	d := open(t, false)
+	d := open(t)
 	if arn, id := whoami(t, d.AsRoot()); arn != "arn:aws:iam::000000000000:root" || id != account {
 		t.Errorf("root is %s %s", arn, id)
 	}
@@ -185,7 +185,7 @@ func TestAssumeRole(t *testing.T) {
 			code: "AccessDenied", error: "MultiFactorAuthentication failed with invalid MFA one time pass code. "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := open(t, false)
+			d := open(t)
 			acct := strings.Split(c.caller, ":")[4]
 			config := user(t, d, acct, c.caller[strings.LastIndex(c.caller, "/")+1:], c.own)
 			c.in.RoleArn = aws.String(role(t, d, "r", c.trust, ""))
@@ -216,31 +216,23 @@ func TestAssumeRole(t *testing.T) {
 }
 
 func TestNoSuchRole(t *testing.T) {
-	d := open(t, true)
+	d := open(t)
 	ann := user(t, d, account, "ann", statement("Allow", `"*"`, `"Resource":"*"`))
 	_, err := assume(t, ann, &sdk.AssumeRoleInput{RoleArn: aws.String("arn:aws:iam::000000000000:role/none")})
 	fails(t, err, "AccessDenied", "User: arn:aws:iam::000000000000:user/ann is not authorized to perform: sts:AssumeRole on resource: arn:aws:iam::000000000000:role/none")
 }
 
 func TestRoot(t *testing.T) {
-	for _, may := range []bool{true, false} {
-		d := open(t, may)
-		r := role(t, d, "r", trust(account, `"sts:AssumeRole"`, ""), "")
-		_, err := assume(t, d.AsRoot(), &sdk.AssumeRoleInput{RoleArn: &r})
-		if may {
-			if err != nil {
-				t.Error(err)
-			}
-			continue
-		}
-		fails(t, err, "AccessDenied", "Roles may not be assumed by root accounts.")
-	}
+	d := open(t)
+	r := role(t, d, "r", trust(account, `"sts:AssumeRole"`, ""), "")
+	_, err := assume(t, d.AsRoot(), &sdk.AssumeRoleInput{RoleArn: &r})
+	fails(t, err, "AccessDenied", "Roles may not be assumed by root accounts.")
 }
 
 // A user who may only assume one role, which may assume the next: each step works, no other
 // does, and a chained session lasts an hour at most.
 func TestChain(t *testing.T) {
-	d := open(t, false)
+	d := open(t)
 	ann := user(t, d, account, "ann", statement("Allow", `"sts:AssumeRole"`, `"Resource":"arn:aws:iam::000000000000:role/power"`))
 	power := role(t, d, "power", trust(account, `"sts:AssumeRole"`, ""), statement("Allow", `"sts:AssumeRole"`, `"Resource":"arn:aws:iam::000000000000:role/manager"`))
 	manager := role(t, d, "manager", trust("arn:aws:iam::000000000000:role/power", `"sts:AssumeRole"`, ""), "")
@@ -266,7 +258,7 @@ func TestChain(t *testing.T) {
 
 // What a session may do is what role, session policy and boundary allow; it ends with its role.
 func TestSession(t *testing.T) {
-	d := open(t, false)
+	d := open(t)
 	ann := user(t, d, account, "ann", "")
 	r := role(t, d, "r", trust("arn:aws:iam::000000000000:user/ann", `"sts:AssumeRole"`, ""), statement("Allow", `"iam:*"`, `"Resource":"*"`))
 	list := func(c aws.Config) (users, roles error) {
