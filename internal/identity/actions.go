@@ -25,7 +25,8 @@ type check struct {
 	action    string
 	resources []string
 	keys      map[string][]string
-	refuse    func(denial string) error // how the service words it; nil: as any denial
+	made      created                            // what gets tags by it
+	refuse    func(denial, encoded string) error // how the service words it; nil: as any denial
 }
 
 // created are the tags that a request gives to what it makes, by resource type.

@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"strconv"
 	"strings"
 
 	"ekster.dev/ekster/gen/eks"
@@ -30,94 +29,50 @@ func (s scope) accessEntry(cluster, principal *string) string {
 	return s.arn("eks", "access-entry/"+deref(cluster)+"/*")
 }
 
-// newEntryKeys are the condition keys of an access entry that is to be made.
-func newEntryKeys(in *eks.CreateAccessEntryInput) map[string][]string {
-	keys := requestTags(in.Tags)
-	keys["eks:principalArn"] = []string{deref(in.PrincipalArn)}
-	keys["eks:accessEntryType"] = []string{"STANDARD"}
-	keys["eks:clusterName"] = []string{deref(in.ClusterName)}
-	if in.Type != nil {
-		keys["eks:accessEntryType"] = []string{*in.Type}
+// addon finds the ARN of what belongs to a cluster and has a name and a UUID: what is not
+// there is any.
+func (s scope) addon(kind string, cluster, name *string) string {
+	arn := s.arn("eks", kind+"/"+deref(cluster)+"/"+deref(name))
+	for found := range s.tx.Addons.All() {
+		if strings.HasPrefix(found, arn+"/") {
+			return found
+		}
 	}
-	if in.Username != nil {
-		keys["eks:username"] = []string{*in.Username}
-	}
-	if len(in.KubernetesGroups) > 0 {
-		keys["eks:kubernetesGroups"] = in.KubernetesGroups
-	}
-	return keys
+	return arn + "/*"
 }
 
-// newClusterKeys are the condition keys of a cluster that is to be made: of what the request says.
-func newClusterKeys(in *eks.CreateClusterInput) map[string][]string {
-	keys := requestTags(in.Tags)
-	text := func(key string, v *string) {
-		if v != nil {
-			keys["eks:"+key] = []string{*v}
+// provider finds the ARN of an identity provider.
+func (s scope) provider(cluster *string, config *eks.IdentityProviderConfig) []string {
+	if config == nil {
+		return []string{s.arn("eks", "identityproviderconfig/"+deref(cluster)+"/*")}
+	}
+	for _, p := range s.tx.IdentityProviders.All() {
+		if p.Cluster == s.cluster(cluster) && p.Name == deref(config.Name) {
+			return []string{p.ARN}
 		}
 	}
-	flag := func(key string, v *bool) {
-		if v != nil {
-			keys["eks:"+key] = []string{strconv.FormatBool(*v)}
-		}
+	return []string{s.arn("eks", "identityproviderconfig/"+deref(cluster)+"/"+deref(config.Type)+"/"+deref(config.Name)+"/*")}
+}
+
+// updated are the resources whose updates are asked for: a cluster, and what of it.
+func (s scope) updated(cluster, nodegroup, addon, capability *string) []string {
+	out := []string{s.cluster(cluster)}
+	if nodegroup != nil {
+		out = append(out, s.nodegroup(cluster, nodegroup))
 	}
-	text("kubernetesVersion", in.Version)
-	flag("bootstrapSelfManagedAddons", in.BootstrapSelfManagedAddons)
-	flag("deletionProtection", in.DeletionProtection)
-	if c := in.AccessConfig; c != nil {
-		text("authenticationMode", c.AuthenticationMode)
-		flag("bootstrapClusterCreatorAdminPermissions", c.BootstrapClusterCreatorAdminPermissions)
+	if addon != nil {
+		out = append(out, s.addon("addon", cluster, addon))
 	}
-	if c := in.ResourcesVpcConfig; c != nil {
-		flag("endpointPublicAccess", c.EndpointPublicAccess)
-		flag("endpointPrivateAccess", c.EndpointPrivateAccess)
-		text("controlPlaneEgressMode", c.ControlPlaneEgressMode)
+	if capability != nil {
+		out = append(out, s.addon("capability", cluster, capability))
 	}
-	if c := in.ComputeConfig; c != nil {
-		flag("computeConfigEnabled", c.Enabled)
-	}
-	if c := in.StorageConfig; c != nil && c.BlockStorage != nil {
-		flag("blockStorageEnabled", c.BlockStorage.Enabled)
-	}
-	if c := in.KubernetesNetworkConfig; c != nil && c.ElasticLoadBalancing != nil {
-		flag("elasticLoadBalancingEnabled", c.ElasticLoadBalancing.Enabled)
-	}
-	if c := in.UpgradePolicy; c != nil {
-		text("supportType", c.SupportType)
-	}
-	if c := in.ZonalShiftConfig; c != nil {
-		flag("zonalShiftEnabled", c.Enabled)
-	}
-	if c := in.ControlPlaneScalingConfig; c != nil {
-		text("controlPlaneScalingTier", c.Tier)
-	}
-	for _, c := range in.EncryptionConfig {
-		if c.Provider != nil {
-			keys["eks:encryptionConfigProviderKeyArns"] = append(keys["eks:encryptionConfigProviderKeyArns"], deref(c.Provider.KeyArn))
-		}
-	}
-	if in.Logging != nil {
-		for _, setup := range in.Logging.ClusterLogging {
-			for _, kind := range setup.Types {
-				flag("loggingType/"+kind, setup.Enabled)
-			}
-		}
-	}
-	return keys
+	return out
 }
 
 var eksRules = rules{
 	"AssociateAccessPolicy": with(on(func(s scope, in *eks.AssociateAccessPolicyInput) []string {
 		return []string{s.accessEntry(in.ClusterName, in.PrincipalArn)}
-	}), func(in *eks.AssociateAccessPolicyInput) map[string][]string {
-		keys := map[string][]string{"eks:policyArn": {deref(in.PolicyArn)}}
-		if in.AccessScope != nil {
-			keys["eks:accessScope"] = []string{deref(in.AccessScope.Type)}
-			keys["eks:namespaces"] = in.AccessScope.Namespaces
-		}
-		return keys
-	}),
-	"CancelUpdate": on(func(s scope, in *eks.CancelUpdateInput) []string { return []string{s.cluster(in.Name)} }),
+	}), scopeKeys),
 	"CreateAccessEntry": needs(with(on(func(s scope, in *eks.CreateAccessEntryInput) []string {
 		return []string{s.cluster(in.ClusterName)}
 	}), newEntryKeys), func(s scope, in *eks.CreateAccessEntryInput) []check {
@@ -137,7 +92,7 @@ var eksRules = rules{
 			checks = append(checks, s.linked("eks.amazonaws.com")...)
 			if c := in.AccessConfig; c != nil && strings.HasPrefix(deref(c.AuthenticationMode), "API") && (c.BootstrapClusterCreatorAdminPermissions == nil || *c.BootstrapClusterCreatorAdminPermissions) {
 				// The creator becomes the cluster's administrator by an entry.
-				checks = append(checks, check{action: "eks:CreateAccessEntry", resources: []string{s.cluster(in.Name)}})
+				checks = append(checks, check{action: "eks:CreateAccessEntry", resources: []string{s.cluster(in.Name)}, keys: s.creatorKeys(in.Name)})
 			}
 			return append(checks, s.tagResource(s.cluster(in.Name), in.Tags)...)
 		}),
@@ -146,6 +101,7 @@ var eksRules = rules{
 	}), func(in *eks.CreateNodegroupInput) map[string][]string { return requestTags(in.Tags) }),
 		func(s scope, in *eks.CreateNodegroupInput) []check {
 			checks := append(s.pass(in.NodeRole, "eks.amazonaws.com"), s.linked("eks-nodegroup.amazonaws.com")...)
+			checks = append(checks, s.nodeLaunch(in.LaunchTemplate, in.Subnets, in.InstanceTypes)...)
 			return append(checks, s.tagResource(s.arn("eks", "nodegroup/"+deref(in.ClusterName)+"/"+deref(in.NodegroupName)+"/*"), in.Tags)...)
 		}),
 	"DeleteAccessEntry": on(func(s scope, in *eks.DeleteAccessEntryInput) []string {
@@ -160,24 +116,15 @@ var eksRules = rules{
 	}),
 	"DescribeCluster":         on(func(s scope, in *eks.DescribeClusterInput) []string { return []string{s.cluster(in.Name)} }),
 	"DescribeClusterVersions": anything,
-	"DescribeInsight":         on(func(s scope, in *eks.DescribeInsightInput) []string { return []string{s.cluster(in.ClusterName)} }),
-	"DescribeInsightsRefresh": on(func(s scope, in *eks.DescribeInsightsRefreshInput) []string {
-		return []string{s.cluster(in.ClusterName)}
-	}),
 	"DescribeNodegroup": on(func(s scope, in *eks.DescribeNodegroupInput) []string {
 		return []string{s.nodegroup(in.ClusterName, in.NodegroupName)}
 	}),
 	"DescribeUpdate": on(func(s scope, in *eks.DescribeUpdateInput) []string {
-		if in.NodegroupName != nil {
-			return []string{s.cluster(in.Name), s.nodegroup(in.Name, in.NodegroupName)}
-		}
-		return []string{s.cluster(in.Name)}
+		return s.updated(in.Name, in.NodegroupName, in.AddonName, in.CapabilityName)
 	}),
-	"DisassociateAccessPolicy": with(on(func(s scope, in *eks.DisassociateAccessPolicyInput) []string {
+	"DisassociateAccessPolicy": within(on(func(s scope, in *eks.DisassociateAccessPolicyInput) []string {
 		return []string{s.accessEntry(in.ClusterName, in.PrincipalArn)}
-	}), func(in *eks.DisassociateAccessPolicyInput) map[string][]string {
-		return map[string][]string{"eks:policyArn": {deref(in.PolicyArn)}}
-	}),
+	}), pastScopeKeys),
 	"ListAccessEntries": on(func(s scope, in *eks.ListAccessEntriesInput) []string {
 		return []string{s.cluster(in.ClusterName)}
 	}),
@@ -186,31 +133,34 @@ var eksRules = rules{
 		return []string{s.accessEntry(in.ClusterName, in.PrincipalArn)}
 	}),
 	"ListClusters": anything,
-	"ListInsights": on(func(s scope, in *eks.ListInsightsInput) []string { return []string{s.cluster(in.ClusterName)} }),
 	"ListNodegroups": on(func(s scope, in *eks.ListNodegroupsInput) []string {
 		return []string{s.cluster(in.ClusterName)}
 	}),
 	"ListTagsForResource": on(func(_ scope, in *eks.ListTagsForResourceInput) []string { return []string{deref(in.ResourceArn)} }),
 	"ListUpdates": on(func(s scope, in *eks.ListUpdatesInput) []string {
-		if in.NodegroupName != nil {
-			return []string{s.cluster(in.Name), s.nodegroup(in.Name, in.NodegroupName)}
-		}
-		return []string{s.cluster(in.Name)}
+		return s.updated(in.Name, in.NodegroupName, in.AddonName, in.CapabilityName)
 	}),
-	"StartInsightsRefresh": on(func(s scope, in *eks.StartInsightsRefreshInput) []string { return []string{s.cluster(in.ClusterName)} }),
-	"TagResource":          with(on(func(_ scope, in *eks.TagResourceInput) []string { return []string{deref(in.ResourceArn)} }), func(in *eks.TagResourceInput) map[string][]string { return requestTags(in.Tags) }),
+	"TagResource": with(on(func(_ scope, in *eks.TagResourceInput) []string { return []string{deref(in.ResourceArn)} }), func(in *eks.TagResourceInput) map[string][]string { return requestTags(in.Tags) }),
 	"UntagResource": with(on(func(_ scope, in *eks.UntagResourceInput) []string { return []string{deref(in.ResourceArn)} }), func(in *eks.UntagResourceInput) map[string][]string {
 		return map[string][]string{"aws:TagKeys": in.TagKeys}
 	}),
-	"UpdateAccessEntry": on(func(s scope, in *eks.UpdateAccessEntryInput) []string {
+	"UpdateAccessEntry": with(on(func(s scope, in *eks.UpdateAccessEntryInput) []string {
 		return []string{s.accessEntry(in.ClusterName, in.PrincipalArn)}
-	}),
-	"UpdateClusterConfig":  on(func(s scope, in *eks.UpdateClusterConfigInput) []string { return []string{s.cluster(in.Name)} }),
-	"UpdateClusterVersion": on(func(s scope, in *eks.UpdateClusterVersionInput) []string { return []string{s.cluster(in.Name)} }),
+	}), changedEntryKeys),
+	"UpdateClusterConfig": with(on(func(s scope, in *eks.UpdateClusterConfigInput) []string { return []string{s.cluster(in.Name)} }), changedClusterKeys),
+	"UpdateClusterVersion": with(on(func(s scope, in *eks.UpdateClusterVersionInput) []string { return []string{s.cluster(in.Name)} }),
+		func(in *eks.UpdateClusterVersionInput) map[string][]string {
+			keys := said{}
+			keys.text("kubernetesVersion", in.Version)
+			return keys
+		}),
 	"UpdateNodegroupConfig": on(func(s scope, in *eks.UpdateNodegroupConfigInput) []string {
 		return []string{s.nodegroup(in.ClusterName, in.NodegroupName)}
 	}),
-	"UpdateNodegroupVersion": on(func(s scope, in *eks.UpdateNodegroupVersionInput) []string {
+	"UpdateNodegroupVersion": needs(on(func(s scope, in *eks.UpdateNodegroupVersionInput) []string {
 		return []string{s.nodegroup(in.ClusterName, in.NodegroupName)}
+	}), func(s scope, in *eks.UpdateNodegroupVersionInput) []check {
+		n, _ := s.tx.Nodegroups.Get(s.nodegroup(in.ClusterName, in.NodegroupName))
+		return s.nodeLaunch(in.LaunchTemplate, n.Spec.Subnets, n.Spec.InstanceTypes)
 	}),
 }

@@ -67,23 +67,22 @@ func (a *Authorizer) Authorize(_ context.Context, call awsapi.Call, input any) e
 		if r.keys != nil {
 			main.keys = r.keys(s, input)
 		}
+		if r.made != nil {
+			main.made = r.made(s, input)
+		}
 		checks := []check{main}
 		if r.also != nil {
 			checks = append(checks, r.also(s, input)...)
 		}
-		var made created
-		if r.made != nil {
-			made = r.made(s, input)
-		}
 		for _, c := range checks {
-			req := s.request(c, tags, made)
+			req := s.request(c, tags)
 			d := authz.Evaluate(policies, req)
 			if d.Allowed {
 				continue
 			}
 			message := d.DenyMessage(req)
 			if c.refuse != nil {
-				return c.refuse(message)
+				return c.refuse(message, encodedFailure(tx, req, d))
 			}
 			if call.Service == "ec2" && !strings.HasPrefix(call.Operation, "Describe") {
 				message += encodedFailure(tx, req, d)
@@ -95,7 +94,7 @@ func (a *Authorizer) Authorize(_ context.Context, call awsapi.Call, input any) e
 }
 
 // request is what package authz decides for a check.
-func (s scope) request(c check, principalTags map[string][]string, made created) authz.Request {
+func (s scope) request(c check, principalTags map[string][]string) authz.Request {
 	req := authz.Request{Principal: Caller(s.call.Caller), Action: c.action, Resources: c.resources, Context: Context(s.call)}
 	maps.Copy(req.Context, principalTags)
 	maps.Copy(req.Context, c.keys)
@@ -104,8 +103,8 @@ func (s scope) request(c check, principalTags map[string][]string, made created)
 		for k := range c.keys { // what the request says of a resource goes before what it is
 			delete(keys, k)
 		}
-		if kind, ok := strings.CutSuffix(arn, "/*"); ok && len(made) > 0 {
-			maps.Copy(keys, requestTags(made[kind[strings.LastIndexByte(kind, ':')+1:]]))
+		if kind, ok := strings.CutSuffix(arn, "/*"); ok && len(c.made) > 0 {
+			maps.Copy(keys, requestTags(c.made[kind[strings.LastIndexByte(kind, ':')+1:]]))
 		}
 		req.ResourceContext = append(req.ResourceContext, keys)
 	}

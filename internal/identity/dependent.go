@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"ekster.dev/ekster/gen/ec2"
+	"ekster.dev/ekster/gen/eks"
 	"ekster.dev/ekster/internal/awsapi"
 )
 
@@ -84,7 +85,17 @@ func (s scope) tagResource(arn string, tags map[string]string) []check {
 }
 
 // badTemplate is how Auto Scaling words what EC2 would refuse of a group's launch template.
-func badTemplate(denial string) error {
+func badTemplate(denial, encoded string) error {
 	return awsapi.Errorf("ValidationError", 400,
-		"You must use a valid fully-formed launch template. You are not authorized to perform this operation. %s", denial)
+		"You must use a valid fully-formed launch template. You are not authorized to perform this operation. %s%s", denial, encoded)
+}
+
+// cannotLaunch is how EKS words it of a node group's: what was denied is in the code only.
+func cannotLaunch(_, encoded string) error {
+	return &eks.InvalidRequestException{Message: new("You are not authorized to launch instances with this launch template" + encoded)}
+}
+
+// cannotRead is how EKS passes on that EC2 does not show a launch template to the caller.
+func cannotRead(denial, _ string) error {
+	return &eks.InvalidRequestException{Message: new("You are not authorized to perform this operation. " + denial)}
 }

@@ -3,7 +3,6 @@ package identity
 import (
 	"maps"
 	"reflect"
-	"strings"
 
 	"ekster.dev/ekster/gen/ec2"
 )
@@ -105,20 +104,14 @@ func tagMap(in any) map[string]string {
 }
 
 // child is the rule of operations of EKS on what belongs to a cluster, by its name or id.
-// The ARNs of some end in a UUID that no input has: it is looked up, and of what is not
-// there it is any.
+// The ARNs of some end in a UUID that no input has.
 func child(kind, name string, uuid bool) rule {
 	return rule{fields: []string{"ClusterName", name}, resources: func(s scope, in any) []string {
-		arn := s.arn("eks", kind+"/"+deref(one(in, "ClusterName"))+"/"+deref(one(in, name)))
-		if !uuid {
-			return []string{arn}
+		cluster, name := one(in, "ClusterName"), one(in, name)
+		if uuid {
+			return []string{s.addon(kind, cluster, name)}
 		}
-		for found := range s.tx.Addons.All() {
-			if strings.HasPrefix(found, arn+"/") {
-				return []string{found}
-			}
-		}
-		return []string{arn + "/*"}
+		return []string{s.arn("eks", kind+"/"+deref(cluster)+"/"+deref(name))}
 	}}
 }
 

@@ -32,3 +32,16 @@ func TestFieldsExist(t *testing.T) {
 		t.Error("no row names fields")
 	}
 }
+
+// An operation has one row: of two the later one would win, unseen.
+func TestOneRow(t *testing.T) {
+	for service, tables := range map[string][]rules{"ec2": {ec2Rules, ec2NetworkRules, ec2MachineRules}, "eks": {eksRules, eksChildRules}} {
+		rows := 0
+		for _, table := range tables {
+			rows += len(table)
+		}
+		if rows != len(apis[service]) {
+			t.Errorf("the tables of %s have %d rows for %d operations", service, rows, len(apis[service]))
+		}
+	}
+}

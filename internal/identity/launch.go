@@ -6,6 +6,7 @@ import (
 
 	"ekster.dev/ekster/gen/autoscaling"
 	"ekster.dev/ekster/gen/ec2"
+	"ekster.dev/ekster/gen/eks"
 	"ekster.dev/ekster/internal/resource"
 )
 
@@ -175,16 +176,38 @@ func (s scope) groupLaunch(direct *autoscaling.LaunchTemplateSpecification, mixe
 	if spec == nil {
 		return nil
 	}
+	return s.templateLaunch(launch{}, spec.LaunchTemplateId, spec.LaunchTemplateName, spec.Version, badTemplate)
+}
+
+// nodeLaunch is the check that the caller of EKS could itself run what a node group with a
+// launch template of the caller's will: EKS makes a dry run of it in the caller's name.
+// Without one nothing is asked of the caller, since EKS's own role launches EKS's template.
+func (s scope) nodeLaunch(spec *eks.LaunchTemplateSpecification, subnets, types []string) []check {
+	if spec == nil {
+		return nil
+	}
 	var l launch
+	if len(subnets) > 0 {
+		l.subnet = subnets[0]
+	}
+	if len(types) > 0 {
+		l.kind = types[0]
+	}
+	read := check{action: "ec2:DescribeLaunchTemplateVersions", refuse: cannotRead}
+	return append([]check{read}, s.templateLaunch(l, spec.Id, spec.Name, spec.Version, cannotLaunch)...)
+}
+
+// templateLaunch is what RunInstances would be checked for with a launch template.
+func (s scope) templateLaunch(l launch, id, name, version *string, refuse func(denial, encoded string) error) []check {
 	var data ec2.RequestLaunchTemplateData
-	if l.template, data = s.template(spec.LaunchTemplateId, spec.LaunchTemplateName, spec.Version); l.template.ID == "" {
+	if l.template, data = s.template(id, name, version); l.template.ID == "" {
 		return nil // the handler says that it is not there
 	}
 	l.fill(data)
 	s.call.Operation = "RunInstances" // as ec2:CreateAction has it
-	checks := append([]check{{action: "ec2:RunInstances", resources: l.resources(s), keys: l.keys(s)}}, l.also(s)...)
+	checks := append([]check{{action: "ec2:RunInstances", resources: l.resources(s), keys: l.keys(s), made: l.tags}}, l.also(s)...)
 	for i := range checks {
-		checks[i].refuse = badTemplate
+		checks[i].refuse = refuse
 	}
 	return checks
 }
