@@ -68,9 +68,8 @@ var layers = map[string][]string{
 // exceptions are imports that the rows above do not allow and that have a reason.
 // The list may only shrink.
 var exceptions = map[string]string{
-	"internal/controller/nodegroup gen/ec2":                "a launch template's content is kept as the shape that RunInstances merges it as",
-	"internal/service/eks gen/ec2":                         "it merges a launch template's content, which is kept as that shape",
-	"internal/controller/autoscalinggroup internal/awsapi": "package provision refuses with EC2's errors; they become failed activities",
+	"internal/controller/nodegroup gen/ec2": "a launch template's content is kept as the shape that RunInstances merges it as",
+	"internal/service/eks gen/ec2":          "it merges a launch template's content, which is kept as that shape",
 }
 
 // testsMayImport are what tests use besides: the packages under which they run the one tested.

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"errors"
 	"net/http"
 	"regexp"
 	"strings"
@@ -11,6 +12,16 @@ import (
 // fault is an error of EC2's that the caller can mend. All of them are 400.
 func fault(code, format string, args ...any) error {
 	return awsapi.Errorf(code, http.StatusBadRequest, format, args...)
+}
+
+// Refusal is EC2's code and message of an error that is one of EC2's refusals; ok is false
+// for others, which say nothing about what was asked for.
+func Refusal(err error) (code, message string, ok bool) {
+	e, ok := errors.AsType[*awsapi.Error](err)
+	if !ok {
+		return "", "", false
+	}
+	return e.Code, e.Message, true
 }
 
 // A Noun is how EC2 speaks of one kind of thing when it is not there.

@@ -76,9 +76,10 @@ type AutoScalingTag struct {
 
 // AutoScalingGroupStatus is what is so.
 type AutoScalingGroupStatus struct {
-	Waiting  string
-	Failures int       // launches in a row that failed
-	NextTry  time.Time // not before
+	Waiting     string    // why nothing can be launched
+	WaitingCode string    // the same as EC2's error code
+	Failures    int       // launches in a row that failed
+	NextTry     time.Time // not before
 }
 
 // A ScalingActivity is one thing that a group did. Its key is its id. The controller

@@ -48,9 +48,8 @@ type NodegroupSpec struct {
 
 	SSHKey                     string // remoteAccess
 	SSHSourceSecurityGroups    []string
-	RemoteAccessSecurityGroup  string // made for it
-	ForcedConfigUpdateRevision int64  // counts updates, so that each is carried out
-	Roll                       *Roll  // what the last UpdateNodegroupVersion asked for
+	ForcedConfigUpdateRevision int64 // counts updates, so that each is carried out
+	Roll                       *Roll // what the last UpdateNodegroupVersion asked for
 }
 
 // A Roll is what UpdateNodegroupVersion changes of a Spec. It is apart from the rest since
@@ -78,6 +77,7 @@ type NodegroupStatus struct {
 	AutoScalingGroup string // name
 	LaunchTemplate   string // id of the one EKS made
 	InstanceProfile  string // name
+	RemoteAccess     string // id of the security group made for remoteAccess
 	ReadyNodes       int
 	Issues           []Issue
 	AppliedRevision  int64     // of Spec.ForcedConfigUpdateRevision
@@ -135,7 +135,7 @@ func (s *NodegroupStatus) Move(to string) error { return move(&s.State, to, node
 func (n Nodegroup) Current() string {
 	// A change that is asked for and not carried out shows at once, so that a waiter does
 	// not take the state before it for the state after.
-	if !n.Deleting && n.Status.State == NodegroupActive && n.Status.AppliedRevision < n.Spec.ForcedConfigUpdateRevision {
+	if !n.Deleting && (n.Status.State == NodegroupActive || n.Status.State == NodegroupDegraded) && n.Status.AppliedRevision < n.Spec.ForcedConfigUpdateRevision {
 		return NodegroupUpdating
 	}
 	if n.Deleting && n.Status.State != NodegroupDeleteFailed {

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"ekster.dev/ekster/internal/awsapi"
 	"ekster.dev/ekster/internal/provision"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
@@ -33,7 +32,7 @@ func (c *Controller) launchOne(ctx context.Context, arn string) (again time.Dura
 		if err == nil {
 			return 0, nil
 		}
-		if _, ok := errors.AsType[*awsapi.Error](err); !ok {
+		if _, _, ok := provision.Refusal(err); !ok {
 			return 0, err
 		}
 		refusal = err
@@ -152,21 +151,17 @@ func (c *Controller) refused(ctx context.Context, arn string, why error) (again 
 		g.Status.Failures++
 		again = min(firstRetry<<min(g.Status.Failures-1, 10), lastRetry)
 		g.Status.NextTry = c.now().Add(again)
-		g.Status.Waiting = message(why)
+		code, text, ok := provision.Refusal(why)
+		if !ok {
+			code, text = "Unknown", why.Error()
+		}
+		g.Status.Waiting, g.Status.WaitingCode = text, code
 		tx.AutoScalingGroups.Put(arn, g)
 		r := round{tx: tx, group: g, now: c.now()}
-		r.begin("", "Launching a new EC2 instance.  Status Reason: "+message(why), fmt.Sprintf(
+		r.begin("", "Launching a new EC2 instance.  Status Reason: "+text, fmt.Sprintf(
 			"At %s an instance was started in response to a difference between desired and actual capacity.", stamp(r.now)))
-		r.fail("", "Launching", message(why)+" Launching EC2 instance failed.")
+		r.fail("", "Launching", text+" Launching EC2 instance failed.")
 		return nil
 	})
 	return again, err
-}
-
-// message is the text of a refusal without its code, as activities show it.
-func message(err error) string {
-	if e, ok := errors.AsType[*awsapi.Error](err); ok {
-		return e.Message
-	}
-	return err.Error()
 }

@@ -3,10 +3,12 @@ package nodegroup
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"ekster.dev/ekster/internal/awsid"
+	"ekster.dev/ekster/internal/provision"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -44,6 +46,10 @@ func (c *Controller) make(ctx context.Context, s state) error {
 			Account: ng.Account, ARN: profileARN(ng), Name: profileName(ng), Path: "/", ID: awsid.IAM("AIPA"),
 			Role: ng.Spec.NodeRole, Created: now,
 		})
+		var err error
+		if ng.Status.RemoteAccess, err = openSSH(tx, ng, s.cluster); err != nil {
+			return err
+		}
 		lt, err := templateFor(tx, ng, s.cluster, now)
 		if err != nil {
 			return fmt.Errorf("launch template of node group %s: %w", ng.Name, err)
@@ -122,6 +128,9 @@ func letIn(tx *store.Tx, ng resource.Nodegroup, cl resource.Cluster, now func() 
 // remove takes away what the node group consists of: the Auto Scaling group first, which
 // has its nodes drained, then the rest.
 func (c *Controller) remove(ctx context.Context, s state) error {
+	if s.grouped && !s.group.Deleting && slices.Contains(s.group.Spec.SuspendedProcesses, processTerminate) {
+		return c.cannotDelete(ctx, s.ng.ARN, terminateSuspended(s.group))
+	}
 	if s.grouped {
 		return c.store.Update(ctx, func(tx *store.Tx) error {
 			g, ok := tx.AutoScalingGroups.Get(groupARN(s.ng))
@@ -138,7 +147,10 @@ func (c *Controller) remove(ctx context.Context, s state) error {
 			return fmt.Errorf("aws-auth of cluster %s: %w", s.cluster.Name, err)
 		}
 	}
-	return c.store.Update(ctx, func(tx *store.Tx) error {
+	err := c.store.Update(ctx, func(tx *store.Tx) error {
+		if err := closeSSH(tx, s.ng); err != nil {
+			return err
+		}
 		tx.LaunchTemplates.Delete(s.ng.Status.LaunchTemplate)
 		tx.InstanceProfiles.Delete(profileARN(s.ng))
 		key := resource.AccessEntryKey(s.ng.Cluster, s.ng.Spec.NodeRole)
@@ -153,6 +165,11 @@ func (c *Controller) remove(ctx context.Context, s state) error {
 		tx.Nodegroups.Delete(s.ng.ARN)
 		return nil
 	})
+	if code, _, _ := provision.Refusal(err); code == "DependencyViolation" {
+		return c.cannotDelete(ctx, s.ng.ARN, resource.Issue{Code: securityGroupStays, ResourceIDs: []string{s.ng.Status.RemoteAccess},
+			Message: "We could not delete the remote access security group for your managed node group. Remove any dependencies from the security group."})
+	}
+	return err
 }
 
 func (c *Controller) roleInUse(s state) (used bool) {

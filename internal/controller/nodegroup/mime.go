@@ -9,10 +9,12 @@ import (
 	"mime/multipart"
 	"net/mail"
 	"strings"
+
+	"ekster.dev/ekster/internal/resource"
 )
 
 // errNotMIME is EKS's complaint about a launch template's user data.
-var errNotMIME = errors.New("User data was not in the MIME multipart format.")
+var errNotMIME = faultError{resource.Issue{Code: templateInvalid, Message: "User data was not in the MIME multipart format."}}
 
 // copyParts writes the parts of the caller's user data, base64 as in a launch template.
 func copyParts(w *multipart.Writer, own string) error {

@@ -4,9 +4,11 @@
 //
 //	CREATING ─ profile, template, group, access entry ─ nodes Ready ─▶ ACTIVE
 //	                                                 └─ too late ─▶ CREATE_FAILED
+//	ACTIVE ─ something is missing or nodes do not come (health.go) ─▶ DEGRADED, and back
 //	ACTIVE ─ UpdateNodegroupConfig ─ UPDATING ─ group and nodes changed ─▶ ACTIVE
 //	ACTIVE ─ UpdateNodegroupVersion ─ UPDATING ─ nodes replaced (roll.go) ─▶ ACTIVE
 //	Deleting ─ group deleted, its nodes drained ─ template, profile, entry and record deleted
+//	         └─ somebody needs its security group ─▶ DELETE_FAILED
 //
 // It acts as a client of IAM, EC2 and Auto Scaling: it writes their records, and their
 // controllers go on from there. It moves no pods itself (Nodes does).
@@ -16,6 +18,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -77,7 +80,8 @@ func (c *Controller) Errors() map[string]error { return c.queue.Errors() }
 
 func (c *Controller) changed(tx *store.Tx, ch store.Change) {
 	switch ch.Table {
-	case store.Clusters, store.Nodes, store.AutoScalingGroups, store.GroupInstances:
+	case store.Clusters, store.Nodes, store.AutoScalingGroups, store.GroupInstances, store.LaunchTemplates,
+		store.InstanceProfiles, store.Roles, store.SecurityGroups, store.Subnets, store.AccessEntries:
 		// A handful of groups: finding the right one costs more code than looking.
 		for arn := range tx.Nodegroups.All() {
 			c.queue.Wake(arn)
@@ -92,6 +96,7 @@ type state struct {
 	group   resource.AutoScalingGroup
 	grouped bool // the Auto Scaling group exists
 	members []member
+	faults  []resource.Issue // what has been taken away from it
 }
 
 // A member is an instance of the group, and the node that it has become.
@@ -141,6 +146,7 @@ func (c *Controller) get(arn string) (s state, ok bool, err error) {
 				s.members = append(s.members, member{m, node, joined, in.Tags["aws:ec2launchtemplate:version"]})
 			}
 		}
+		s.faults = faultsOf(tx, s)
 		return nil
 	})
 	return s, ok, err
@@ -154,12 +160,23 @@ func (c *Controller) Reconcile(ctx context.Context, arn string) (time.Duration, 
 	}
 	c.drain(s)
 	switch {
+	case s.ng.Deleting && s.ng.Status.State == resource.NodegroupDeleteFailed:
+		return reconcile.Never, nil // until it is asked for again
 	case s.ng.Deleting:
 		return reconcile.Never, c.remove(ctx, s)
 	case s.ng.Status.State == resource.NodegroupCreateFailed:
 		return reconcile.Never, nil
 	case s.ng.Status.AutoScalingGroup == "":
-		return reconcile.Never, c.make(ctx, s)
+		err := c.make(ctx, s)
+		if issue, final := issueFor(s.ng, err); final {
+			return reconcile.Never, c.cannotMake(ctx, arn, issue)
+		}
+		return reconcile.Never, err
+	}
+	if why, lost := s.lost(); lost && s.ng.Status.AppliedRevision < s.ng.Spec.ForcedConfigUpdateRevision {
+		return reconcile.Never, c.failUpdates(ctx, s, why)
+	}
+	switch {
 	case s.ng.Rolling():
 		return c.roll(ctx, s)
 	case s.ng.Status.AppliedRevision < s.ng.Spec.ForcedConfigUpdateRevision:
@@ -169,7 +186,8 @@ func (c *Controller) Reconcile(ctx context.Context, arn string) (time.Duration, 
 	}
 }
 
-// follow compares the nodes that are Ready with those wanted.
+// follow compares the nodes that are Ready with those wanted, and what the group consists of
+// with what it should.
 func (c *Controller) follow(ctx context.Context, s state) (time.Duration, error) {
 	now := c.cfg.Now()
 	ready, want := s.ready(), int(s.group.Spec.Desired)
@@ -177,51 +195,34 @@ func (c *Controller) follow(ctx context.Context, s state) (time.Duration, error)
 	err := c.setStatus(ctx, s.ng.ARN, func(st *resource.NodegroupStatus) error {
 		st.ReadyNodes = ready
 		st.Waiting = ""
+		issues := slices.Clone(s.faults)
 		if ready >= want && s.grouped {
-			st.Issues, st.EverActive, st.WaitingSince = nil, true, time.Time{}
-			return st.Move(resource.NodegroupActive)
+			st.EverActive, st.WaitingSince = true, time.Time{}
+			return settle(st, true, issues)
 		}
 		if st.WaitingSince.IsZero() {
 			st.WaitingSince = now
 		}
 		st.Waiting = fmt.Sprintf("%d of %d nodes to be ready", want-ready, want)
-		if s.group.Status.Waiting != "" {
+		refused, why := s.launchFailure()
+		if why {
+			issues = append(issues, refused)
 			st.Waiting = "Auto Scaling: " + s.group.Status.Waiting
 		}
-		left := c.cfg.JoinTimeout - now.Sub(st.WaitingSince)
-		if left > 0 {
+		if left := c.cfg.JoinTimeout - now.Sub(st.WaitingSince); left > 0 {
 			again = left
-			return nil
+			return settle(st, false, issues)
 		}
-		st.Issues = []resource.Issue{s.issue()}
+		if !why && s.grouped {
+			issues = append(issues, s.creationFailure())
+		}
 		if st.State == resource.NodegroupCreating {
+			st.Issues = issues
 			return st.Move(resource.NodegroupCreateFailed)
 		}
-		return nil
+		return settle(st, false, issues)
 	})
 	return again, err
-}
-
-// issue says with EKS's code and words why the nodes are not there.
-func (s state) issue() resource.Issue {
-	if s.group.Status.Waiting != "" {
-		return resource.Issue{Code: "AsgInstanceLaunchFailures", ResourceIDs: []string{s.group.Name},
-			Message: "Could not launch On-Demand Instances. " + s.group.Status.Waiting + " Launching EC2 instance failed."}
-	}
-	out := resource.Issue{Code: "NodeCreationFailure", Message: "Instances failed to join the kubernetes cluster"}
-	joined := 0
-	for _, m := range s.members {
-		if m.joined {
-			joined++
-		}
-		if !m.joined || !m.node.Ready {
-			out.ResourceIDs = append(out.ResourceIDs, m.Instance)
-		}
-	}
-	if joined > 0 && joined == len(s.members) {
-		out.Message = "Unhealthy nodes in the kubernetes cluster"
-	}
-	return out
 }
 
 // drain empties every node whose instance waits to be terminated, and then lets it go.

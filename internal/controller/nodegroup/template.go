@@ -56,7 +56,7 @@ func templateFor(tx *store.Tx, ng resource.Nodegroup, cl resource.Cluster, now t
 	d.IamInstanceProfile = &ec2.LaunchTemplateIamInstanceProfileSpecificationRequest{Name: new(profileName(ng))}
 	if len(d.SecurityGroupIds) == 0 && len(d.NetworkInterfaces) == 0 {
 		d.SecurityGroupIds = []string{cl.Spec.ClusterSecurityGroup}
-		if g := ng.Spec.RemoteAccessSecurityGroup; g != "" {
+		if g := ng.Status.RemoteAccess; g != "" {
 			d.SecurityGroupIds = append(d.SecurityGroupIds, g)
 		}
 	}
@@ -78,7 +78,7 @@ func templateFor(tx *store.Tx, ng resource.Nodegroup, cl resource.Cluster, now t
 	}
 	lt := resource.LaunchTemplate{
 		Home: ng.Home, ID: awsid.New("lt"), Name: templateName(ng), Created: now, Default: 1, Latest: 1,
-		Creator:  "arn:aws:sts::" + ng.Account + ":assumed-role/AWSServiceRoleForAmazonEKSNodegroup/EKS",
+		Creator:  creator(ng.Account),
 		Tags:     resource.Tags{"eks:cluster-name": cl.Name, "eks:nodegroup-name": ng.Name},
 		Versions: []resource.LaunchTemplateVersion{{Number: 1, Created: now, Data: raw}},
 	}

@@ -13,7 +13,7 @@ import (
 // applyConfig carries out UpdateNodegroupConfig: the group's sizes, the live nodes'
 // labels and taints, and the template for nodes to come. It ends the updates.
 func (c *Controller) applyConfig(ctx context.Context, s state) error {
-	if s.ng.Status.State == resource.NodegroupActive {
+	if st := s.ng.Status.State; st == resource.NodegroupActive || st == resource.NodegroupDegraded {
 		err := c.setStatus(ctx, s.ng.ARN, func(st *resource.NodegroupStatus) error { return st.Move(resource.NodegroupUpdating) })
 		if err != nil {
 			return err

@@ -167,6 +167,7 @@ func newWorld(t *testing.T, change func(*resource.Nodegroup)) *world {
 			return err
 		}
 		tx.Roles.Put(nodeRole, resource.Role{Account: home.Account, ARN: nodeRole, Name: "node", ID: "AROANODE"})
+		tx.KeyPairs.Put("key-1", resource.KeyPair{Home: home, ID: "key-1", Name: "k"})
 		vpc, _ := provision.DefaultVPC(tx, home)
 		g, err := provision.SecurityGroup(tx, provision.SecurityGroupRequest{Home: home, VPC: vpc.ID, Name: "eks-cluster-sg-c", Description: "c"})
 		if err != nil {

@@ -97,6 +97,12 @@ func (s *Service) DeleteNodegroup(ctx context.Context, call awsapi.Call, in *eks
 		if n.Current() == resource.NodegroupDeleting {
 			return nil, subject{c.Name, n.Name}.inUse("Cannot delete because node group %s is currently in status DELETING", n.Name)
 		}
+		if n.Status.State == resource.NodegroupDeleteFailed {
+			if err := n.Status.Move(resource.NodegroupDeleting); err != nil {
+				return nil, err
+			}
+			n.Status.Issues = nil
+		}
 		n.Deleting, n.Modified = true, moment(call.Time)
 		tx.Nodegroups.Put(n.ARN, n)
 		return &eks.DeleteNodegroupOutput{Nodegroup: describeNodegroup(tx, c, n)}, nil
@@ -152,8 +158,11 @@ func describeNodegroup(tx *store.Tx, c resource.Cluster, n resource.Nodegroup) *
 	}
 	if g := n.Status.AutoScalingGroup; g != "" {
 		out.Resources = &eks.NodegroupResources{
-			AutoScalingGroups: []eks.AutoScalingGroup{{Name: new(g)}}, RemoteAccessSecurityGroup: optional(n.Spec.RemoteAccessSecurityGroup),
+			AutoScalingGroups: []eks.AutoScalingGroup{{Name: new(g)}}, RemoteAccessSecurityGroup: optional(n.Status.RemoteAccess),
 		}
+	}
+	if n.Spec.SSHKey != "" {
+		out.RemoteAccess = &eks.RemoteAccessConfig{Ec2SshKey: new(n.Spec.SSHKey), SourceSecurityGroups: n.Spec.SSHSourceSecurityGroups}
 	}
 	if n.Spec.LaunchTemplateID != "" {
 		out.LaunchTemplate = &eks.LaunchTemplateSpecification{

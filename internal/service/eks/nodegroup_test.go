@@ -49,6 +49,9 @@ func TestDescribeNodegroupGolden(t *testing.T) {
 		w.golden(t, file)
 	}
 	describe("minimal", "nodegroup-minimal.json")
+	w.Update(t, func(tx *store.Tx) {
+		tx.KeyPairs.Put("key-1", resource.KeyPair{Home: home(), ID: "key-1", Name: "mine"})
+	})
 	arn := w.activeNodegroup(t, "c", "full", func(in *sdk.CreateNodegroupInput) {
 		in.Version, in.InstanceTypes, in.CapacityType = aws.String("1.34"), []string{"m6g.large", "m7g.large"}, "SPOT"
 		in.ScalingConfig, in.DiskSize = sizes(0, 10, 3), aws.Int32(50)
@@ -56,9 +59,10 @@ func TestDescribeNodegroupGolden(t *testing.T) {
 		in.Taints = []types.Taint{{Key: aws.String("dedicated"), Value: aws.String("gpu"), Effect: "NO_SCHEDULE"}, {Key: aws.String("k"), Effect: "NO_EXECUTE"}}
 		in.UpdateConfig = &types.NodegroupUpdateConfig{MaxUnavailablePercentage: aws.Int32(25), UpdateStrategy: "MINIMAL"}
 		in.NodeRepairConfig = &types.NodeRepairConfig{Enabled: aws.Bool(true)}
+		in.RemoteAccess = &types.RemoteAccessConfig{Ec2SshKey: aws.String("mine")}
 	})
 	w.change(t, arn, func(n *resource.Nodegroup) {
-		n.Status.State = resource.NodegroupDegraded
+		n.Status.State, n.Status.RemoteAccess = resource.NodegroupDegraded, "sg-0123456789abcdef0"
 		n.Status.Issues = []resource.Issue{{Code: "AsgInstanceLaunchFailures", Message: "no", ResourceIDs: []string{"eks-full"}}}
 	})
 	describe("full", "nodegroup-full.json")
@@ -211,9 +215,15 @@ func TestCreateNodegroupRefusals(t *testing.T) {
 			in.RemoteAccess = &types.RemoteAccessConfig{Ec2SshKey: aws.String("k")}
 		}, invalid,
 			"The key pair 'k' does not exist (Service: AmazonEC2; Status Code: 400; Error Code: InvalidKeyPair.NotFound; Request ID: ID; Proxy: null)"},
-		{"a key", func(in *sdk.CreateNodegroupInput) {
-			in.RemoteAccess = &types.RemoteAccessConfig{Ec2SshKey: aws.String("mine")}
-		}, invalid, "The remoteAccess of node groups is" + tail},
+		{"sources without a key", func(in *sdk.CreateNodegroupInput) {
+			in.RemoteAccess = &types.RemoteAccessConfig{SourceSecurityGroups: []string{w.sg}}
+		}, invalid, "The ec2SshKey is required when remoteAccess is specified"},
+		{"a source that there is not", func(in *sdk.CreateNodegroupInput) {
+			in.RemoteAccess = &types.RemoteAccessConfig{Ec2SshKey: aws.String("mine"), SourceSecurityGroups: []string{"sg-00000000000000000"}}
+		}, invalid, "The security group 'sg-00000000000000000' does not exist (Service: AmazonEC2; Status Code: 400; Error Code: InvalidGroup.NotFound; Request ID: ID; Proxy: null)"},
+		{"a source of another VPC", func(in *sdk.CreateNodegroupInput) {
+			in.RemoteAccess = &types.RemoteAccessConfig{Ec2SshKey: aws.String("mine"), SourceSecurityGroups: []string{w.sg10}}
+		}, invalid, "The security group '" + w.sg10 + "' does not belong to the VPC: " + w.vpc},
 		{"warm pool", func(in *sdk.CreateNodegroupInput) {
 			in.WarmPoolConfig = &types.WarmPoolConfig{Enabled: aws.Bool(true)}
 		}, invalid, "The warmPoolConfig of node groups is" + tail},

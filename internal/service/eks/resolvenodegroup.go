@@ -41,11 +41,8 @@ func resolveNodegroup(tx *store.Tx, call awsapi.Call, sub subject, c resource.Cl
 			return sub.invalidParameter("Subnets specified must belong to the VPC: %s", c.Spec.VPC)
 		}
 	}
-	if r := in.RemoteAccess; r != nil {
-		if n := count(tx.KeyPairs.Values(func(k resource.KeyPair) bool { return k.Home == c.Home && k.Name == *r.Ec2SshKey })); n == 0 {
-			return sub.invalidParameter("The key pair '%s' does not exist (Service: AmazonEC2; Status Code: 400; Error Code: InvalidKeyPair.NotFound; Request ID: %s; Proxy: null)", *r.Ec2SshKey, call.RequestID)
-		}
-		return sub.notYet("The remoteAccess of node groups is")
+	if err := resolveRemoteAccess(tx, call, sub, c, in.RemoteAccess, spec); err != nil {
+		return err
 	}
 	image, err := resolveTemplate(tx, call, sub, c, spec)
 	if err != nil {
@@ -55,6 +52,28 @@ func resolveNodegroup(tx *store.Tx, call awsapi.Call, sub subject, c resource.Cl
 		return resolveCustom(in, sub, spec, image)
 	}
 	return resolveImage(sub, c, in, spec, payload)
+}
+
+// resolveRemoteAccess checks the key that nodes are to have, and the security groups from
+// which their port 22 is open. Package controller/nodegroup makes the group that opens it.
+func resolveRemoteAccess(tx *store.Tx, call awsapi.Call, sub subject, c resource.Cluster, r *eks.RemoteAccessConfig, spec *resource.NodegroupSpec) error {
+	if r == nil {
+		return nil
+	}
+	spec.SSHKey, spec.SSHSourceSecurityGroups = deref(r.Ec2SshKey), unique(r.SourceSecurityGroups)
+	if n := count(tx.KeyPairs.Values(func(k resource.KeyPair) bool { return k.Home == c.Home && k.Name == spec.SSHKey })); n == 0 {
+		return sub.invalidParameter("The key pair '%s' does not exist (Service: AmazonEC2; Status Code: 400; Error Code: InvalidKeyPair.NotFound; Request ID: %s; Proxy: null)", spec.SSHKey, call.RequestID)
+	}
+	for _, id := range spec.SSHSourceSecurityGroups {
+		g, err := provision.LookupSecurityGroup(tx, c.Home, id)
+		if err != nil {
+			return sub.ofEC2(call, err)
+		}
+		if g.VPC != c.Spec.VPC {
+			return sub.invalidParameter("The security group '%s' does not belong to the VPC: %s", id, c.Spec.VPC)
+		}
+	}
+	return nil
 }
 
 // resolveTemplate checks the caller's launch template, if any, and returns the image that
