@@ -11,7 +11,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	authentication "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 
@@ -190,9 +192,52 @@ func (p *pods) podIdentity(t *testing.T) {
 	pod, log = p.run(t, "pod-identity-allowed", "default", "app", nil, "describe", clusterName)
 	says(t, pod, log, corev1.PodSucceeded, *p.cluster.Arn)
 
+	t.Run("a token whose pod is gone", p.tokenOfNoPod)
 	p.takenAway(t)
 	_, err = p.cloud.EKS.DeletePodIdentityAssociation(ctx, &eks.DeletePodIdentityAssociationInput{ClusterName: new(clusterName), AssociationId: a.Association.AssociationId})
 	no(t, err)
+}
+
+// tokenOfNoPod presents two tokens of one pod: one while it is there, one when it is not.
+func (p *pods) tokenOfNoPod(t *testing.T) {
+	ctx := t.Context()
+	owner, err := p.kube.CoreV1().Pods("default").Get(ctx, "pod-identity", metav1.GetOptions{})
+	no(t, err)
+	token := func() string {
+		r, err := p.kube.CoreV1().ServiceAccounts("default").CreateToken(ctx, "app", &authentication.TokenRequest{Spec: authentication.TokenRequestSpec{
+			Audiences: []string{"pods.eks.amazonaws.com"}, ExpirationSeconds: new(int64(3600)),
+			BoundObjectRef: &authentication.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: owner.Name, UID: owner.UID},
+		}}, metav1.CreateOptions{})
+		no(t, err)
+		return r.Status.Token
+	}
+	present := func(name, token string) (*corev1.Pod, string) {
+		_, err := p.kube.CoreV1().Pods("default").Create(ctx, &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{
+				Name: "main", Image: identityImage, Env: []corev1.EnvVar{
+					{Name: "AWS_CONTAINER_CREDENTIALS_FULL_URI", Value: "http://169.254.170.23/v1/credentials"},
+					{Name: "AWS_CONTAINER_AUTHORIZATION_TOKEN", Value: token},
+				},
+			}}},
+		}, metav1.CreateOptions{})
+		no(t, err)
+		pod, log, err := p.kube.AwaitEnd(ctx, "default", name)
+		no(t, err)
+		return pod, strings.TrimSpace(log)
+	}
+	first, second := token(), token()
+	if first == second {
+		t.Fatal("two tokens are the same one, which the agent would remember")
+	}
+	pod, log := present("token-of-a-pod", first)
+	says(t, pod, log, corev1.PodSucceeded, ":assumed-role/pod-identity/eks-")
+	no(t, p.kube.CoreV1().Pods("default").Delete(ctx, owner.Name, metav1.DeleteOptions{}))
+	awaitError(t, "the pod to be gone", func(ctx context.Context) error {
+		_, err := p.kube.CoreV1().Pods("default").Get(ctx, owner.Name, metav1.GetOptions{})
+		return err
+	}, apierrors.IsNotFound)
+	pod, log = present("token-of-no-pod", second)
+	says(t, pod, log, corev1.PodFailed, "InvalidTokenException")
 }
 
 // takenAway deletes the role while a pod uses it.

@@ -120,10 +120,11 @@ func (s *Server) fail(ctx context.Context, b *binding, q *request, call *Call, e
 		err = b.word(d)
 	}
 	var known ModelledError // an *Error is one too
-	if !errors.As(err, &known) {
-		if ctx.Err() == nil {
-			s.log.Error("request failed", "id", call.RequestID, "service", call.Service, "operation", call.Operation, "caller", call.Caller.ARN, "err", err)
-		}
+	told := errors.As(err, &known)
+	if why := !told || known.HTTPStatus() >= 500 && error(known) != err; why && ctx.Err() == nil { // there is more to know than the caller learns
+		s.log.Error("request failed", "id", call.RequestID, "service", call.Service, "operation", call.Operation, "caller", call.Caller.ARN, "err", err)
+	}
+	if !told {
 		known = b.internal()
 	}
 	status := known.HTTPStatus()

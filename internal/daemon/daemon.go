@@ -75,6 +75,7 @@ type Daemon struct {
 	issuerHost  string
 	metadataKey []byte
 	addons      *addon.Catalogue
+	clusters    *apiServers
 	errors      map[string]func() map[string]error // controller → its keys' errors
 }
 

@@ -1,13 +1,17 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"sync"
 
+	authentication "k8s.io/api/authentication/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
 	"ekster.dev/ekster/internal/podidentity"
@@ -16,53 +20,80 @@ import (
 
 // onSockets is what a cluster's socket answers besides the questions of package clusterauth.
 func (d *Daemon) onSockets(cluster string, mux *http.ServeMux) {
-	accounts := &serviceAccounts{api: d.api, clients: map[string]*http.Client{}}
-	webhook := podidentity.New(podidentity.Config{Store: d.store, Annotations: accounts.annotations, Log: d.log})
+	webhook := podidentity.New(podidentity.Config{Store: d.store, Annotations: d.clusters.annotations, Log: d.log})
 	mux.Handle("POST /mutate", webhook.Handler(cluster))
 	mux.Handle("GET /oidc/{id}/", &issuerProxy{store: d.store, cluster: cluster, log: d.log})
 }
 
-// serviceAccounts reads service accounts, each anew: an annotation made before a pod
-// counts for the pod, which a watch would not promise.
-type serviceAccounts struct {
+// apiServers asks clusters' API servers about service accounts and tokens, each time anew:
+// an annotation made before a pod counts for the pod, and a pod's token ends with the pod,
+// which a watch would not promise.
+type apiServers struct {
 	api func(resource.Cluster) (*rest.Config, error)
 
 	mu      sync.Mutex
 	clients map[string]*http.Client // by the address of the API server
 }
 
-func (s *serviceAccounts) annotations(ctx context.Context, c resource.Cluster, namespace, account string) (map[string]string, error) {
-	client, host, err := s.client(c)
-	if err != nil {
-		return nil, err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, host+"/api/v1/namespaces/"+url.PathEscape(namespace)+"/serviceaccounts/"+url.PathEscape(account), nil)
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Accept", "application/json")
-	res, err := client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	switch res.StatusCode {
-	case http.StatusOK:
-	case http.StatusNotFound:
-		return nil, nil
-	default:
-		return nil, fmt.Errorf("%s answers %s", req.URL, res.Status)
-	}
+func (s *apiServers) annotations(ctx context.Context, c resource.Cluster, namespace, account string) (map[string]string, error) {
 	var object struct {
 		Metadata struct{ Annotations map[string]string }
 	}
-	if err := json.NewDecoder(res.Body).Decode(&object); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", req.URL, err)
+	status, err := s.ask(ctx, c, http.MethodGet, "/api/v1/namespaces/"+url.PathEscape(namespace)+"/serviceaccounts/"+url.PathEscape(account), nil, &object)
+	if status == http.StatusNotFound {
+		return nil, nil
 	}
-	return object.Metadata.Annotations, nil
+	return object.Metadata.Annotations, err
 }
 
-func (s *serviceAccounts) client(c resource.Cluster) (*http.Client, string, error) {
+// review asks a cluster whether a token is good for an audience: whether its service account
+// and the pod that it is bound to are still there.
+func (s *apiServers) review(ctx context.Context, c resource.Cluster, token, audience string) (bool, error) {
+	asked := authentication.TokenReview{
+		TypeMeta: meta.TypeMeta{APIVersion: authentication.SchemeGroupVersion.String(), Kind: "TokenReview"},
+		Spec:     authentication.TokenReviewSpec{Token: token, Audiences: []string{audience}},
+	}
+	var told authentication.TokenReview
+	_, err := s.ask(ctx, c, http.MethodPost, "/apis/authentication.k8s.io/v1/tokenreviews", asked, &told)
+	return told.Status.Authenticated, err
+}
+
+// ask sends a request with an object and reads the answered one. An answer that is no
+// success is an error.
+func (s *apiServers) ask(ctx context.Context, c resource.Cluster, method, path string, in, out any) (status int, err error) {
+	client, host, err := s.client(c)
+	if err != nil {
+		return 0, err
+	}
+	var body io.Reader
+	if in != nil {
+		raw, err := json.Marshal(in)
+		if err != nil {
+			return 0, err
+		}
+		body = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, host+path, body)
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Content-Type", "application/json")
+	res, err := client.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode/100 != 2 {
+		return res.StatusCode, fmt.Errorf("%s answers %s", req.URL, res.Status)
+	}
+	if err := json.NewDecoder(res.Body).Decode(out); err != nil {
+		return res.StatusCode, fmt.Errorf("reading %s: %w", req.URL, err)
+	}
+	return res.StatusCode, nil
+}
+
+func (s *apiServers) client(c resource.Cluster) (*http.Client, string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	cfg, err := s.api(c)

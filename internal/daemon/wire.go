@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"time"
 
@@ -58,6 +59,7 @@ func (d *Daemon) wire(ctx context.Context) (func(vpc.Doors) []controller, error)
 	if d.addons, err = addon.Load(); err != nil {
 		return nil, fmt.Errorf("the add-ons: %w", err)
 	}
+	d.clusters = &apiServers{api: d.api, clients: map[string]*http.Client{}}
 	policies := identity.NewPolicies(aws)
 	authorizer := identity.NewAuthorizer(d.store, policies)
 	hasVersion := func(minor string) bool { _, ok := d.cfg.Payload.Kubernetes(minor); return ok }
@@ -71,7 +73,7 @@ func (d *Daemon) wire(ctx context.Context) (func(vpc.Doors) []controller, error)
 			ec2.Service(ec2service.New(d.store)),
 			iam.Service(iamAPI),
 			sts.Service(stsservice.New(stsservice.Config{Store: d.store, Policies: policies, IssuerKeys: issuers.Keys})),
-			eksauth.Service(eksauthservice.New(d.store, policies)),
+			eksauth.Service(eksauthservice.New(eksauthservice.Config{Store: d.store, Policies: policies, Review: d.clusters.review})),
 			ssm.Service(ssmservice.New()),
 			autoscaling.Service(autoscalingservice.New(d.store)),
 		},

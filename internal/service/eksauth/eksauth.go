@@ -3,16 +3,18 @@
 // service account is associated with.
 //
 //	token ─ token.go: signed by the cluster's key, for pods.eks.amazonaws.com, in time ─▶ pod
+//	token ─ the cluster's API server: its service account and its pod are still there
 //	caller ─ the session of an instance, which has to be the pod's node
 //	(namespace, service account) ─ the association ─▶ role ─ target role ─▶ session
 //
-// All is decided from the records. The package does not ask the API server: a pod that was
-// deleted a moment ago still has its token's time.
+// All but the second is decided from the records. API servers remember good tokens for some
+// seconds, so that one that was just asked for may outlive its pod by as long.
 package eksauth
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -31,24 +33,45 @@ const (
 	chained  = time.Hour // of a target role's session: STS's limit
 )
 
+// Config is what a Service is made of.
+type Config struct {
+	Store    *store.Store
+	Policies *identity.Policies
+
+	// Review asks a cluster whether a token is good for an audience.
+	Review func(ctx context.Context, c resource.Cluster, token, audience string) (bool, error)
+}
+
 // A Service serves EKS Auth from the records of a store.
 type Service struct {
 	eksauth.Unimplemented
-	store    *store.Store
-	policies *identity.Policies
+	Config
 }
 
 var _ eksauth.API = (*Service)(nil)
 
 // New returns the EKS Auth API.
-func New(st *store.Store, policies *identity.Policies) *Service {
-	return &Service{store: st, policies: policies}
-}
+func New(c Config) *Service { return &Service{Config: c} }
 
 // AssumeRoleForPodIdentity gives a pod the credentials of its association.
 func (s *Service) AssumeRoleForPodIdentity(ctx context.Context, call awsapi.Call, in *eksauth.AssumeRoleForPodIdentityInput) (out *eksauth.AssumeRoleForPodIdentityOutput, err error) {
-	err = s.store.Update(ctx, func(tx *store.Tx) error {
-		out, err = s.assume(tx, call, deref(in.ClusterName), deref(in.Token))
+	var c resource.Cluster
+	err = s.Store.View(func(tx *store.Tx) error {
+		var ok bool
+		if c, ok = tx.Clusters.Get("arn:aws:eks:" + call.Region + ":" + call.Account + ":cluster/" + deref(in.ClusterName)); !ok {
+			return notFound("No cluster found for name: " + deref(in.ClusterName) + ".")
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	pod, err := s.bearer(ctx, c, deref(in.Token), call.Time)
+	if err != nil {
+		return nil, err
+	}
+	err = s.Store.Update(ctx, func(tx *store.Tx) error {
+		out, err = s.assume(tx, call, c, pod)
 		return err
 	})
 	if err != nil {
@@ -57,18 +80,25 @@ func (s *Service) AssumeRoleForPodIdentity(ctx context.Context, call awsapi.Call
 	return out, nil
 }
 
-func (s *Service) assume(tx *store.Tx, call awsapi.Call, cluster, token string) (*eksauth.AssumeRoleForPodIdentityOutput, error) {
-	c, ok := tx.Clusters.Get("arn:aws:eks:" + call.Region + ":" + call.Account + ":cluster/" + cluster)
-	if !ok {
-		return nil, notFound("No cluster found for name: " + cluster + ".")
+// bearer is the pod whose token it is.
+func (s *Service) bearer(ctx context.Context, c resource.Cluster, token string, now time.Time) (podClaims, error) {
+	pod, err := verify(token, c.Status.JWKS, c.Status.Issuer, now)
+	switch {
+	case errors.Is(err, errExpired):
+		return pod, &eksauth.ExpiredTokenException{Message: new("The token included in the request is expired")}
+	case err != nil:
+		return pod, invalid(err.Error())
 	}
-	pod, err := verify(token, c.Status.JWKS, c.Status.Issuer, call.Time)
-	if err != nil {
-		if errors.Is(err, errExpired) {
-			return nil, &eksauth.ExpiredTokenException{Message: new("The token included in the request is expired")}
-		}
-		return nil, &eksauth.InvalidTokenException{Message: new("The token included in the request is invalid: " + err.Error())}
+	switch good, err := s.Review(ctx, c, token, audience); {
+	case err != nil: // why is for the log
+		return pod, fmt.Errorf("%w: %w", &eksauth.ServiceUnavailableException{Message: new("The cluster " + c.Name + " cannot be asked about the token now")}, err)
+	case !good:
+		return pod, invalid("its pod or its service account is not there any more")
 	}
+	return pod, nil
+}
+
+func (s *Service) assume(tx *store.Tx, call awsapi.Call, c resource.Cluster, pod podClaims) (*eksauth.AssumeRoleForPodIdentityOutput, error) {
 	// The pod's node has to be the caller.
 	caller, _ := tx.Sessions.Get(call.Caller.AccessKeyID)
 	node, known := tx.Nodes.Get(resource.NodeKey(c.ARN, pod.Node.Name))
@@ -110,7 +140,7 @@ func (s *Service) session(tx *store.Tx, now time.Time, c resource.Cluster, a res
 	role, ok := tx.Roles.Get(a.Role)
 	if ok {
 		var err error
-		if ok, err = s.policies.PodsMayAssume(tx, role, who, g.Tags); err != nil {
+		if ok, err = s.Policies.PodsMayAssume(tx, role, who, g.Tags); err != nil {
 			return resource.Session{}, err
 		}
 	}
@@ -130,7 +160,7 @@ func (s *Service) session(tx *store.Tx, now time.Time, c resource.Cluster, a res
 	target, ok := tx.Roles.Get(a.TargetRole)
 	if ok {
 		var err error
-		if ok, err = s.policies.SessionMayAssume(tx, session, target, a.ExternalID); err != nil {
+		if ok, err = s.Policies.SessionMayAssume(tx, session, target, a.ExternalID); err != nil {
 			return resource.Session{}, err
 		}
 	}
@@ -160,6 +190,10 @@ func sessionName(cluster, pod string) string {
 }
 
 func denied(message string) error { return &eksauth.AccessDeniedException{Message: &message} }
+
+func invalid(why string) error {
+	return &eksauth.InvalidTokenException{Message: new("The token included in the request is invalid: " + why)}
+}
 
 func notFound(message string) error { return &eksauth.ResourceNotFoundException{Message: &message} }
 

@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
 	"math/big"
@@ -41,8 +42,9 @@ const (
 // A world is EKS Auth with a cluster, a node in it and a pod on the node.
 type world struct {
 	*identitytest.Door
-	key   *rsa.PrivateKey
-	agent aws.Config // as the node
+	key    *rsa.PrivateKey
+	agent  aws.Config // as the node
+	review func(token, audience string) (bool, error)
 }
 
 func newWorld(t *testing.T) *world {
@@ -51,9 +53,15 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{key: key}
+	w := &world{key: key, review: func(string, string) (bool, error) { return true, nil }}
 	w.Door = identitytest.Open(t, func(d *identitytest.Door) []*awsapi.Service {
-		return []*awsapi.Service{geneksauth.Service(eksauth.New(d.Store, d.Policies))}
+		return []*awsapi.Service{geneksauth.Service(eksauth.New(eksauth.Config{Store: d.Store, Policies: d.Policies,
+			Review: func(_ context.Context, c resource.Cluster, token, audience string) (bool, error) {
+				if c.ARN != cluster {
+					t.Errorf("cluster %s is asked about a token of %s", c.ARN, cluster)
+				}
+				return w.review(token, audience)
+			}}))}
 	})
 	keySet, err := json.Marshal(map[string]any{"keys": []map[string]string{{
 		"kty": "RSA", "alg": "RS256", "use": "sig", "kid": "k1", "n": base64.RawURLEncoding.EncodeToString(key.N.Bytes()),
@@ -314,5 +322,29 @@ func TestRefusals(t *testing.T) {
 	w.role(t, "node", `"Service":"ec2.amazonaws.com"`, `"sts:AssumeRole"`, "", "s3:*", "*")
 	if got := w.assume(t, w.agent, "my-cluster", good); got.Type != "AccessDeniedException" || !strings.Contains(got.Message, "is not authorized to perform: eks-auth:AssumeRoleForPodIdentity on resource: "+cluster) {
 		t.Errorf("a node without the permission: %+v", got)
+	}
+}
+
+// A good signature is not enough: the cluster has to know the token's pod.
+func TestReview(t *testing.T) {
+	w := newWorld(t)
+	good := w.token(t, nil)
+	w.review = func(token, audience string) (bool, error) {
+		if token != good || audience != "pods.eks.amazonaws.com" {
+			t.Errorf("asked about %s for %s", token, audience)
+		}
+		return false, nil
+	}
+	if got := w.assume(t, w.agent, "my-cluster", good); got.Status != 400 || got.Type != "InvalidTokenException" {
+		t.Errorf("of a pod that is not there: %+v", got)
+	}
+	w.review = func(string, string) (bool, error) { return false, errors.New("connection refused") }
+	if got := w.assume(t, w.agent, "my-cluster", good); got.Status != 503 || got.Type != "ServiceUnavailableException" || strings.Contains(got.Message, "refused") {
+		t.Errorf("of a cluster that does not answer: %+v", got)
+	}
+	// A token that is bad by itself is not asked about.
+	w.review = func(string, string) (bool, error) { t.Error("asked"); return true, nil }
+	if got := w.assume(t, w.agent, "my-cluster", w.token(t, func(c, _ map[string]any) { c["aud"] = "other" })); got.Type != "InvalidTokenException" {
+		t.Errorf("for another audience: %+v", got)
 	}
 }
