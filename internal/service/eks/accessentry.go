@@ -117,8 +117,11 @@ func (s *Service) UpdateAccessEntry(ctx context.Context, call awsapi.Call, in *e
 // DeleteAccessEntry shuts a principal out again, with its policies.
 func (s *Service) DeleteAccessEntry(ctx context.Context, call awsapi.Call, in *eks.DeleteAccessEntryInput) (*eks.DeleteAccessEntryOutput, error) {
 	return update(ctx, s, func(tx *store.Tx) (*eks.DeleteAccessEntryOutput, error) {
-		_, e, err := findAccessEntry(tx, call, in.ClusterName, in.PrincipalArn)
+		c, e, err := findAccessEntry(tx, call, in.ClusterName, in.PrincipalArn)
 		if err != nil {
+			return nil, err
+		}
+		if err := checkOwner(subject{cluster: c.Name}, e.Principal); err != nil {
 			return nil, err
 		}
 		tx.AccessEntries.Delete(resource.AccessEntryKey(e.Cluster, e.Principal))
@@ -131,6 +134,9 @@ func (s *Service) changeEntry(ctx context.Context, call awsapi.Call, cluster, pr
 	return s.store.Update(ctx, func(tx *store.Tx) error {
 		c, e, err := findAccessEntry(tx, call, cluster, principal)
 		if err != nil {
+			return err
+		}
+		if err := checkOwner(subject{cluster: c.Name}, e.Principal); err != nil {
 			return err
 		}
 		if err := f(c, &e); err != nil {

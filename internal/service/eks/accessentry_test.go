@@ -1,7 +1,10 @@
 package eks_test
 
 import (
+	"errors"
 	"fmt"
+	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -75,7 +78,7 @@ func TestAccessEntries(t *testing.T) {
 		}
 		got = append(got, out.AccessEntries...)
 	}
-	want := []string{nodeRole, devRole, "arn:aws:iam::000000000000:user/ann", "arn:aws:iam::" + otherAccount + ":role/theirs"}
+	want := []string{linkedRole, nodeRole, devRole, "arn:aws:iam::000000000000:user/ann", "arn:aws:iam::" + otherAccount + ":role/theirs"}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("listed %v", got)
 	}
@@ -218,5 +221,42 @@ func TestAccessPolicies(t *testing.T) {
 	}
 	if n != (len(all)+9)/10 || !all[adminPolicy] || !all[viewPolicy] {
 		t.Errorf("%d pages, %d policies", n, len(all))
+	}
+}
+
+// EKS's own role has an entry in every cluster that takes entries, which nobody may touch.
+func TestServiceLinkedEntry(t *testing.T) {
+	w, c := entries(t), aws.String("c")
+	got, err := w.root.DescribeAccessEntry(t.Context(), &sdk.DescribeAccessEntryInput{ClusterName: c, PrincipalArn: aws.String(linkedRole)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := got.AccessEntry
+	if *e.Username != "eks:managed" || *e.Type != "STANDARD" || len(e.KubernetesGroups) > 0 ||
+		!strings.HasPrefix(*e.AccessEntryArn, "arn:aws:eks:us-west-2:"+account+":access-entry/c/role/"+account+"/AWSServiceRoleForAmazonEKS/") {
+		t.Errorf("entry %+v", e)
+	}
+	policies, err := w.root.ListAssociatedAccessPolicies(t.Context(), &sdk.ListAssociatedAccessPoliciesInput{ClusterName: c, PrincipalArn: aws.String(linkedRole)})
+	if err != nil || len(policies.AssociatedAccessPolicies) != 2 || !strings.HasSuffix(*policies.AssociatedAccessPolicies[0].PolicyArn, "/AmazonEKSClusterInsightsPolicy") ||
+		!strings.HasSuffix(*policies.AssociatedAccessPolicies[1].PolicyArn, "/AmazonEKSEventPolicy") || policies.AssociatedAccessPolicies[1].AccessScope.Type != "cluster" {
+		t.Errorf("policies %+v, %v", policies, err)
+	}
+	_, update := w.root.UpdateAccessEntry(t.Context(), &sdk.UpdateAccessEntryInput{ClusterName: c, PrincipalArn: aws.String(linkedRole), Username: aws.String("x")})
+	_, remove := w.root.DeleteAccessEntry(t.Context(), &sdk.DeleteAccessEntryInput{ClusterName: c, PrincipalArn: aws.String(linkedRole)})
+	_, associate := w.root.AssociateAccessPolicy(t.Context(), &sdk.AssociateAccessPolicyInput{
+		ClusterName: c, PrincipalArn: aws.String(linkedRole), PolicyArn: aws.String(adminPolicy), AccessScope: &types.AccessScope{Type: "cluster"},
+	})
+	_, take := w.root.DisassociateAccessPolicy(t.Context(), &sdk.DisassociateAccessPolicyInput{
+		ClusterName: c, PrincipalArn: aws.String(linkedRole), PolicyArn: policies.AssociatedAccessPolicies[1].PolicyArn,
+	})
+	for what, err := range map[string]error{"update": update, "delete": remove, "associate": associate, "disassociate": take} {
+		var refused *types.InvalidParameterException
+		if !errors.As(err, &refused) || *refused.Message != "The caller is not allowed to modify access entries with a principalArn value of a Service Linked Role" {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	again, err := w.root.DescribeAccessEntry(t.Context(), &sdk.DescribeAccessEntryInput{ClusterName: c, PrincipalArn: aws.String(linkedRole)})
+	if err != nil || !reflect.DeepEqual(again.AccessEntry, e) {
+		t.Errorf("afterwards it is %+v, %v", again, err)
 	}
 }

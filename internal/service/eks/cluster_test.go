@@ -122,7 +122,7 @@ func TestCreatorsEntry(t *testing.T) {
 	entry := func(c string) (e resource.AccessEntry, ok bool) {
 		w.Update(t, func(tx *store.Tx) {
 			for _, x := range tx.AccessEntries.All() {
-				if strings.HasSuffix(x.Cluster, "/"+c) {
+				if strings.HasSuffix(x.Cluster, "/"+c) && x.Principal != linkedRole {
 					e, ok = x, true
 				}
 			}

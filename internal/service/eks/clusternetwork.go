@@ -154,7 +154,7 @@ func makeClusterParts(tx *store.Tx, call awsapi.Call, c *resource.Cluster, subne
 		}
 		c.Spec.Interfaces = append(c.Spec.Interfaces, eni.ID)
 	}
-	letCreatorIn(tx, call, c)
+	letIn(tx, call, c)
 	return nil
 }
 
@@ -166,25 +166,4 @@ func twoZones(subnets []resource.Subnet) []resource.Subnet {
 		}
 	}
 	return subnets[:1]
-}
-
-// letCreatorIn makes the creator's access entry where EKS shows one. With CONFIG_MAP the
-// creator is an invisible master; so is whoever cannot have an entry, such as the root user.
-func letCreatorIn(tx *store.Tx, call awsapi.Call, c *resource.Cluster) {
-	if !c.Spec.CreatorAdmin || c.Spec.AuthenticationMode == modeConfigMap {
-		return
-	}
-	id, kind, name, ok := principalOf(tx, c.Creator)
-	if !ok {
-		return
-	}
-	now := moment(call.Time)
-	e := resource.AccessEntry{
-		ARN: accessEntryARN(call, c.Name, kind, c.Creator, name), Cluster: c.ARN, Principal: c.Creator, PrincipalID: id, Type: typeStandard,
-		Username: defaultUsername(kind, c.Creator, name), Created: now, Modified: now,
-		Policies: []resource.AssociatedPolicy{{
-			PolicyARN: adminPolicy, ScopeType: scopeCluster, Associated: now, Modified: now,
-		}},
-	}
-	tx.AccessEntries.Put(resource.AccessEntryKey(c.ARN, c.Creator), e)
 }

@@ -50,8 +50,8 @@ func newAccessEntry(call awsapi.Call, in *eks.CreateAccessEntryInput) (resource.
 	if m == nil {
 		return e, invalidPrincipal(sub)
 	}
-	if strings.Contains(e.Principal, ":role/aws-service-role/") {
-		return e, sub.invalidParameter("The caller is not allowed to modify access entries with a principalArn value of a Service Linked Role")
+	if err := checkOwner(sub, e.Principal); err != nil {
+		return e, err
 	}
 	node, isNode := nodeTypes[e.Type]
 	switch {

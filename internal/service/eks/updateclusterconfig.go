@@ -195,8 +195,8 @@ func (s *settingChange) egress() ([]resource.UpdateParam, error) {
 var modeOrder = map[string]string{modeConfigMap: modeBoth, modeBoth: modeAPI}
 
 // authentication moves the mode on. The authenticators read it from the record, so it is in
-// force at once. Whoever was let in without an access entry gets one: the creator, and the
-// roles of node groups.
+// force at once. Whoever was let in without an access entry gets one: EKS itself, the creator,
+// and the roles of node groups.
 func (s *settingChange) authentication() ([]resource.UpdateParam, error) {
 	from, to := s.c.Spec.AuthenticationMode, deref(s.in.AccessConfig.AuthenticationMode)
 	if modeOrder[from] != to {
@@ -204,27 +204,10 @@ func (s *settingChange) authentication() ([]resource.UpdateParam, error) {
 	}
 	s.c.Spec.AuthenticationMode = to
 	if from == modeConfigMap {
-		letCreatorIn(s.tx, s.call, s.c)
-		s.letNodesIn()
+		letIn(s.tx, s.call, s.c)
+		letNodesIn(s.tx, s.call, s.c)
 	}
 	return []resource.UpdateParam{param("AuthenticationMode", to)}, nil
-}
-
-// letNodesIn makes the access entries that the cluster's node groups would have been made with.
-func (s *settingChange) letNodesIn() {
-	for n := range s.tx.Nodegroups.Values(func(n resource.Nodegroup) bool { return n.Cluster == s.c.ARN && !n.Deleting }) {
-		role := n.Spec.NodeRole
-		key := resource.AccessEntryKey(s.c.ARN, role)
-		id, kind, name, ok := principalOf(s.tx, role)
-		if !ok || s.tx.AccessEntries.Has(key) {
-			continue
-		}
-		linux := nodeTypes["EC2_LINUX"]
-		s.tx.AccessEntries.Put(key, resource.AccessEntry{
-			ARN: accessEntryARN(s.call, s.c.Name, kind, role, name), Cluster: s.c.ARN, Principal: role, PrincipalID: id, Type: "EC2_LINUX",
-			Username: linux.username, Groups: slices.Clone(linux.groups), Created: moment(s.call.Time), Modified: moment(s.call.Time), Managed: true,
-		})
-	}
 }
 
 func (s *settingChange) upgradePolicy() ([]resource.UpdateParam, error) {

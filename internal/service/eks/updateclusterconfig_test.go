@@ -146,7 +146,7 @@ func TestAuthenticationModeLetsThoseInWhoWere(t *testing.T) {
 		t.Fatal(err)
 	}
 	slices.Sort(out.AccessEntries)
-	if want := []string{nodeRole, "arn:aws:iam::" + account + ":user/ann"}; !slices.Equal(out.AccessEntries, want) {
+	if want := []string{linkedRole, nodeRole, "arn:aws:iam::" + account + ":user/ann"}; !slices.Equal(out.AccessEntries, want) {
 		t.Errorf("entries of %v, want %v", out.AccessEntries, want)
 	}
 	p, err := w.root.ListAssociatedAccessPolicies(t.Context(), &sdk.ListAssociatedAccessPoliciesInput{ClusterName: aws.String("c"), PrincipalArn: aws.String("arn:aws:iam::" + account + ":user/ann")})

@@ -38,6 +38,7 @@ var rewrite = flag.Bool("update", false, "write the golden files")
 const (
 	account      = identitytest.Account
 	clusterRole  = "arn:aws:iam::" + account + ":role/eks/cluster"
+	linkedRole   = "arn:aws:iam::" + account + ":role/aws-service-role/eks.amazonaws.com/AWSServiceRoleForAmazonEKS"
 	nodeRole     = "arn:aws:iam::" + account + ":role/node"
 	adminPolicy  = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
 	viewPolicy   = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy"
