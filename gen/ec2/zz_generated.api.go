@@ -20,6 +20,8 @@ type API interface {
 	AttachNetworkInterface(ctx context.Context, call awsapi.Call, in *AttachNetworkInterfaceInput) (*AttachNetworkInterfaceOutput, error)
 	AuthorizeSecurityGroupEgress(ctx context.Context, call awsapi.Call, in *AuthorizeSecurityGroupEgressInput) (*AuthorizeSecurityGroupEgressOutput, error)
 	AuthorizeSecurityGroupIngress(ctx context.Context, call awsapi.Call, in *AuthorizeSecurityGroupIngressInput) (*AuthorizeSecurityGroupIngressOutput, error)
+	CancelSpotInstanceRequests(ctx context.Context, call awsapi.Call, in *CancelSpotInstanceRequestsInput) (*CancelSpotInstanceRequestsOutput, error)
+	CreateFleet(ctx context.Context, call awsapi.Call, in *CreateFleetInput) (*CreateFleetOutput, error)
 	CreateInternetGateway(ctx context.Context, call awsapi.Call, in *CreateInternetGatewayInput) (*CreateInternetGatewayOutput, error)
 	CreateKeyPair(ctx context.Context, call awsapi.Call, in *CreateKeyPairInput) (*CreateKeyPairOutput, error)
 	CreateLaunchTemplate(ctx context.Context, call awsapi.Call, in *CreateLaunchTemplateInput) (*CreateLaunchTemplateOutput, error)
@@ -28,6 +30,7 @@ type API interface {
 	CreateNetworkAcl(ctx context.Context, call awsapi.Call, in *CreateNetworkAclInput) (*CreateNetworkAclOutput, error)
 	CreateNetworkAclEntry(ctx context.Context, call awsapi.Call, in *CreateNetworkAclEntryInput) (*CreateNetworkAclEntryOutput, error)
 	CreateNetworkInterface(ctx context.Context, call awsapi.Call, in *CreateNetworkInterfaceInput) (*CreateNetworkInterfaceOutput, error)
+	CreatePlacementGroup(ctx context.Context, call awsapi.Call, in *CreatePlacementGroupInput) (*CreatePlacementGroupOutput, error)
 	CreateRoute(ctx context.Context, call awsapi.Call, in *CreateRouteInput) (*CreateRouteOutput, error)
 	CreateRouteTable(ctx context.Context, call awsapi.Call, in *CreateRouteTableInput) (*CreateRouteTableOutput, error)
 	CreateSecurityGroup(ctx context.Context, call awsapi.Call, in *CreateSecurityGroupInput) (*CreateSecurityGroupOutput, error)
@@ -36,6 +39,7 @@ type API interface {
 	CreateVpc(ctx context.Context, call awsapi.Call, in *CreateVpcInput) (*CreateVpcOutput, error)
 	CreateVpcEndpoint(ctx context.Context, call awsapi.Call, in *CreateVpcEndpointInput) (*CreateVpcEndpointOutput, error)
 	CreateVpcPeeringConnection(ctx context.Context, call awsapi.Call, in *CreateVpcPeeringConnectionInput) (*CreateVpcPeeringConnectionOutput, error)
+	DeleteFleets(ctx context.Context, call awsapi.Call, in *DeleteFleetsInput) (*DeleteFleetsOutput, error)
 	DeleteInternetGateway(ctx context.Context, call awsapi.Call, in *DeleteInternetGatewayInput) (*DeleteInternetGatewayOutput, error)
 	DeleteKeyPair(ctx context.Context, call awsapi.Call, in *DeleteKeyPairInput) (*DeleteKeyPairOutput, error)
 	DeleteLaunchTemplate(ctx context.Context, call awsapi.Call, in *DeleteLaunchTemplateInput) (*DeleteLaunchTemplateOutput, error)
@@ -43,6 +47,7 @@ type API interface {
 	DeleteNetworkAcl(ctx context.Context, call awsapi.Call, in *DeleteNetworkAclInput) (*DeleteNetworkAclOutput, error)
 	DeleteNetworkAclEntry(ctx context.Context, call awsapi.Call, in *DeleteNetworkAclEntryInput) (*DeleteNetworkAclEntryOutput, error)
 	DeleteNetworkInterface(ctx context.Context, call awsapi.Call, in *DeleteNetworkInterfaceInput) (*DeleteNetworkInterfaceOutput, error)
+	DeletePlacementGroup(ctx context.Context, call awsapi.Call, in *DeletePlacementGroupInput) (*DeletePlacementGroupOutput, error)
 	DeleteRoute(ctx context.Context, call awsapi.Call, in *DeleteRouteInput) (*DeleteRouteOutput, error)
 	DeleteRouteTable(ctx context.Context, call awsapi.Call, in *DeleteRouteTableInput) (*DeleteRouteTableOutput, error)
 	DeleteSecurityGroup(ctx context.Context, call awsapi.Call, in *DeleteSecurityGroupInput) (*DeleteSecurityGroupOutput, error)
@@ -54,7 +59,9 @@ type API interface {
 	DescribeAccountAttributes(ctx context.Context, call awsapi.Call, in *DescribeAccountAttributesInput) (*DescribeAccountAttributesOutput, error)
 	DescribeAddresses(ctx context.Context, call awsapi.Call, in *DescribeAddressesInput) (*DescribeAddressesOutput, error)
 	DescribeAvailabilityZones(ctx context.Context, call awsapi.Call, in *DescribeAvailabilityZonesInput) (*DescribeAvailabilityZonesOutput, error)
+	DescribeCapacityReservations(ctx context.Context, call awsapi.Call, in *DescribeCapacityReservationsInput) (*DescribeCapacityReservationsOutput, error)
 	DescribeDhcpOptions(ctx context.Context, call awsapi.Call, in *DescribeDhcpOptionsInput) (*DescribeDhcpOptionsOutput, error)
+	DescribeFleets(ctx context.Context, call awsapi.Call, in *DescribeFleetsInput) (*DescribeFleetsOutput, error)
 	DescribeImages(ctx context.Context, call awsapi.Call, in *DescribeImagesInput) (*DescribeImagesOutput, error)
 	DescribeInstanceAttribute(ctx context.Context, call awsapi.Call, in *DescribeInstanceAttributeInput) (*DescribeInstanceAttributeOutput, error)
 	DescribeInstanceStatus(ctx context.Context, call awsapi.Call, in *DescribeInstanceStatusInput) (*DescribeInstanceStatusOutput, error)
@@ -73,6 +80,8 @@ type API interface {
 	DescribeRouteTables(ctx context.Context, call awsapi.Call, in *DescribeRouteTablesInput) (*DescribeRouteTablesOutput, error)
 	DescribeSecurityGroupRules(ctx context.Context, call awsapi.Call, in *DescribeSecurityGroupRulesInput) (*DescribeSecurityGroupRulesOutput, error)
 	DescribeSecurityGroups(ctx context.Context, call awsapi.Call, in *DescribeSecurityGroupsInput) (*DescribeSecurityGroupsOutput, error)
+	DescribeSpotInstanceRequests(ctx context.Context, call awsapi.Call, in *DescribeSpotInstanceRequestsInput) (*DescribeSpotInstanceRequestsOutput, error)
+	DescribeSpotPriceHistory(ctx context.Context, call awsapi.Call, in *DescribeSpotPriceHistoryInput) (*DescribeSpotPriceHistoryOutput, error)
 	DescribeSubnets(ctx context.Context, call awsapi.Call, in *DescribeSubnetsInput) (*DescribeSubnetsOutput, error)
 	DescribeTags(ctx context.Context, call awsapi.Call, in *DescribeTagsInput) (*DescribeTagsOutput, error)
 	DescribeVolumes(ctx context.Context, call awsapi.Call, in *DescribeVolumesInput) (*DescribeVolumesOutput, error)
@@ -86,6 +95,7 @@ type API interface {
 	DisassociateAddress(ctx context.Context, call awsapi.Call, in *DisassociateAddressInput) (*DisassociateAddressOutput, error)
 	DisassociateRouteTable(ctx context.Context, call awsapi.Call, in *DisassociateRouteTableInput) (*DisassociateRouteTableOutput, error)
 	DisassociateVpcCidrBlock(ctx context.Context, call awsapi.Call, in *DisassociateVpcCidrBlockInput) (*DisassociateVpcCidrBlockOutput, error)
+	GetConsoleOutput(ctx context.Context, call awsapi.Call, in *GetConsoleOutputInput) (*GetConsoleOutputOutput, error)
 	ImportKeyPair(ctx context.Context, call awsapi.Call, in *ImportKeyPairInput) (*ImportKeyPairOutput, error)
 	ModifyInstanceAttribute(ctx context.Context, call awsapi.Call, in *ModifyInstanceAttributeInput) (*ModifyInstanceAttributeOutput, error)
 	ModifyInstanceMetadataOptions(ctx context.Context, call awsapi.Call, in *ModifyInstanceMetadataOptionsInput) (*ModifyInstanceMetadataOptionsOutput, error)
@@ -100,6 +110,7 @@ type API interface {
 	ReplaceNetworkAclEntry(ctx context.Context, call awsapi.Call, in *ReplaceNetworkAclEntryInput) (*ReplaceNetworkAclEntryOutput, error)
 	ReplaceRoute(ctx context.Context, call awsapi.Call, in *ReplaceRouteInput) (*ReplaceRouteOutput, error)
 	ReplaceRouteTableAssociation(ctx context.Context, call awsapi.Call, in *ReplaceRouteTableAssociationInput) (*ReplaceRouteTableAssociationOutput, error)
+	RequestSpotInstances(ctx context.Context, call awsapi.Call, in *RequestSpotInstancesInput) (*RequestSpotInstancesOutput, error)
 	RevokeSecurityGroupEgress(ctx context.Context, call awsapi.Call, in *RevokeSecurityGroupEgressInput) (*RevokeSecurityGroupEgressOutput, error)
 	RevokeSecurityGroupIngress(ctx context.Context, call awsapi.Call, in *RevokeSecurityGroupIngressInput) (*RevokeSecurityGroupIngressOutput, error)
 	RunInstances(ctx context.Context, call awsapi.Call, in *RunInstancesInput) (*RunInstancesOutput, error)
@@ -165,6 +176,16 @@ func (Unimplemented) AuthorizeSecurityGroupIngress(context.Context, awsapi.Call,
 	return nil, awsapi.NotServed("EC2", "AuthorizeSecurityGroupIngress")
 }
 
+// CancelSpotInstanceRequests is not supported yet.
+func (Unimplemented) CancelSpotInstanceRequests(context.Context, awsapi.Call, *CancelSpotInstanceRequestsInput) (*CancelSpotInstanceRequestsOutput, error) {
+	return nil, awsapi.NotServed("EC2", "CancelSpotInstanceRequests")
+}
+
+// CreateFleet is not supported yet.
+func (Unimplemented) CreateFleet(context.Context, awsapi.Call, *CreateFleetInput) (*CreateFleetOutput, error) {
+	return nil, awsapi.NotServed("EC2", "CreateFleet")
+}
+
 // CreateInternetGateway is not supported yet.
 func (Unimplemented) CreateInternetGateway(context.Context, awsapi.Call, *CreateInternetGatewayInput) (*CreateInternetGatewayOutput, error) {
 	return nil, awsapi.NotServed("EC2", "CreateInternetGateway")
@@ -203,6 +224,11 @@ func (Unimplemented) CreateNetworkAclEntry(context.Context, awsapi.Call, *Create
 // CreateNetworkInterface is not supported yet.
 func (Unimplemented) CreateNetworkInterface(context.Context, awsapi.Call, *CreateNetworkInterfaceInput) (*CreateNetworkInterfaceOutput, error) {
 	return nil, awsapi.NotServed("EC2", "CreateNetworkInterface")
+}
+
+// CreatePlacementGroup is not supported yet.
+func (Unimplemented) CreatePlacementGroup(context.Context, awsapi.Call, *CreatePlacementGroupInput) (*CreatePlacementGroupOutput, error) {
+	return nil, awsapi.NotServed("EC2", "CreatePlacementGroup")
 }
 
 // CreateRoute is not supported yet.
@@ -245,6 +271,11 @@ func (Unimplemented) CreateVpcPeeringConnection(context.Context, awsapi.Call, *C
 	return nil, awsapi.NotServed("EC2", "CreateVpcPeeringConnection")
 }
 
+// DeleteFleets is not supported yet.
+func (Unimplemented) DeleteFleets(context.Context, awsapi.Call, *DeleteFleetsInput) (*DeleteFleetsOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DeleteFleets")
+}
+
 // DeleteInternetGateway is not supported yet.
 func (Unimplemented) DeleteInternetGateway(context.Context, awsapi.Call, *DeleteInternetGatewayInput) (*DeleteInternetGatewayOutput, error) {
 	return nil, awsapi.NotServed("EC2", "DeleteInternetGateway")
@@ -278,6 +309,11 @@ func (Unimplemented) DeleteNetworkAclEntry(context.Context, awsapi.Call, *Delete
 // DeleteNetworkInterface is not supported yet.
 func (Unimplemented) DeleteNetworkInterface(context.Context, awsapi.Call, *DeleteNetworkInterfaceInput) (*DeleteNetworkInterfaceOutput, error) {
 	return nil, awsapi.NotServed("EC2", "DeleteNetworkInterface")
+}
+
+// DeletePlacementGroup is not supported yet.
+func (Unimplemented) DeletePlacementGroup(context.Context, awsapi.Call, *DeletePlacementGroupInput) (*DeletePlacementGroupOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DeletePlacementGroup")
 }
 
 // DeleteRoute is not supported yet.
@@ -335,9 +371,19 @@ func (Unimplemented) DescribeAvailabilityZones(context.Context, awsapi.Call, *De
 	return nil, awsapi.NotServed("EC2", "DescribeAvailabilityZones")
 }
 
+// DescribeCapacityReservations is not supported yet.
+func (Unimplemented) DescribeCapacityReservations(context.Context, awsapi.Call, *DescribeCapacityReservationsInput) (*DescribeCapacityReservationsOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DescribeCapacityReservations")
+}
+
 // DescribeDhcpOptions is not supported yet.
 func (Unimplemented) DescribeDhcpOptions(context.Context, awsapi.Call, *DescribeDhcpOptionsInput) (*DescribeDhcpOptionsOutput, error) {
 	return nil, awsapi.NotServed("EC2", "DescribeDhcpOptions")
+}
+
+// DescribeFleets is not supported yet.
+func (Unimplemented) DescribeFleets(context.Context, awsapi.Call, *DescribeFleetsInput) (*DescribeFleetsOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DescribeFleets")
 }
 
 // DescribeImages is not supported yet.
@@ -430,6 +476,16 @@ func (Unimplemented) DescribeSecurityGroups(context.Context, awsapi.Call, *Descr
 	return nil, awsapi.NotServed("EC2", "DescribeSecurityGroups")
 }
 
+// DescribeSpotInstanceRequests is not supported yet.
+func (Unimplemented) DescribeSpotInstanceRequests(context.Context, awsapi.Call, *DescribeSpotInstanceRequestsInput) (*DescribeSpotInstanceRequestsOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DescribeSpotInstanceRequests")
+}
+
+// DescribeSpotPriceHistory is not supported yet.
+func (Unimplemented) DescribeSpotPriceHistory(context.Context, awsapi.Call, *DescribeSpotPriceHistoryInput) (*DescribeSpotPriceHistoryOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DescribeSpotPriceHistory")
+}
+
 // DescribeSubnets is not supported yet.
 func (Unimplemented) DescribeSubnets(context.Context, awsapi.Call, *DescribeSubnetsInput) (*DescribeSubnetsOutput, error) {
 	return nil, awsapi.NotServed("EC2", "DescribeSubnets")
@@ -493,6 +549,11 @@ func (Unimplemented) DisassociateRouteTable(context.Context, awsapi.Call, *Disas
 // DisassociateVpcCidrBlock is not supported yet.
 func (Unimplemented) DisassociateVpcCidrBlock(context.Context, awsapi.Call, *DisassociateVpcCidrBlockInput) (*DisassociateVpcCidrBlockOutput, error) {
 	return nil, awsapi.NotServed("EC2", "DisassociateVpcCidrBlock")
+}
+
+// GetConsoleOutput is not supported yet.
+func (Unimplemented) GetConsoleOutput(context.Context, awsapi.Call, *GetConsoleOutputInput) (*GetConsoleOutputOutput, error) {
+	return nil, awsapi.NotServed("EC2", "GetConsoleOutput")
 }
 
 // ImportKeyPair is not supported yet.
@@ -563,6 +624,11 @@ func (Unimplemented) ReplaceRoute(context.Context, awsapi.Call, *ReplaceRouteInp
 // ReplaceRouteTableAssociation is not supported yet.
 func (Unimplemented) ReplaceRouteTableAssociation(context.Context, awsapi.Call, *ReplaceRouteTableAssociationInput) (*ReplaceRouteTableAssociationOutput, error) {
 	return nil, awsapi.NotServed("EC2", "ReplaceRouteTableAssociation")
+}
+
+// RequestSpotInstances is not supported yet.
+func (Unimplemented) RequestSpotInstances(context.Context, awsapi.Call, *RequestSpotInstancesInput) (*RequestSpotInstancesOutput, error) {
+	return nil, awsapi.NotServed("EC2", "RequestSpotInstances")
 }
 
 // RevokeSecurityGroupEgress is not supported yet.
@@ -671,7 +737,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "CancelImportTask"},
 			{Name: "CancelReservedInstancesListing"},
 			{Name: "CancelSpotFleetRequests"},
-			{Name: "CancelSpotInstanceRequests"},
+			{Name: "CancelSpotInstanceRequests", Input: shapeCancelSpotInstanceRequestsInput, Output: shapeCancelSpotInstanceRequestsOutput, Handle: awsapi.Bind(api.CancelSpotInstanceRequests)},
 			{Name: "ConfirmProductInstance"},
 			{Name: "CopyFpgaImage"},
 			{Name: "CopyImage"},
@@ -694,7 +760,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "CreateDelegateMacVolumeOwnershipTask"},
 			{Name: "CreateDhcpOptions"},
 			{Name: "CreateEgressOnlyInternetGateway"},
-			{Name: "CreateFleet"},
+			{Name: "CreateFleet", Input: shapeCreateFleetInput, Output: shapeCreateFleetOutput, Handle: awsapi.Bind(api.CreateFleet)},
 			{Name: "CreateFlowLogs"},
 			{Name: "CreateFpgaImage"},
 			{Name: "CreateImage"},
@@ -732,7 +798,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "CreateNetworkInsightsPath"},
 			{Name: "CreateNetworkInterface", Input: shapeCreateNetworkInterfaceInput, Output: shapeCreateNetworkInterfaceOutput, Handle: awsapi.Bind(api.CreateNetworkInterface)},
 			{Name: "CreateNetworkInterfacePermission"},
-			{Name: "CreatePlacementGroup"},
+			{Name: "CreatePlacementGroup", Input: shapeCreatePlacementGroupInput, Output: shapeCreatePlacementGroupOutput, Handle: awsapi.Bind(api.CreatePlacementGroup)},
 			{Name: "CreatePublicIpv4Pool"},
 			{Name: "CreateReplaceRootVolumeTask"},
 			{Name: "CreateReservedInstancesListing"},
@@ -796,7 +862,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DeleteCustomerGateway"},
 			{Name: "DeleteDhcpOptions"},
 			{Name: "DeleteEgressOnlyInternetGateway"},
-			{Name: "DeleteFleets"},
+			{Name: "DeleteFleets", Input: shapeDeleteFleetsInput, Output: shapeDeleteFleetsOutput, Handle: awsapi.Bind(api.DeleteFleets)},
 			{Name: "DeleteFlowLogs"},
 			{Name: "DeleteFpgaImage"},
 			{Name: "DeleteImageUsageReport"},
@@ -832,7 +898,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DeleteNetworkInsightsPath"},
 			{Name: "DeleteNetworkInterface", Input: shapeDeleteNetworkInterfaceInput, Output: shapeDeleteNetworkInterfaceOutput, Handle: awsapi.Bind(api.DeleteNetworkInterface)},
 			{Name: "DeleteNetworkInterfacePermission"},
-			{Name: "DeletePlacementGroup"},
+			{Name: "DeletePlacementGroup", Input: shapeDeletePlacementGroupInput, Output: shapeDeletePlacementGroupOutput, Handle: awsapi.Bind(api.DeletePlacementGroup)},
 			{Name: "DeletePublicIpv4Pool"},
 			{Name: "DeleteQueuedReservedInstances"},
 			{Name: "DeleteRoute", Input: shapeDeleteRouteInput, Output: shapeDeleteRouteOutput, Handle: awsapi.Bind(api.DeleteRoute)},
@@ -914,7 +980,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DescribeCapacityReservationCancellationQuotes"},
 			{Name: "DescribeCapacityReservationFleets"},
 			{Name: "DescribeCapacityReservationTopology"},
-			{Name: "DescribeCapacityReservations"},
+			{Name: "DescribeCapacityReservations", Input: shapeDescribeCapacityReservationsInput, Output: shapeDescribeCapacityReservationsOutput, Handle: awsapi.Bind(api.DescribeCapacityReservations)},
 			{Name: "DescribeCarrierGateways"},
 			{Name: "DescribeClassicLinkInstances"},
 			{Name: "DescribeClientVpnAuthorizationRules"},
@@ -935,7 +1001,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DescribeFastSnapshotRestores"},
 			{Name: "DescribeFleetHistory"},
 			{Name: "DescribeFleetInstances"},
-			{Name: "DescribeFleets"},
+			{Name: "DescribeFleets", Input: shapeDescribeFleetsInput, Output: shapeDescribeFleetsOutput, Handle: awsapi.Bind(api.DescribeFleets)},
 			{Name: "DescribeFlowLogs"},
 			{Name: "DescribeFpgaImageAttribute"},
 			{Name: "DescribeFpgaImages"},
@@ -1034,8 +1100,8 @@ func Service(api API) *awsapi.Service {
 			{Name: "DescribeSpotFleetInstances"},
 			{Name: "DescribeSpotFleetRequestHistory"},
 			{Name: "DescribeSpotFleetRequests"},
-			{Name: "DescribeSpotInstanceRequests"},
-			{Name: "DescribeSpotPriceHistory"},
+			{Name: "DescribeSpotInstanceRequests", Input: shapeDescribeSpotInstanceRequestsInput, Output: shapeDescribeSpotInstanceRequestsOutput, Handle: awsapi.Bind(api.DescribeSpotInstanceRequests)},
+			{Name: "DescribeSpotPriceHistory", Input: shapeDescribeSpotPriceHistoryInput, Output: shapeDescribeSpotPriceHistoryOutput, Handle: awsapi.Bind(api.DescribeSpotPriceHistory)},
 			{Name: "DescribeStaleSecurityGroups"},
 			{Name: "DescribeStoreImageTasks"},
 			{Name: "DescribeSubnets", Input: shapeDescribeSubnetsInput, Output: shapeDescribeSubnetsOutput, Handle: awsapi.Bind(api.DescribeSubnets)},
@@ -1172,7 +1238,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "GetCapacityManagerMonitoredTagKeys"},
 			{Name: "GetCapacityReservationUsage"},
 			{Name: "GetCoipPoolUsage"},
-			{Name: "GetConsoleOutput"},
+			{Name: "GetConsoleOutput", Input: shapeGetConsoleOutputInput, Output: shapeGetConsoleOutputOutput, Handle: awsapi.Bind(api.GetConsoleOutput)},
 			{Name: "GetConsoleScreenshot"},
 			{Name: "GetDeclarativePoliciesReportSummary"},
 			{Name: "GetDefaultCreditSpecification"},
@@ -1370,7 +1436,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "ReplaceVpnTunnel"},
 			{Name: "ReportInstanceStatus"},
 			{Name: "RequestSpotFleet"},
-			{Name: "RequestSpotInstances"},
+			{Name: "RequestSpotInstances", Input: shapeRequestSpotInstancesInput, Output: shapeRequestSpotInstancesOutput, Handle: awsapi.Bind(api.RequestSpotInstances)},
 			{Name: "ResetAddressAttribute"},
 			{Name: "ResetEbsDefaultKmsKeyId"},
 			{Name: "ResetFpgaImageAttribute"},

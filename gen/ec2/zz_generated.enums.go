@@ -48,6 +48,13 @@ const (
 	AccountAttributeNameDefaultVpc         = "default-vpc"
 )
 
+// Values of AllocationType.
+const (
+	AllocationTypeUsed       = "used"
+	AllocationTypeFuture     = "future"
+	AllocationTypeCancelling = "cancelling"
+)
+
 // Values of AmdSevSnpSpecification.
 const (
 	AmdSevSnpSpecificationEnabled  = "enabled"
@@ -161,11 +168,77 @@ const (
 	BurstablePerformanceExcluded = "excluded"
 )
 
+// Values of CancelSpotInstanceRequestState.
+const (
+	CancelSpotInstanceRequestStateActive    = "active"
+	CancelSpotInstanceRequestStateOpen      = "open"
+	CancelSpotInstanceRequestStateClosed    = "closed"
+	CancelSpotInstanceRequestStateCancelled = "cancelled"
+	CancelSpotInstanceRequestStateCompleted = "completed"
+)
+
+// Values of CapacityReservationDeliveryPreference.
+const (
+	CapacityReservationDeliveryPreferenceFixed       = "fixed"
+	CapacityReservationDeliveryPreferenceIncremental = "incremental"
+)
+
+// Values of CapacityReservationInstancePlatform.
+const (
+	CapacityReservationInstancePlatformLinuxUnix                        = "Linux/UNIX"
+	CapacityReservationInstancePlatformRedHatEnterpriseLinux            = "Red Hat Enterprise Linux"
+	CapacityReservationInstancePlatformSuseLinux                        = "SUSE Linux"
+	CapacityReservationInstancePlatformWindows                          = "Windows"
+	CapacityReservationInstancePlatformWindowsWithSqlServer             = "Windows with SQL Server"
+	CapacityReservationInstancePlatformWindowsWithSqlServerEnterprise   = "Windows with SQL Server Enterprise"
+	CapacityReservationInstancePlatformWindowsWithSqlServerStandard     = "Windows with SQL Server Standard"
+	CapacityReservationInstancePlatformWindowsWithSqlServerWeb          = "Windows with SQL Server Web"
+	CapacityReservationInstancePlatformLinuxWithSqlServerStandard       = "Linux with SQL Server Standard"
+	CapacityReservationInstancePlatformLinuxWithSqlServerWeb            = "Linux with SQL Server Web"
+	CapacityReservationInstancePlatformLinuxWithSqlServerEnterprise     = "Linux with SQL Server Enterprise"
+	CapacityReservationInstancePlatformRhelWithSqlServerStandard        = "RHEL with SQL Server Standard"
+	CapacityReservationInstancePlatformRhelWithSqlServerEnterprise      = "RHEL with SQL Server Enterprise"
+	CapacityReservationInstancePlatformRhelWithSqlServerWeb             = "RHEL with SQL Server Web"
+	CapacityReservationInstancePlatformRhelWithHa                       = "RHEL with HA"
+	CapacityReservationInstancePlatformRhelWithHaAndSqlServerStandard   = "RHEL with HA and SQL Server Standard"
+	CapacityReservationInstancePlatformRhelWithHaAndSqlServerEnterprise = "RHEL with HA and SQL Server Enterprise"
+	CapacityReservationInstancePlatformUbuntuPro                        = "Ubuntu Pro"
+)
+
 // Values of CapacityReservationPreference.
 const (
 	CapacityReservationPreferenceCapacityReservationsOnly = "capacity-reservations-only"
 	CapacityReservationPreferenceOpen                     = "open"
 	CapacityReservationPreferenceNone                     = "none"
+)
+
+// Values of CapacityReservationState.
+const (
+	CapacityReservationStateActive         = "active"
+	CapacityReservationStateExpired        = "expired"
+	CapacityReservationStateCancelled      = "cancelled"
+	CapacityReservationStatePending        = "pending"
+	CapacityReservationStateFailed         = "failed"
+	CapacityReservationStateScheduled      = "scheduled"
+	CapacityReservationStatePaymentPending = "payment-pending"
+	CapacityReservationStatePaymentFailed  = "payment-failed"
+	CapacityReservationStateAssessing      = "assessing"
+	CapacityReservationStateDelayed        = "delayed"
+	CapacityReservationStateUnsupported    = "unsupported"
+	CapacityReservationStateCancelling     = "cancelling"
+	CapacityReservationStateUnavailable    = "unavailable"
+)
+
+// Values of CapacityReservationTenancy.
+const (
+	CapacityReservationTenancyDefault   = "default"
+	CapacityReservationTenancyDedicated = "dedicated"
+)
+
+// Values of CapacityReservationType.
+const (
+	CapacityReservationTypeDefault       = "default"
+	CapacityReservationTypeCapacityBlock = "capacity-block"
 )
 
 // Values of ConnectivityType.
@@ -180,6 +253,22 @@ const (
 	CpuManufacturerAmd               = "amd"
 	CpuManufacturerAmazonWebServices = "amazon-web-services"
 	CpuManufacturerApple             = "apple"
+)
+
+// Values of DefaultTargetCapacityType.
+const (
+	DefaultTargetCapacityTypeSpot             = "spot"
+	DefaultTargetCapacityTypeOnDemand         = "on-demand"
+	DefaultTargetCapacityTypeCapacityBlock    = "capacity-block"
+	DefaultTargetCapacityTypeReservedCapacity = "reserved-capacity"
+)
+
+// Values of DeleteFleetErrorCode.
+const (
+	DeleteFleetErrorCodeFleetIdDoesNotExist      = "fleetIdDoesNotExist"
+	DeleteFleetErrorCodeFleetIdMalformed         = "fleetIdMalformed"
+	DeleteFleetErrorCodeFleetNotInDeletableState = "fleetNotInDeletableState"
+	DeleteFleetErrorCodeUnexpectedError          = "unexpectedError"
 )
 
 // Values of DeviceType.
@@ -242,6 +331,12 @@ const (
 	EnaSupportRequired    = "required"
 )
 
+// Values of EndDateType.
+const (
+	EndDateTypeUnlimited = "unlimited"
+	EndDateTypeLimited   = "limited"
+)
+
 // Values of EphemeralNvmeSupport.
 const (
 	EphemeralNvmeSupportUnsupported = "unsupported"
@@ -256,6 +351,72 @@ const (
 	EventCodeSystemMaintenance  = "system-maintenance"
 	EventCodeInstanceRetirement = "instance-retirement"
 	EventCodeInstanceStop       = "instance-stop"
+)
+
+// Values of FleetActivityStatus.
+const (
+	FleetActivityStatusError              = "error"
+	FleetActivityStatusPendingFulfillment = "pending_fulfillment"
+	FleetActivityStatusPendingTermination = "pending_termination"
+	FleetActivityStatusFulfilled          = "fulfilled"
+)
+
+// Values of FleetCapacityReservationUsageStrategy.
+const (
+	FleetCapacityReservationUsageStrategyUseCapacityReservationsFirst = "use-capacity-reservations-first"
+)
+
+// Values of FleetExcessCapacityTerminationPolicy.
+const (
+	FleetExcessCapacityTerminationPolicyNoTermination = "no-termination"
+	FleetExcessCapacityTerminationPolicyTermination   = "termination"
+)
+
+// Values of FleetHttpTokensState.
+const (
+	FleetHttpTokensStateOptional = "optional"
+	FleetHttpTokensStateRequired = "required"
+)
+
+// Values of FleetInstanceMetadataEndpointState.
+const (
+	FleetInstanceMetadataEndpointStateDisabled = "disabled"
+	FleetInstanceMetadataEndpointStateEnabled  = "enabled"
+)
+
+// Values of FleetOnDemandAllocationStrategy.
+const (
+	FleetOnDemandAllocationStrategyLowestPrice = "lowest-price"
+	FleetOnDemandAllocationStrategyPrioritized = "prioritized"
+)
+
+// Values of FleetReplacementStrategy.
+const (
+	FleetReplacementStrategyLaunch                = "launch"
+	FleetReplacementStrategyLaunchBeforeTerminate = "launch-before-terminate"
+)
+
+// Values of FleetReservationType.
+const (
+	FleetReservationTypeInterruptibleCapacityReservation = "interruptible-capacity-reservation"
+)
+
+// Values of FleetStateCode.
+const (
+	FleetStateCodeSubmitted          = "submitted"
+	FleetStateCodeActive             = "active"
+	FleetStateCodeDeleted            = "deleted"
+	FleetStateCodeFailed             = "failed"
+	FleetStateCodeDeletedRunning     = "deleted_running"
+	FleetStateCodeDeletedTerminating = "deleted_terminating"
+	FleetStateCodeModifying          = "modifying"
+)
+
+// Values of FleetType.
+const (
+	FleetTypeRequest  = "request"
+	FleetTypeMaintain = "maintain"
+	FleetTypeInstant  = "instant"
 )
 
 // Values of FlexibleEnaQueuesSupport.
@@ -358,12 +519,25 @@ const (
 	InstanceInterruptionBehaviorTerminate = "terminate"
 )
 
+// Values of InstanceLifecycle.
+const (
+	InstanceLifecycleSpot                             = "spot"
+	InstanceLifecycleOnDemand                         = "on-demand"
+	InstanceLifecycleInterruptibleCapacityReservation = "interruptible-capacity-reservation"
+)
+
 // Values of InstanceLifecycleType.
 const (
 	InstanceLifecycleTypeSpot                             = "spot"
 	InstanceLifecycleTypeScheduled                        = "scheduled"
 	InstanceLifecycleTypeCapacityBlock                    = "capacity-block"
 	InstanceLifecycleTypeInterruptibleCapacityReservation = "interruptible-capacity-reservation"
+)
+
+// Values of InstanceMatchCriteria.
+const (
+	InstanceMatchCriteriaOpen     = "open"
+	InstanceMatchCriteriaTargeted = "targeted"
 )
 
 // Values of InstanceMetadataEndpointState.
@@ -416,6 +590,21 @@ const (
 const (
 	InstanceTypeHypervisorNitro = "nitro"
 	InstanceTypeHypervisorXen   = "xen"
+)
+
+// Values of InterruptibleCapacityReservationAllocationStatus.
+const (
+	InterruptibleCapacityReservationAllocationStatusPending   = "pending"
+	InterruptibleCapacityReservationAllocationStatusActive    = "active"
+	InterruptibleCapacityReservationAllocationStatusUpdating  = "updating"
+	InterruptibleCapacityReservationAllocationStatusCanceling = "canceling"
+	InterruptibleCapacityReservationAllocationStatusCanceled  = "canceled"
+	InterruptibleCapacityReservationAllocationStatusFailed    = "failed"
+)
+
+// Values of InterruptionType.
+const (
+	InterruptionTypeAdhoc = "adhoc"
 )
 
 // Values of IpAddressType.
@@ -676,6 +865,14 @@ const (
 	ProductCodeValuesMarketplace = "marketplace"
 )
 
+// Values of RIProductDescription.
+const (
+	RIProductDescriptionLinuxUnix          = "Linux/UNIX"
+	RIProductDescriptionLinuxUnixAmazonVpc = "Linux/UNIX (Amazon VPC)"
+	RIProductDescriptionWindows            = "Windows"
+	RIProductDescriptionWindowsAmazonVpc   = "Windows (Amazon VPC)"
+)
+
 // Values of RebootMigrationSupport.
 const (
 	RebootMigrationSupportUnsupported = "unsupported"
@@ -878,6 +1075,32 @@ const (
 	ShutdownBehaviorTerminate = "terminate"
 )
 
+// Values of SpotAllocationStrategy.
+const (
+	SpotAllocationStrategyLowestPrice                  = "lowest-price"
+	SpotAllocationStrategyDiversified                  = "diversified"
+	SpotAllocationStrategyCapacityOptimized            = "capacity-optimized"
+	SpotAllocationStrategyCapacityOptimizedPrioritized = "capacity-optimized-prioritized"
+	SpotAllocationStrategyPriceCapacityOptimized       = "price-capacity-optimized"
+)
+
+// Values of SpotInstanceInterruptionBehavior.
+const (
+	SpotInstanceInterruptionBehaviorHibernate = "hibernate"
+	SpotInstanceInterruptionBehaviorStop      = "stop"
+	SpotInstanceInterruptionBehaviorTerminate = "terminate"
+)
+
+// Values of SpotInstanceState.
+const (
+	SpotInstanceStateOpen      = "open"
+	SpotInstanceStateActive    = "active"
+	SpotInstanceStateClosed    = "closed"
+	SpotInstanceStateCancelled = "cancelled"
+	SpotInstanceStateFailed    = "failed"
+	SpotInstanceStateDisabled  = "disabled"
+)
+
 // Values of SpotInstanceType.
 const (
 	SpotInstanceTypeOneTime    = "one-time"
@@ -948,6 +1171,13 @@ const (
 const (
 	SupportedAdditionalProcessorFeatureAmdSevSnp            = "amd-sev-snp"
 	SupportedAdditionalProcessorFeatureNestedVirtualization = "nested-virtualization"
+)
+
+// Values of TargetCapacityUnitType.
+const (
+	TargetCapacityUnitTypeVcpu      = "vcpu"
+	TargetCapacityUnitTypeMemoryMib = "memory-mib"
+	TargetCapacityUnitTypeUnits     = "units"
 )
 
 // Values of Tenancy.

@@ -23,11 +23,13 @@ const (
 	shapeAccountAttributeNameStringList
 	shapeAccountAttributeValue
 	shapeAccountAttributeValueList
+	shapeAccountID
 	shapeAddress
 	shapeAddressList
 	shapeAllocateAddressInput
 	shapeAllocateAddressOutput
 	shapeAllocationIdList
+	shapeAllocationType
 	shapeAllowedInstanceType
 	shapeAllowedInstanceTypeSet
 	shapeAmdSevSnpSpecification
@@ -85,17 +87,39 @@ const (
 	shapeBlockDeviceMapping
 	shapeBlockDeviceMappingList
 	shapeBlockDeviceMappingRequestList
+	shapeBlockDeviceMappingResponse
+	shapeBlockDeviceMappingResponseList
 	shapeBlockPublicAccessMode
 	shapeBlockPublicAccessStates
 	shapeBootModeType
 	shapeBootModeTypeList
 	shapeBootModeValues
 	shapeBurstablePerformance
+	shapeCancelSpotInstanceRequestState
+	shapeCancelSpotInstanceRequestsInput
+	shapeCancelSpotInstanceRequestsOutput
+	shapeCancelledSpotInstanceRequest
+	shapeCancelledSpotInstanceRequestList
+	shapeCapacityAllocation
+	shapeCapacityAllocationMetadataEntry
+	shapeCapacityAllocationMetadataList
+	shapeCapacityAllocations
+	shapeCapacityReservation
+	shapeCapacityReservationCommitmentInfo
+	shapeCapacityReservationDeliveryPreference
+	shapeCapacityReservationIdSet
+	shapeCapacityReservationInstancePlatform
+	shapeCapacityReservationOptions
+	shapeCapacityReservationOptionsRequest
 	shapeCapacityReservationPreference
+	shapeCapacityReservationSet
 	shapeCapacityReservationSpecification
 	shapeCapacityReservationSpecificationResponse
+	shapeCapacityReservationState
 	shapeCapacityReservationTarget
 	shapeCapacityReservationTargetResponse
+	shapeCapacityReservationTenancy
+	shapeCapacityReservationType
 	shapeCidrBlock
 	shapeCidrBlockSet
 	shapeConnectionTrackingConfiguration
@@ -110,6 +134,12 @@ const (
 	shapeCpuOptionsRequest
 	shapeCpuPerformanceFactor
 	shapeCpuPerformanceFactorRequest
+	shapeCreateFleetError
+	shapeCreateFleetErrorsSet
+	shapeCreateFleetInput
+	shapeCreateFleetInstance
+	shapeCreateFleetInstancesSet
+	shapeCreateFleetOutput
 	shapeCreateInternetGatewayInput
 	shapeCreateInternetGatewayOutput
 	shapeCreateKeyPairInput
@@ -126,6 +156,8 @@ const (
 	shapeCreateNetworkAclOutput
 	shapeCreateNetworkInterfaceInput
 	shapeCreateNetworkInterfaceOutput
+	shapeCreatePlacementGroupInput
+	shapeCreatePlacementGroupOutput
 	shapeCreateRouteInput
 	shapeCreateRouteOutput
 	shapeCreateRouteTableInput
@@ -147,6 +179,15 @@ const (
 	shapeDITMaxResults
 	shapeDITOMaxResults
 	shapeDefaultConnectionTrackingConfiguration
+	shapeDefaultTargetCapacityType
+	shapeDeleteFleetError
+	shapeDeleteFleetErrorCode
+	shapeDeleteFleetErrorItem
+	shapeDeleteFleetErrorSet
+	shapeDeleteFleetSuccessItem
+	shapeDeleteFleetSuccessSet
+	shapeDeleteFleetsInput
+	shapeDeleteFleetsOutput
 	shapeDeleteInternetGatewayInput
 	shapeDeleteInternetGatewayOutput
 	shapeDeleteKeyPairInput
@@ -161,6 +202,8 @@ const (
 	shapeDeleteNetworkAclOutput
 	shapeDeleteNetworkInterfaceInput
 	shapeDeleteNetworkInterfaceOutput
+	shapeDeletePlacementGroupInput
+	shapeDeletePlacementGroupOutput
 	shapeDeleteRouteInput
 	shapeDeleteRouteOutput
 	shapeDeleteRouteTableInput
@@ -183,9 +226,18 @@ const (
 	shapeDescribeAddressesOutput
 	shapeDescribeAvailabilityZonesInput
 	shapeDescribeAvailabilityZonesOutput
+	shapeDescribeCapacityReservationsInput
+	shapeDescribeCapacityReservationsMaxResults
+	shapeDescribeCapacityReservationsOutput
 	shapeDescribeDhcpOptionsInput
 	shapeDescribeDhcpOptionsMaxResults
 	shapeDescribeDhcpOptionsOutput
+	shapeDescribeFleetError
+	shapeDescribeFleetsErrorSet
+	shapeDescribeFleetsInput
+	shapeDescribeFleetsInstances
+	shapeDescribeFleetsInstancesSet
+	shapeDescribeFleetsOutput
 	shapeDescribeImagesInput
 	shapeDescribeImagesOutput
 	shapeDescribeInstanceAttributeInput
@@ -230,6 +282,10 @@ const (
 	shapeDescribeSecurityGroupsInput
 	shapeDescribeSecurityGroupsMaxResults
 	shapeDescribeSecurityGroupsOutput
+	shapeDescribeSpotInstanceRequestsInput
+	shapeDescribeSpotInstanceRequestsOutput
+	shapeDescribeSpotPriceHistoryInput
+	shapeDescribeSpotPriceHistoryOutput
 	shapeDescribeSubnetsInput
 	shapeDescribeSubnetsMaxResults
 	shapeDescribeSubnetsOutput
@@ -277,6 +333,7 @@ const (
 	shapeDnsRecordIpType
 	shapeDomainType
 	shapeEbsBlockDevice
+	shapeEbsBlockDeviceResponse
 	shapeEbsCardInfo
 	shapeEbsCardInfoList
 	shapeEbsEncryptionSupport
@@ -309,6 +366,7 @@ const (
 	shapeEnaSupport
 	shapeEnclaveOptions
 	shapeEnclaveOptionsRequest
+	shapeEndDateType
 	shapeEphemeralNvmeSupport
 	shapeErrorSet
 	shapeEventCode
@@ -317,11 +375,45 @@ const (
 	shapeExecutableByStringList
 	shapeFilter
 	shapeFilterList
+	shapeFleetActivityStatus
+	shapeFleetBlockDeviceMappingRequest
+	shapeFleetBlockDeviceMappingRequestList
+	shapeFleetCapacityReservationUsageStrategy
+	shapeFleetData
+	shapeFleetEbsBlockDeviceRequest
+	shapeFleetExcessCapacityTerminationPolicy
+	shapeFleetHttpTokensState
+	shapeFleetIamInstanceProfileSpecificationRequest
+	shapeFleetIdSet
+	shapeFleetInstanceMetadataEndpointState
+	shapeFleetInstanceMetadataOptionsRequest
+	shapeFleetLaunchTemplateConfig
+	shapeFleetLaunchTemplateConfigList
+	shapeFleetLaunchTemplateConfigListRequest
+	shapeFleetLaunchTemplateConfigRequest
+	shapeFleetLaunchTemplateOverrides
+	shapeFleetLaunchTemplateOverridesList
+	shapeFleetLaunchTemplateOverridesListRequest
+	shapeFleetLaunchTemplateOverridesRequest
+	shapeFleetLaunchTemplateSpecification
+	shapeFleetLaunchTemplateSpecificationRequest
+	shapeFleetOnDemandAllocationStrategy
+	shapeFleetReplacementStrategy
+	shapeFleetReservationType
+	shapeFleetSet
+	shapeFleetSpotCapacityRebalance
+	shapeFleetSpotCapacityRebalanceRequest
+	shapeFleetSpotMaintenanceStrategies
+	shapeFleetSpotMaintenanceStrategiesRequest
+	shapeFleetStateCode
+	shapeFleetType
 	shapeFlexibleEnaQueuesSupport
 	shapeFpgaDeviceInfo
 	shapeFpgaDeviceInfoList
 	shapeFpgaDeviceMemoryInfo
 	shapeFpgaInfo
+	shapeGetConsoleOutputInput
+	shapeGetConsoleOutputOutput
 	shapeGpuDeviceInfo
 	shapeGpuDeviceInfoList
 	shapeGpuDeviceMemoryInfo
@@ -367,6 +459,7 @@ const (
 	shapeInstanceGeneration
 	shapeInstanceGenerationSet
 	shapeInstanceIdStringList
+	shapeInstanceIdsSet
 	shapeInstanceInterruptionBehavior
 	shapeInstanceIpv4Prefix
 	shapeInstanceIpv4PrefixList
@@ -376,11 +469,13 @@ const (
 	shapeInstanceIpv6AddressRequest
 	shapeInstanceIpv6Prefix
 	shapeInstanceIpv6PrefixList
+	shapeInstanceLifecycle
 	shapeInstanceLifecycleType
 	shapeInstanceList
 	shapeInstanceMaintenanceOptions
 	shapeInstanceMaintenanceOptionsRequest
 	shapeInstanceMarketOptionsRequest
+	shapeInstanceMatchCriteria
 	shapeInstanceMetadataEndpointState
 	shapeInstanceMetadataOptionsRequest
 	shapeInstanceMetadataOptionsResponse
@@ -425,6 +520,7 @@ const (
 	shapeInstanceTypeHypervisor
 	shapeInstanceTypeInfo
 	shapeInstanceTypeInfoList
+	shapeInstanceTypeList
 	shapeInstanceTypeOffering
 	shapeInstanceTypeOfferingsList
 	shapeInternetGateway
@@ -432,6 +528,10 @@ const (
 	shapeInternetGatewayAttachmentList
 	shapeInternetGatewayIdList
 	shapeInternetGatewayList
+	shapeInterruptibleCapacityAllocation
+	shapeInterruptibleCapacityReservationAllocationStatus
+	shapeInterruptionInfo
+	shapeInterruptionType
 	shapeIpAddressType
 	shapeIpList
 	shapeIpPermission
@@ -464,7 +564,9 @@ const (
 	shapeKeyPairList
 	shapeKeyType
 	shapeLastError
+	shapeLaunchSpecification
 	shapeLaunchTemplate
+	shapeLaunchTemplateAndOverridesResponse
 	shapeLaunchTemplateAutoRecoveryState
 	shapeLaunchTemplateBlockDeviceMapping
 	shapeLaunchTemplateBlockDeviceMappingList
@@ -614,8 +716,11 @@ const (
 	shapeNitroTpmInfo
 	shapeNitroTpmSupport
 	shapeNitroTpmSupportedVersionsList
+	shapeOnDemandOptions
+	shapeOnDemandOptionsRequest
 	shapeOperatorRequest
 	shapeOperatorResponse
+	shapeOutpostArn
 	shapeOwnerStringList
 	shapePayerResponsibility
 	shapePayerResponsibilityEntry
@@ -629,6 +734,7 @@ const (
 	shapePhcSupport
 	shapePlacement
 	shapePlacementGroup
+	shapePlacementGroupArn
 	shapePlacementGroupIdStringList
 	shapePlacementGroupInfo
 	shapePlacementGroupList
@@ -636,6 +742,7 @@ const (
 	shapePlacementGroupStrategy
 	shapePlacementGroupStrategyList
 	shapePlacementGroupStringList
+	shapePlacementResponse
 	shapePlacementStrategy
 	shapePlatformValues
 	shapePortRange
@@ -655,11 +762,13 @@ const (
 	shapeProductCode
 	shapeProductCodeList
 	shapeProductCodeValues
+	shapeProductDescriptionList
 	shapePropagatingVgw
 	shapePropagatingVgwList
 	shapeProvisionedBandwidth
 	shapePublicIpDnsNameOptions
 	shapePublicIpStringList
+	shapeRIProductDescription
 	shapeRebootInstancesInput
 	shapeRebootInstancesOutput
 	shapeRebootMigrationSupport
@@ -683,8 +792,17 @@ const (
 	shapeReplaceRouteTableAssociationOutput
 	shapeRequestInstanceTypeList
 	shapeRequestLaunchTemplateData
+	shapeRequestSpotInstancesInput
+	shapeRequestSpotInstancesOutput
+	shapeRequestSpotLaunchSpecification
+	shapeRequestSpotLaunchSpecificationSecurityGroupIdList
+	shapeRequestSpotLaunchSpecificationSecurityGroupList
 	shapeReservation
 	shapeReservationList
+	shapeReservationTypeList
+	shapeReservationTypeListRequest
+	shapeReservedCapacityOptions
+	shapeReservedCapacityOptionsRequest
 	shapeResourceIdList
 	shapeResourceType
 	shapeResponseLaunchTemplateData
@@ -735,8 +853,21 @@ const (
 	shapeServiceTypeDetail
 	shapeServiceTypeDetailSet
 	shapeShutdownBehavior
+	shapeSpotAllocationStrategy
+	shapeSpotInstanceInterruptionBehavior
+	shapeSpotInstanceRequest
+	shapeSpotInstanceRequestIdList
+	shapeSpotInstanceRequestList
+	shapeSpotInstanceState
+	shapeSpotInstanceStateFault
+	shapeSpotInstanceStatus
 	shapeSpotInstanceType
 	shapeSpotMarketOptions
+	shapeSpotOptions
+	shapeSpotOptionsRequest
+	shapeSpotPlacement
+	shapeSpotPrice
+	shapeSpotPriceHistoryList
 	shapeSpreadLevel
 	shapeStartInstancesInput
 	shapeStartInstancesOutput
@@ -769,6 +900,9 @@ const (
 	shapeTagList
 	shapeTagSpecification
 	shapeTagSpecificationList
+	shapeTargetCapacitySpecification
+	shapeTargetCapacitySpecificationRequest
+	shapeTargetCapacityUnitType
 	shapeTenancy
 	shapeTerminateInstancesInput
 	shapeTerminateInstancesOutput
@@ -891,6 +1025,7 @@ var shapes = []schema.Shape{
 		{Name: "AttributeValue", Shape: shape_string, Wire: "attributeValue"},
 	}},
 	shapeAccountAttributeValueList: {Kind: schema.List, Name: "AccountAttributeValueList", Elem: schema.Member{Shape: shapeAccountAttributeValue, Wire: "item"}},
+	shapeAccountID:                 {Kind: schema.String, HasMin: true, Min: 12, HasMax: true, Max: 12, Pattern: "[0-9]{12}"},
 	shapeAddress: {Kind: schema.Structure, Name: "Address", Members: []schema.Member{
 		{Name: "AllocationId", Shape: shape_string, Wire: "allocationId"},
 		{Name: "AssociationId", Shape: shape_string, Wire: "associationId"},
@@ -931,6 +1066,7 @@ var shapes = []schema.Shape{
 		{Name: "PublicIp", Shape: shape_string, Wire: "publicIp"},
 	}},
 	shapeAllocationIdList:       {Kind: schema.List, Name: "AllocationIdList", Elem: schema.Member{Shape: shape_string, Wire: "AllocationId"}},
+	shapeAllocationType:         {Kind: schema.String, Enum: []string{"used", "future", "cancelling"}},
 	shapeAllowedInstanceType:    {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 30, Pattern: "[a-zA-Z0-9\\.\\*\\-]+"},
 	shapeAllowedInstanceTypeSet: {Kind: schema.List, Name: "AllowedInstanceTypeSet", HasMin: true, Min: 0, HasMax: true, Max: 400, Elem: schema.Member{Shape: shapeAllowedInstanceType, Wire: "item"}},
 	shapeAmdSevSnpSpecification: {Kind: schema.String, Enum: []string{"enabled", "disabled"}},
@@ -1131,15 +1267,93 @@ var shapes = []schema.Shape{
 	}},
 	shapeBlockDeviceMappingList:        {Kind: schema.List, Name: "BlockDeviceMappingList", Elem: schema.Member{Shape: shapeBlockDeviceMapping, Wire: "item"}},
 	shapeBlockDeviceMappingRequestList: {Kind: schema.List, Name: "BlockDeviceMappingRequestList", Elem: schema.Member{Shape: shapeBlockDeviceMapping, Wire: "BlockDeviceMapping"}},
-	shapeBlockPublicAccessMode:         {Kind: schema.String, Enum: []string{"off", "block-bidirectional", "block-ingress"}},
+	shapeBlockDeviceMappingResponse: {Kind: schema.Structure, Name: "BlockDeviceMappingResponse", Members: []schema.Member{
+		{Name: "DeviceName", Shape: shape_string, Wire: "deviceName"},
+		{Name: "VirtualName", Shape: shape_string, Wire: "virtualName"},
+		{Name: "Ebs", Shape: shapeEbsBlockDeviceResponse, Wire: "ebs"},
+		{Name: "NoDevice", Shape: shape_string, Wire: "noDevice"},
+	}},
+	shapeBlockDeviceMappingResponseList: {Kind: schema.List, Name: "BlockDeviceMappingResponseList", Elem: schema.Member{Shape: shapeBlockDeviceMappingResponse, Wire: "item"}},
+	shapeBlockPublicAccessMode:          {Kind: schema.String, Enum: []string{"off", "block-bidirectional", "block-ingress"}},
 	shapeBlockPublicAccessStates: {Kind: schema.Structure, Name: "BlockPublicAccessStates", Members: []schema.Member{
 		{Name: "InternetGatewayBlockMode", Shape: shapeBlockPublicAccessMode, Wire: "internetGatewayBlockMode"},
 	}},
-	shapeBootModeType:                  {Kind: schema.String, Enum: []string{"legacy-bios", "uefi"}},
-	shapeBootModeTypeList:              {Kind: schema.List, Name: "BootModeTypeList", Elem: schema.Member{Shape: shapeBootModeType, Wire: "item"}},
-	shapeBootModeValues:                {Kind: schema.String, Enum: []string{"legacy-bios", "uefi", "uefi-preferred"}},
-	shapeBurstablePerformance:          {Kind: schema.String, Enum: []string{"included", "required", "excluded"}},
+	shapeBootModeType:                   {Kind: schema.String, Enum: []string{"legacy-bios", "uefi"}},
+	shapeBootModeTypeList:               {Kind: schema.List, Name: "BootModeTypeList", Elem: schema.Member{Shape: shapeBootModeType, Wire: "item"}},
+	shapeBootModeValues:                 {Kind: schema.String, Enum: []string{"legacy-bios", "uefi", "uefi-preferred"}},
+	shapeBurstablePerformance:           {Kind: schema.String, Enum: []string{"included", "required", "excluded"}},
+	shapeCancelSpotInstanceRequestState: {Kind: schema.String, Enum: []string{"active", "open", "closed", "cancelled", "completed"}},
+	shapeCancelSpotInstanceRequestsInput: {Kind: schema.Structure, Name: "CancelSpotInstanceRequestsRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "SpotInstanceRequestIds", Shape: shapeSpotInstanceRequestIdList, Wire: "SpotInstanceRequestId", Required: true},
+	}},
+	shapeCancelSpotInstanceRequestsOutput: {Kind: schema.Structure, Name: "CancelSpotInstanceRequestsResult", Members: []schema.Member{
+		{Name: "CancelledSpotInstanceRequests", Shape: shapeCancelledSpotInstanceRequestList, Wire: "spotInstanceRequestSet"},
+	}},
+	shapeCancelledSpotInstanceRequest: {Kind: schema.Structure, Name: "CancelledSpotInstanceRequest", Members: []schema.Member{
+		{Name: "SpotInstanceRequestId", Shape: shape_string, Wire: "spotInstanceRequestId"},
+		{Name: "State", Shape: shapeCancelSpotInstanceRequestState, Wire: "state"},
+	}},
+	shapeCancelledSpotInstanceRequestList: {Kind: schema.List, Name: "CancelledSpotInstanceRequestList", Elem: schema.Member{Shape: shapeCancelledSpotInstanceRequest, Wire: "item"}},
+	shapeCapacityAllocation: {Kind: schema.Structure, Name: "CapacityAllocation", Members: []schema.Member{
+		{Name: "AllocationType", Shape: shapeAllocationType, Wire: "allocationType"},
+		{Name: "Count", Shape: shape_integer, Wire: "count"},
+		{Name: "AllocationMetadata", Shape: shapeCapacityAllocationMetadataList, Wire: "allocationMetadataList"},
+	}},
+	shapeCapacityAllocationMetadataEntry: {Kind: schema.Structure, Name: "CapacityAllocationMetadataEntry", Members: []schema.Member{
+		{Name: "Key", Shape: shape_string, Wire: "key"},
+		{Name: "Value", Shape: shape_string, Wire: "value"},
+	}},
+	shapeCapacityAllocationMetadataList: {Kind: schema.List, Name: "CapacityAllocationMetadataList", Elem: schema.Member{Shape: shapeCapacityAllocationMetadataEntry, Wire: "item"}},
+	shapeCapacityAllocations:            {Kind: schema.List, Name: "CapacityAllocations", Elem: schema.Member{Shape: shapeCapacityAllocation, Wire: "item"}},
+	shapeCapacityReservation: {Kind: schema.Structure, Name: "CapacityReservation", Members: []schema.Member{
+		{Name: "CapacityReservationId", Shape: shape_string, Wire: "capacityReservationId"},
+		{Name: "OwnerId", Shape: shape_string, Wire: "ownerId"},
+		{Name: "CapacityReservationArn", Shape: shape_string, Wire: "capacityReservationArn"},
+		{Name: "AvailabilityZoneId", Shape: shape_string, Wire: "availabilityZoneId"},
+		{Name: "InstanceType", Shape: shape_string, Wire: "instanceType"},
+		{Name: "InstancePlatform", Shape: shapeCapacityReservationInstancePlatform, Wire: "instancePlatform"},
+		{Name: "AvailabilityZone", Shape: shape_string, Wire: "availabilityZone"},
+		{Name: "Tenancy", Shape: shapeCapacityReservationTenancy, Wire: "tenancy"},
+		{Name: "TotalInstanceCount", Shape: shape_integer, Wire: "totalInstanceCount"},
+		{Name: "AvailableInstanceCount", Shape: shape_integer, Wire: "availableInstanceCount"},
+		{Name: "EbsOptimized", Shape: shape_boolean, Wire: "ebsOptimized"},
+		{Name: "EphemeralStorage", Shape: shape_boolean, Wire: "ephemeralStorage"},
+		{Name: "State", Shape: shapeCapacityReservationState, Wire: "state"},
+		{Name: "StartDate", Shape: shape_timestamp, Wire: "startDate"},
+		{Name: "EndDate", Shape: shape_timestamp, Wire: "endDate"},
+		{Name: "EndDateType", Shape: shapeEndDateType, Wire: "endDateType"},
+		{Name: "InstanceMatchCriteria", Shape: shapeInstanceMatchCriteria, Wire: "instanceMatchCriteria"},
+		{Name: "CreateDate", Shape: shape_timestamp, Wire: "createDate"},
+		{Name: "Tags", Shape: shapeTagList, Wire: "tagSet"},
+		{Name: "OutpostArn", Shape: shapeOutpostArn, Wire: "outpostArn"},
+		{Name: "CapacityReservationFleetId", Shape: shape_string, Wire: "capacityReservationFleetId"},
+		{Name: "PlacementGroupArn", Shape: shapePlacementGroupArn, Wire: "placementGroupArn"},
+		{Name: "CapacityAllocations", Shape: shapeCapacityAllocations, Wire: "capacityAllocationSet"},
+		{Name: "ReservationType", Shape: shapeCapacityReservationType, Wire: "reservationType"},
+		{Name: "UnusedReservationBillingOwnerId", Shape: shapeAccountID, Wire: "unusedReservationBillingOwnerId"},
+		{Name: "CommitmentInfo", Shape: shapeCapacityReservationCommitmentInfo, Wire: "commitmentInfo"},
+		{Name: "DeliveryPreference", Shape: shapeCapacityReservationDeliveryPreference, Wire: "deliveryPreference"},
+		{Name: "CapacityBlockId", Shape: shape_string, Wire: "capacityBlockId"},
+		{Name: "Interruptible", Shape: shape_boolean, Wire: "interruptible"},
+		{Name: "InterruptibleCapacityAllocation", Shape: shapeInterruptibleCapacityAllocation, Wire: "interruptibleCapacityAllocation"},
+		{Name: "InterruptionInfo", Shape: shapeInterruptionInfo, Wire: "interruptionInfo"},
+	}},
+	shapeCapacityReservationCommitmentInfo: {Kind: schema.Structure, Name: "CapacityReservationCommitmentInfo", Members: []schema.Member{
+		{Name: "CommittedInstanceCount", Shape: shape_integer, Wire: "committedInstanceCount"},
+		{Name: "CommitmentEndDate", Shape: shape_timestamp, Wire: "commitmentEndDate"},
+	}},
+	shapeCapacityReservationDeliveryPreference: {Kind: schema.String, Enum: []string{"fixed", "incremental"}},
+	shapeCapacityReservationIdSet:              {Kind: schema.List, Name: "CapacityReservationIdSet", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
+	shapeCapacityReservationInstancePlatform:   {Kind: schema.String, Enum: []string{"Linux/UNIX", "Red Hat Enterprise Linux", "SUSE Linux", "Windows", "Windows with SQL Server", "Windows with SQL Server Enterprise", "Windows with SQL Server Standard", "Windows with SQL Server Web", "Linux with SQL Server Standard", "Linux with SQL Server Web", "Linux with SQL Server Enterprise", "RHEL with SQL Server Standard", "RHEL with SQL Server Enterprise", "RHEL with SQL Server Web", "RHEL with HA", "RHEL with HA and SQL Server Standard", "RHEL with HA and SQL Server Enterprise", "Ubuntu Pro"}},
+	shapeCapacityReservationOptions: {Kind: schema.Structure, Name: "CapacityReservationOptions", Members: []schema.Member{
+		{Name: "UsageStrategy", Shape: shapeFleetCapacityReservationUsageStrategy, Wire: "usageStrategy"},
+	}},
+	shapeCapacityReservationOptionsRequest: {Kind: schema.Structure, Name: "CapacityReservationOptionsRequest", Members: []schema.Member{
+		{Name: "UsageStrategy", Shape: shapeFleetCapacityReservationUsageStrategy},
+	}},
 	shapeCapacityReservationPreference: {Kind: schema.String, Enum: []string{"capacity-reservations-only", "open", "none"}},
+	shapeCapacityReservationSet:        {Kind: schema.List, Name: "CapacityReservationSet", Elem: schema.Member{Shape: shapeCapacityReservation, Wire: "item"}},
 	shapeCapacityReservationSpecification: {Kind: schema.Structure, Name: "CapacityReservationSpecification", Members: []schema.Member{
 		{Name: "CapacityReservationPreference", Shape: shapeCapacityReservationPreference},
 		{Name: "CapacityReservationTarget", Shape: shapeCapacityReservationTarget},
@@ -1148,6 +1362,7 @@ var shapes = []schema.Shape{
 		{Name: "CapacityReservationPreference", Shape: shapeCapacityReservationPreference, Wire: "capacityReservationPreference"},
 		{Name: "CapacityReservationTarget", Shape: shapeCapacityReservationTargetResponse, Wire: "capacityReservationTarget"},
 	}},
+	shapeCapacityReservationState: {Kind: schema.String, Enum: []string{"active", "expired", "cancelled", "pending", "failed", "scheduled", "payment-pending", "payment-failed", "assessing", "delayed", "unsupported", "cancelling", "unavailable"}},
 	shapeCapacityReservationTarget: {Kind: schema.Structure, Name: "CapacityReservationTarget", Members: []schema.Member{
 		{Name: "CapacityReservationId", Shape: shape_string},
 		{Name: "CapacityReservationResourceGroupArn", Shape: shape_string},
@@ -1156,6 +1371,8 @@ var shapes = []schema.Shape{
 		{Name: "CapacityReservationId", Shape: shape_string, Wire: "capacityReservationId"},
 		{Name: "CapacityReservationResourceGroupArn", Shape: shape_string, Wire: "capacityReservationResourceGroupArn"},
 	}},
+	shapeCapacityReservationTenancy: {Kind: schema.String, Enum: []string{"default", "dedicated"}},
+	shapeCapacityReservationType:    {Kind: schema.String, Enum: []string{"default", "capacity-block"}},
 	shapeCidrBlock: {Kind: schema.Structure, Name: "CidrBlock", Members: []schema.Member{
 		{Name: "CidrBlock", Shape: shape_string, Wire: "cidrBlock"},
 	}},
@@ -1201,6 +1418,46 @@ var shapes = []schema.Shape{
 	}},
 	shapeCpuPerformanceFactorRequest: {Kind: schema.Structure, Name: "CpuPerformanceFactorRequest", Members: []schema.Member{
 		{Name: "References", Shape: shapePerformanceFactorReferenceSetRequest, Wire: "Reference"},
+	}},
+	shapeCreateFleetError: {Kind: schema.Structure, Name: "CreateFleetError", Members: []schema.Member{
+		{Name: "LaunchTemplateAndOverrides", Shape: shapeLaunchTemplateAndOverridesResponse, Wire: "launchTemplateAndOverrides"},
+		{Name: "Lifecycle", Shape: shapeInstanceLifecycle, Wire: "lifecycle"},
+		{Name: "ErrorCode", Shape: shape_string, Wire: "errorCode"},
+		{Name: "ErrorMessage", Shape: shape_string, Wire: "errorMessage"},
+	}},
+	shapeCreateFleetErrorsSet: {Kind: schema.List, Name: "CreateFleetErrorsSet", Elem: schema.Member{Shape: shapeCreateFleetError, Wire: "item"}},
+	shapeCreateFleetInput: {Kind: schema.Structure, Name: "CreateFleetRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "ClientToken", Shape: shape_string, Token: true},
+		{Name: "SpotOptions", Shape: shapeSpotOptionsRequest},
+		{Name: "OnDemandOptions", Shape: shapeOnDemandOptionsRequest},
+		{Name: "ReservedCapacityOptions", Shape: shapeReservedCapacityOptionsRequest},
+		{Name: "ExcessCapacityTerminationPolicy", Shape: shapeFleetExcessCapacityTerminationPolicy},
+		{Name: "LaunchTemplateConfigs", Shape: shapeFleetLaunchTemplateConfigListRequest, Required: true},
+		{Name: "TargetCapacitySpecification", Shape: shapeTargetCapacitySpecificationRequest, Required: true},
+		{Name: "TerminateInstancesWithExpiration", Shape: shape_boolean},
+		{Name: "Type", Shape: shapeFleetType},
+		{Name: "ValidFrom", Shape: shape_timestamp},
+		{Name: "ValidUntil", Shape: shape_timestamp},
+		{Name: "ReplaceUnhealthyInstances", Shape: shape_boolean},
+		{Name: "TagSpecifications", Shape: shapeTagSpecificationList, Wire: "TagSpecification"},
+		{Name: "Context", Shape: shape_string},
+	}},
+	shapeCreateFleetInstance: {Kind: schema.Structure, Name: "CreateFleetInstance", Members: []schema.Member{
+		{Name: "LaunchTemplateAndOverrides", Shape: shapeLaunchTemplateAndOverridesResponse, Wire: "launchTemplateAndOverrides"},
+		{Name: "Lifecycle", Shape: shapeInstanceLifecycle, Wire: "lifecycle"},
+		{Name: "InstanceIds", Shape: shapeInstanceIdsSet, Wire: "instanceIds"},
+		{Name: "InstanceType", Shape: shape_string, Wire: "instanceType"},
+		{Name: "Platform", Shape: shapePlatformValues, Wire: "platform"},
+		{Name: "AvailabilityZoneId", Shape: shape_string, Wire: "availabilityZoneId"},
+		{Name: "AvailabilityZone", Shape: shape_string, Wire: "availabilityZone"},
+		{Name: "SubnetId", Shape: shape_string, Wire: "subnetId"},
+	}},
+	shapeCreateFleetInstancesSet: {Kind: schema.List, Name: "CreateFleetInstancesSet", Elem: schema.Member{Shape: shapeCreateFleetInstance, Wire: "item"}},
+	shapeCreateFleetOutput: {Kind: schema.Structure, Name: "CreateFleetResult", Members: []schema.Member{
+		{Name: "FleetId", Shape: shape_string, Wire: "fleetId"},
+		{Name: "Errors", Shape: shapeCreateFleetErrorsSet, Wire: "errorSet"},
+		{Name: "Instances", Shape: shapeCreateFleetInstancesSet, Wire: "fleetInstanceSet"},
 	}},
 	shapeCreateInternetGatewayInput: {Kind: schema.Structure, Name: "CreateInternetGatewayRequest", Members: []schema.Member{
 		{Name: "TagSpecifications", Shape: shapeTagSpecificationList, Wire: "TagSpecification"},
@@ -1316,6 +1573,20 @@ var shapes = []schema.Shape{
 	shapeCreateNetworkInterfaceOutput: {Kind: schema.Structure, Name: "CreateNetworkInterfaceResult", Members: []schema.Member{
 		{Name: "NetworkInterface", Shape: shapeNetworkInterface, Wire: "networkInterface"},
 		{Name: "ClientToken", Shape: shape_string, Wire: "clientToken"},
+	}},
+	shapeCreatePlacementGroupInput: {Kind: schema.Structure, Name: "CreatePlacementGroupRequest", Members: []schema.Member{
+		{Name: "PartitionCount", Shape: shape_integer},
+		{Name: "TagSpecifications", Shape: shapeTagSpecificationList, Wire: "TagSpecification"},
+		{Name: "SpreadLevel", Shape: shapeSpreadLevel},
+		{Name: "LinkedGroupId", Shape: shape_string},
+		{Name: "Operator", Shape: shapeOperatorRequest},
+		{Name: "ParentGroupId", Shape: shape_string},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "GroupName", Shape: shape_string, Wire: "groupName"},
+		{Name: "Strategy", Shape: shapePlacementStrategy, Wire: "strategy"},
+	}},
+	shapeCreatePlacementGroupOutput: {Kind: schema.Structure, Name: "CreatePlacementGroupResult", Members: []schema.Member{
+		{Name: "PlacementGroup", Shape: shapePlacementGroup, Wire: "placementGroup"},
 	}},
 	shapeCreateRouteInput: {Kind: schema.Structure, Name: "CreateRouteRequest", Members: []schema.Member{
 		{Name: "DestinationPrefixListId", Shape: shape_string},
@@ -1450,6 +1721,32 @@ var shapes = []schema.Shape{
 		{Name: "DefaultUdpTimeout", Shape: shape_integer, Wire: "defaultUdpTimeout"},
 		{Name: "DefaultUdpStreamTimeout", Shape: shape_integer, Wire: "defaultUdpStreamTimeout"},
 	}},
+	shapeDefaultTargetCapacityType: {Kind: schema.String, Enum: []string{"spot", "on-demand", "capacity-block", "reserved-capacity"}},
+	shapeDeleteFleetError: {Kind: schema.Structure, Name: "DeleteFleetError", Members: []schema.Member{
+		{Name: "Code", Shape: shapeDeleteFleetErrorCode, Wire: "code"},
+		{Name: "Message", Shape: shape_string, Wire: "message"},
+	}},
+	shapeDeleteFleetErrorCode: {Kind: schema.String, Enum: []string{"fleetIdDoesNotExist", "fleetIdMalformed", "fleetNotInDeletableState", "unexpectedError"}},
+	shapeDeleteFleetErrorItem: {Kind: schema.Structure, Name: "DeleteFleetErrorItem", Members: []schema.Member{
+		{Name: "Error", Shape: shapeDeleteFleetError, Wire: "error"},
+		{Name: "FleetId", Shape: shape_string, Wire: "fleetId"},
+	}},
+	shapeDeleteFleetErrorSet: {Kind: schema.List, Name: "DeleteFleetErrorSet", Elem: schema.Member{Shape: shapeDeleteFleetErrorItem, Wire: "item"}},
+	shapeDeleteFleetSuccessItem: {Kind: schema.Structure, Name: "DeleteFleetSuccessItem", Members: []schema.Member{
+		{Name: "CurrentFleetState", Shape: shapeFleetStateCode, Wire: "currentFleetState"},
+		{Name: "PreviousFleetState", Shape: shapeFleetStateCode, Wire: "previousFleetState"},
+		{Name: "FleetId", Shape: shape_string, Wire: "fleetId"},
+	}},
+	shapeDeleteFleetSuccessSet: {Kind: schema.List, Name: "DeleteFleetSuccessSet", Elem: schema.Member{Shape: shapeDeleteFleetSuccessItem, Wire: "item"}},
+	shapeDeleteFleetsInput: {Kind: schema.Structure, Name: "DeleteFleetsRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "FleetIds", Shape: shapeFleetIdSet, Wire: "FleetId", Required: true},
+		{Name: "TerminateInstances", Shape: shape_boolean, Required: true},
+	}},
+	shapeDeleteFleetsOutput: {Kind: schema.Structure, Name: "DeleteFleetsResult", Members: []schema.Member{
+		{Name: "SuccessfulFleetDeletions", Shape: shapeDeleteFleetSuccessSet, Wire: "successfulFleetDeletionSet"},
+		{Name: "UnsuccessfulFleetDeletions", Shape: shapeDeleteFleetErrorSet, Wire: "unsuccessfulFleetDeletionSet"},
+	}},
 	shapeDeleteInternetGatewayInput: {Kind: schema.Structure, Name: "DeleteInternetGatewayRequest", Members: []schema.Member{
 		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
 		{Name: "InternetGatewayId", Shape: shape_string, Wire: "internetGatewayId", Required: true},
@@ -1496,6 +1793,11 @@ var shapes = []schema.Shape{
 		{Name: "NetworkInterfaceId", Shape: shape_string, Wire: "networkInterfaceId", Required: true},
 	}},
 	shapeDeleteNetworkInterfaceOutput: {Kind: schema.Structure, Name: "DeleteNetworkInterfaceOutput"},
+	shapeDeletePlacementGroupInput: {Kind: schema.Structure, Name: "DeletePlacementGroupRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "GroupName", Shape: shape_string, Wire: "groupName", Required: true},
+	}},
+	shapeDeletePlacementGroupOutput: {Kind: schema.Structure, Name: "DeletePlacementGroupOutput"},
 	shapeDeleteRouteInput: {Kind: schema.Structure, Name: "DeleteRouteRequest", Members: []schema.Member{
 		{Name: "DestinationPrefixListId", Shape: shape_string},
 		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
@@ -1574,6 +1876,18 @@ var shapes = []schema.Shape{
 	shapeDescribeAvailabilityZonesOutput: {Kind: schema.Structure, Name: "DescribeAvailabilityZonesResult", Members: []schema.Member{
 		{Name: "AvailabilityZones", Shape: shapeAvailabilityZoneList, Wire: "availabilityZoneInfo"},
 	}},
+	shapeDescribeCapacityReservationsInput: {Kind: schema.Structure, Name: "DescribeCapacityReservationsRequest", Members: []schema.Member{
+		{Name: "CapacityReservationIds", Shape: shapeCapacityReservationIdSet, Wire: "CapacityReservationId"},
+		{Name: "NextToken", Shape: shape_string},
+		{Name: "MaxResults", Shape: shapeDescribeCapacityReservationsMaxResults},
+		{Name: "Filters", Shape: shapeFilterList, Wire: "Filter"},
+		{Name: "DryRun", Shape: shape_boolean},
+	}},
+	shapeDescribeCapacityReservationsMaxResults: {Kind: schema.Integer, HasMin: true, Min: 1, HasMax: true, Max: 1000},
+	shapeDescribeCapacityReservationsOutput: {Kind: schema.Structure, Name: "DescribeCapacityReservationsResult", Members: []schema.Member{
+		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
+		{Name: "CapacityReservations", Shape: shapeCapacityReservationSet, Wire: "capacityReservationSet"},
+	}},
 	shapeDescribeDhcpOptionsInput: {Kind: schema.Structure, Name: "DescribeDhcpOptionsRequest", Members: []schema.Member{
 		{Name: "DhcpOptionsIds", Shape: shapeDhcpOptionsIdStringList, Wire: "DhcpOptionsId"},
 		{Name: "NextToken", Shape: shape_string},
@@ -1585,6 +1899,32 @@ var shapes = []schema.Shape{
 	shapeDescribeDhcpOptionsOutput: {Kind: schema.Structure, Name: "DescribeDhcpOptionsResult", Members: []schema.Member{
 		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
 		{Name: "DhcpOptions", Shape: shapeDhcpOptionsList, Wire: "dhcpOptionsSet"},
+	}},
+	shapeDescribeFleetError: {Kind: schema.Structure, Name: "DescribeFleetError", Members: []schema.Member{
+		{Name: "LaunchTemplateAndOverrides", Shape: shapeLaunchTemplateAndOverridesResponse, Wire: "launchTemplateAndOverrides"},
+		{Name: "Lifecycle", Shape: shapeInstanceLifecycle, Wire: "lifecycle"},
+		{Name: "ErrorCode", Shape: shape_string, Wire: "errorCode"},
+		{Name: "ErrorMessage", Shape: shape_string, Wire: "errorMessage"},
+	}},
+	shapeDescribeFleetsErrorSet: {Kind: schema.List, Name: "DescribeFleetsErrorSet", Elem: schema.Member{Shape: shapeDescribeFleetError, Wire: "item"}},
+	shapeDescribeFleetsInput: {Kind: schema.Structure, Name: "DescribeFleetsRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "MaxResults", Shape: shape_integer},
+		{Name: "NextToken", Shape: shape_string},
+		{Name: "FleetIds", Shape: shapeFleetIdSet, Wire: "FleetId"},
+		{Name: "Filters", Shape: shapeFilterList, Wire: "Filter"},
+	}},
+	shapeDescribeFleetsInstances: {Kind: schema.Structure, Name: "DescribeFleetsInstances", Members: []schema.Member{
+		{Name: "LaunchTemplateAndOverrides", Shape: shapeLaunchTemplateAndOverridesResponse, Wire: "launchTemplateAndOverrides"},
+		{Name: "Lifecycle", Shape: shapeInstanceLifecycle, Wire: "lifecycle"},
+		{Name: "InstanceIds", Shape: shapeInstanceIdsSet, Wire: "instanceIds"},
+		{Name: "InstanceType", Shape: shape_string, Wire: "instanceType"},
+		{Name: "Platform", Shape: shapePlatformValues, Wire: "platform"},
+	}},
+	shapeDescribeFleetsInstancesSet: {Kind: schema.List, Name: "DescribeFleetsInstancesSet", Elem: schema.Member{Shape: shapeDescribeFleetsInstances, Wire: "item"}},
+	shapeDescribeFleetsOutput: {Kind: schema.Structure, Name: "DescribeFleetsResult", Members: []schema.Member{
+		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
+		{Name: "Fleets", Shape: shapeFleetSet, Wire: "fleetSet"},
 	}},
 	shapeDescribeImagesInput: {Kind: schema.Structure, Name: "DescribeImagesRequest", Members: []schema.Member{
 		{Name: "ExecutableUsers", Shape: shapeExecutableByStringList, Wire: "ExecutableBy"},
@@ -1818,6 +2158,33 @@ var shapes = []schema.Shape{
 		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
 		{Name: "SecurityGroups", Shape: shapeSecurityGroupList, Wire: "securityGroupInfo"},
 	}},
+	shapeDescribeSpotInstanceRequestsInput: {Kind: schema.Structure, Name: "DescribeSpotInstanceRequestsRequest", Members: []schema.Member{
+		{Name: "NextToken", Shape: shape_string},
+		{Name: "MaxResults", Shape: shape_integer},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "SpotInstanceRequestIds", Shape: shapeSpotInstanceRequestIdList, Wire: "SpotInstanceRequestId"},
+		{Name: "Filters", Shape: shapeFilterList, Wire: "Filter"},
+	}},
+	shapeDescribeSpotInstanceRequestsOutput: {Kind: schema.Structure, Name: "DescribeSpotInstanceRequestsResult", Members: []schema.Member{
+		{Name: "SpotInstanceRequests", Shape: shapeSpotInstanceRequestList, Wire: "spotInstanceRequestSet"},
+		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
+	}},
+	shapeDescribeSpotPriceHistoryInput: {Kind: schema.Structure, Name: "DescribeSpotPriceHistoryRequest", Members: []schema.Member{
+		{Name: "AvailabilityZoneId", Shape: shape_string},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "StartTime", Shape: shape_timestamp, Wire: "startTime"},
+		{Name: "EndTime", Shape: shape_timestamp, Wire: "endTime"},
+		{Name: "InstanceTypes", Shape: shapeInstanceTypeList, Wire: "InstanceType"},
+		{Name: "ProductDescriptions", Shape: shapeProductDescriptionList, Wire: "ProductDescription"},
+		{Name: "Filters", Shape: shapeFilterList, Wire: "Filter"},
+		{Name: "AvailabilityZone", Shape: shape_string, Wire: "availabilityZone"},
+		{Name: "MaxResults", Shape: shape_integer, Wire: "maxResults"},
+		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
+	}},
+	shapeDescribeSpotPriceHistoryOutput: {Kind: schema.Structure, Name: "DescribeSpotPriceHistoryResult", Members: []schema.Member{
+		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
+		{Name: "SpotPriceHistory", Shape: shapeSpotPriceHistoryList, Wire: "spotPriceHistorySet"},
+	}},
 	shapeDescribeSubnetsInput: {Kind: schema.Structure, Name: "DescribeSubnetsRequest", Members: []schema.Member{
 		{Name: "Filters", Shape: shapeFilterList, Wire: "Filter"},
 		{Name: "SubnetIds", Shape: shapeSubnetIdStringList, Wire: "SubnetId"},
@@ -1999,6 +2366,16 @@ var shapes = []schema.Shape{
 		{Name: "AvailabilityZoneId", Shape: shape_string},
 		{Name: "EbsCardIndex", Shape: shape_integer},
 	}},
+	shapeEbsBlockDeviceResponse: {Kind: schema.Structure, Name: "EbsBlockDeviceResponse", Members: []schema.Member{
+		{Name: "Encrypted", Shape: shape_boolean, Wire: "encrypted"},
+		{Name: "DeleteOnTermination", Shape: shape_boolean, Wire: "deleteOnTermination"},
+		{Name: "Iops", Shape: shape_integer, Wire: "iops"},
+		{Name: "Throughput", Shape: shape_integer, Wire: "throughput"},
+		{Name: "KmsKeyId", Shape: shape_string, Wire: "kmsKeyId"},
+		{Name: "SnapshotId", Shape: shape_string, Wire: "snapshotId"},
+		{Name: "VolumeSize", Shape: shape_integer, Wire: "volumeSize"},
+		{Name: "VolumeType", Shape: shapeVolumeType, Wire: "volumeType"},
+	}},
 	shapeEbsCardInfo: {Kind: schema.Structure, Name: "EbsCardInfo", Members: []schema.Member{
 		{Name: "EbsCardIndex", Shape: shape_integer, Wire: "ebsCardIndex"},
 		{Name: "BaselineBandwidthInMbps", Shape: shape_integer, Wire: "baselineBandwidthInMbps"},
@@ -2107,6 +2484,7 @@ var shapes = []schema.Shape{
 	shapeEnclaveOptionsRequest: {Kind: schema.Structure, Name: "EnclaveOptionsRequest", Members: []schema.Member{
 		{Name: "Enabled", Shape: shape_boolean},
 	}},
+	shapeEndDateType:             {Kind: schema.String, Enum: []string{"unlimited", "limited"}},
 	shapeEphemeralNvmeSupport:    {Kind: schema.String, Enum: []string{"unsupported", "supported", "required"}},
 	shapeErrorSet:                {Kind: schema.List, Name: "ErrorSet", Elem: schema.Member{Shape: shapeValidationError, Wire: "item"}},
 	shapeEventCode:               {Kind: schema.String, Enum: []string{"instance-reboot", "system-reboot", "system-maintenance", "instance-retirement", "instance-stop"}},
@@ -2117,7 +2495,135 @@ var shapes = []schema.Shape{
 		{Name: "Name", Shape: shape_string},
 		{Name: "Values", Shape: shapeValueStringList, Wire: "Value"},
 	}},
-	shapeFilterList:               {Kind: schema.List, Name: "FilterList", Elem: schema.Member{Shape: shapeFilter, Wire: "Filter"}},
+	shapeFilterList:          {Kind: schema.List, Name: "FilterList", Elem: schema.Member{Shape: shapeFilter, Wire: "Filter"}},
+	shapeFleetActivityStatus: {Kind: schema.String, Enum: []string{"error", "pending_fulfillment", "pending_termination", "fulfilled"}},
+	shapeFleetBlockDeviceMappingRequest: {Kind: schema.Structure, Name: "FleetBlockDeviceMappingRequest", Members: []schema.Member{
+		{Name: "DeviceName", Shape: shape_string},
+		{Name: "VirtualName", Shape: shape_string},
+		{Name: "Ebs", Shape: shapeFleetEbsBlockDeviceRequest},
+		{Name: "NoDevice", Shape: shape_string},
+	}},
+	shapeFleetBlockDeviceMappingRequestList:    {Kind: schema.List, Name: "FleetBlockDeviceMappingRequestList", Elem: schema.Member{Shape: shapeFleetBlockDeviceMappingRequest, Wire: "BlockDeviceMapping"}},
+	shapeFleetCapacityReservationUsageStrategy: {Kind: schema.String, Enum: []string{"use-capacity-reservations-first"}},
+	shapeFleetData: {Kind: schema.Structure, Name: "FleetData", Members: []schema.Member{
+		{Name: "ActivityStatus", Shape: shapeFleetActivityStatus, Wire: "activityStatus"},
+		{Name: "CreateTime", Shape: shape_timestamp, Wire: "createTime"},
+		{Name: "FleetId", Shape: shape_string, Wire: "fleetId"},
+		{Name: "FleetState", Shape: shapeFleetStateCode, Wire: "fleetState"},
+		{Name: "ClientToken", Shape: shape_string, Wire: "clientToken"},
+		{Name: "ExcessCapacityTerminationPolicy", Shape: shapeFleetExcessCapacityTerminationPolicy, Wire: "excessCapacityTerminationPolicy"},
+		{Name: "FulfilledCapacity", Shape: shape_double, Wire: "fulfilledCapacity"},
+		{Name: "FulfilledOnDemandCapacity", Shape: shape_double, Wire: "fulfilledOnDemandCapacity"},
+		{Name: "LaunchTemplateConfigs", Shape: shapeFleetLaunchTemplateConfigList, Wire: "launchTemplateConfigs"},
+		{Name: "TargetCapacitySpecification", Shape: shapeTargetCapacitySpecification, Wire: "targetCapacitySpecification"},
+		{Name: "TerminateInstancesWithExpiration", Shape: shape_boolean, Wire: "terminateInstancesWithExpiration"},
+		{Name: "Type", Shape: shapeFleetType, Wire: "type"},
+		{Name: "ValidFrom", Shape: shape_timestamp, Wire: "validFrom"},
+		{Name: "ValidUntil", Shape: shape_timestamp, Wire: "validUntil"},
+		{Name: "ReplaceUnhealthyInstances", Shape: shape_boolean, Wire: "replaceUnhealthyInstances"},
+		{Name: "SpotOptions", Shape: shapeSpotOptions, Wire: "spotOptions"},
+		{Name: "OnDemandOptions", Shape: shapeOnDemandOptions, Wire: "onDemandOptions"},
+		{Name: "ReservedCapacityOptions", Shape: shapeReservedCapacityOptions, Wire: "reservedCapacityOptions"},
+		{Name: "Tags", Shape: shapeTagList, Wire: "tagSet"},
+		{Name: "Errors", Shape: shapeDescribeFleetsErrorSet, Wire: "errorSet"},
+		{Name: "Instances", Shape: shapeDescribeFleetsInstancesSet, Wire: "fleetInstanceSet"},
+		{Name: "Context", Shape: shape_string, Wire: "context"},
+	}},
+	shapeFleetEbsBlockDeviceRequest: {Kind: schema.Structure, Name: "FleetEbsBlockDeviceRequest", Members: []schema.Member{
+		{Name: "Encrypted", Shape: shape_boolean},
+		{Name: "DeleteOnTermination", Shape: shape_boolean},
+		{Name: "Iops", Shape: shape_integer},
+		{Name: "Throughput", Shape: shape_integer},
+		{Name: "KmsKeyId", Shape: shape_string},
+		{Name: "SnapshotId", Shape: shape_string},
+		{Name: "VolumeSize", Shape: shape_integer},
+		{Name: "VolumeType", Shape: shapeVolumeType},
+	}},
+	shapeFleetExcessCapacityTerminationPolicy: {Kind: schema.String, Enum: []string{"no-termination", "termination"}},
+	shapeFleetHttpTokensState:                 {Kind: schema.String, Enum: []string{"optional", "required"}},
+	shapeFleetIamInstanceProfileSpecificationRequest: {Kind: schema.Structure, Name: "FleetIamInstanceProfileSpecificationRequest", Members: []schema.Member{
+		{Name: "Arn", Shape: shape_string},
+		{Name: "Name", Shape: shape_string},
+	}},
+	shapeFleetIdSet:                         {Kind: schema.List, Name: "FleetIdSet", Elem: schema.Member{Shape: shape_string}},
+	shapeFleetInstanceMetadataEndpointState: {Kind: schema.String, Enum: []string{"disabled", "enabled"}},
+	shapeFleetInstanceMetadataOptionsRequest: {Kind: schema.Structure, Name: "FleetInstanceMetadataOptionsRequest", Members: []schema.Member{
+		{Name: "HttpTokens", Shape: shapeFleetHttpTokensState},
+		{Name: "HttpPutResponseHopLimit", Shape: shape_integer},
+		{Name: "HttpEndpoint", Shape: shapeFleetInstanceMetadataEndpointState},
+	}},
+	shapeFleetLaunchTemplateConfig: {Kind: schema.Structure, Name: "FleetLaunchTemplateConfig", Members: []schema.Member{
+		{Name: "LaunchTemplateSpecification", Shape: shapeFleetLaunchTemplateSpecification, Wire: "launchTemplateSpecification"},
+		{Name: "Overrides", Shape: shapeFleetLaunchTemplateOverridesList, Wire: "overrides"},
+	}},
+	shapeFleetLaunchTemplateConfigList:        {Kind: schema.List, Name: "FleetLaunchTemplateConfigList", Elem: schema.Member{Shape: shapeFleetLaunchTemplateConfig, Wire: "item"}},
+	shapeFleetLaunchTemplateConfigListRequest: {Kind: schema.List, Name: "FleetLaunchTemplateConfigListRequest", HasMin: true, Min: 0, HasMax: true, Max: 50, Elem: schema.Member{Shape: shapeFleetLaunchTemplateConfigRequest, Wire: "item"}},
+	shapeFleetLaunchTemplateConfigRequest: {Kind: schema.Structure, Name: "FleetLaunchTemplateConfigRequest", Members: []schema.Member{
+		{Name: "LaunchTemplateSpecification", Shape: shapeFleetLaunchTemplateSpecificationRequest},
+		{Name: "Overrides", Shape: shapeFleetLaunchTemplateOverridesListRequest},
+	}},
+	shapeFleetLaunchTemplateOverrides: {Kind: schema.Structure, Name: "FleetLaunchTemplateOverrides", Members: []schema.Member{
+		{Name: "InstanceType", Shape: shape_string, Wire: "instanceType"},
+		{Name: "MaxPrice", Shape: shape_string, Wire: "maxPrice"},
+		{Name: "SubnetId", Shape: shape_string, Wire: "subnetId"},
+		{Name: "AvailabilityZone", Shape: shape_string, Wire: "availabilityZone"},
+		{Name: "WeightedCapacity", Shape: shape_double, Wire: "weightedCapacity"},
+		{Name: "Priority", Shape: shape_double, Wire: "priority"},
+		{Name: "Placement", Shape: shapePlacementResponse, Wire: "placement"},
+		{Name: "InstanceRequirements", Shape: shapeInstanceRequirements, Wire: "instanceRequirements"},
+		{Name: "ImageId", Shape: shape_string, Wire: "imageId"},
+		{Name: "BlockDeviceMappings", Shape: shapeBlockDeviceMappingResponseList, Wire: "blockDeviceMappingSet"},
+		{Name: "AvailabilityZoneId", Shape: shape_string, Wire: "availabilityZoneId"},
+	}},
+	shapeFleetLaunchTemplateOverridesList:        {Kind: schema.List, Name: "FleetLaunchTemplateOverridesList", Elem: schema.Member{Shape: shapeFleetLaunchTemplateOverrides, Wire: "item"}},
+	shapeFleetLaunchTemplateOverridesListRequest: {Kind: schema.List, Name: "FleetLaunchTemplateOverridesListRequest", Elem: schema.Member{Shape: shapeFleetLaunchTemplateOverridesRequest, Wire: "item"}},
+	shapeFleetLaunchTemplateOverridesRequest: {Kind: schema.Structure, Name: "FleetLaunchTemplateOverridesRequest", Members: []schema.Member{
+		{Name: "InstanceType", Shape: shape_string},
+		{Name: "MaxPrice", Shape: shape_string},
+		{Name: "SubnetId", Shape: shape_string},
+		{Name: "AvailabilityZone", Shape: shape_string},
+		{Name: "WeightedCapacity", Shape: shape_double},
+		{Name: "Priority", Shape: shape_double},
+		{Name: "Placement", Shape: shapePlacement},
+		{Name: "KeyName", Shape: shape_string},
+		{Name: "BlockDeviceMappings", Shape: shapeFleetBlockDeviceMappingRequestList, Wire: "BlockDeviceMapping"},
+		{Name: "IamInstanceProfile", Shape: shapeFleetIamInstanceProfileSpecificationRequest},
+		{Name: "MetadataOptions", Shape: shapeFleetInstanceMetadataOptionsRequest},
+		{Name: "InstanceRequirements", Shape: shapeInstanceRequirementsRequest},
+		{Name: "ImageId", Shape: shape_string},
+		{Name: "AvailabilityZoneId", Shape: shape_string},
+	}},
+	shapeFleetLaunchTemplateSpecification: {Kind: schema.Structure, Name: "FleetLaunchTemplateSpecification", Members: []schema.Member{
+		{Name: "LaunchTemplateId", Shape: shape_string, Wire: "launchTemplateId"},
+		{Name: "LaunchTemplateName", Shape: shapeLaunchTemplateName, Wire: "launchTemplateName"},
+		{Name: "Version", Shape: shape_string, Wire: "version"},
+	}},
+	shapeFleetLaunchTemplateSpecificationRequest: {Kind: schema.Structure, Name: "FleetLaunchTemplateSpecificationRequest", Members: []schema.Member{
+		{Name: "LaunchTemplateId", Shape: shape_string},
+		{Name: "LaunchTemplateName", Shape: shapeLaunchTemplateName},
+		{Name: "Version", Shape: shape_string},
+		{Name: "LaunchTemplateSpecificationUserData", Shape: shape_string},
+	}},
+	shapeFleetOnDemandAllocationStrategy: {Kind: schema.String, Enum: []string{"lowest-price", "prioritized"}},
+	shapeFleetReplacementStrategy:        {Kind: schema.String, Enum: []string{"launch", "launch-before-terminate"}},
+	shapeFleetReservationType:            {Kind: schema.String, Enum: []string{"interruptible-capacity-reservation"}},
+	shapeFleetSet:                        {Kind: schema.List, Name: "FleetSet", Elem: schema.Member{Shape: shapeFleetData, Wire: "item"}},
+	shapeFleetSpotCapacityRebalance: {Kind: schema.Structure, Name: "FleetSpotCapacityRebalance", Members: []schema.Member{
+		{Name: "ReplacementStrategy", Shape: shapeFleetReplacementStrategy, Wire: "replacementStrategy"},
+		{Name: "TerminationDelay", Shape: shape_integer, Wire: "terminationDelay"},
+	}},
+	shapeFleetSpotCapacityRebalanceRequest: {Kind: schema.Structure, Name: "FleetSpotCapacityRebalanceRequest", Members: []schema.Member{
+		{Name: "ReplacementStrategy", Shape: shapeFleetReplacementStrategy},
+		{Name: "TerminationDelay", Shape: shape_integer},
+	}},
+	shapeFleetSpotMaintenanceStrategies: {Kind: schema.Structure, Name: "FleetSpotMaintenanceStrategies", Members: []schema.Member{
+		{Name: "CapacityRebalance", Shape: shapeFleetSpotCapacityRebalance, Wire: "capacityRebalance"},
+	}},
+	shapeFleetSpotMaintenanceStrategiesRequest: {Kind: schema.Structure, Name: "FleetSpotMaintenanceStrategiesRequest", Members: []schema.Member{
+		{Name: "CapacityRebalance", Shape: shapeFleetSpotCapacityRebalanceRequest},
+	}},
+	shapeFleetStateCode:           {Kind: schema.String, Enum: []string{"submitted", "active", "deleted", "failed", "deleted_running", "deleted_terminating", "modifying"}},
+	shapeFleetType:                {Kind: schema.String, Enum: []string{"request", "maintain", "instant"}},
 	shapeFlexibleEnaQueuesSupport: {Kind: schema.String, Enum: []string{"unsupported", "supported"}},
 	shapeFpgaDeviceInfo: {Kind: schema.Structure, Name: "FpgaDeviceInfo", Members: []schema.Member{
 		{Name: "Name", Shape: shape_string, Wire: "name"},
@@ -2132,6 +2638,16 @@ var shapes = []schema.Shape{
 	shapeFpgaInfo: {Kind: schema.Structure, Name: "FpgaInfo", Members: []schema.Member{
 		{Name: "Fpgas", Shape: shapeFpgaDeviceInfoList, Wire: "fpgas"},
 		{Name: "TotalFpgaMemoryInMiB", Shape: shape_integer, Wire: "totalFpgaMemoryInMiB"},
+	}},
+	shapeGetConsoleOutputInput: {Kind: schema.Structure, Name: "GetConsoleOutputRequest", Members: []schema.Member{
+		{Name: "InstanceId", Shape: shape_string, Required: true},
+		{Name: "Latest", Shape: shape_boolean},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+	}},
+	shapeGetConsoleOutputOutput: {Kind: schema.Structure, Name: "GetConsoleOutputResult", Members: []schema.Member{
+		{Name: "InstanceId", Shape: shape_string, Wire: "instanceId"},
+		{Name: "Timestamp", Shape: shape_timestamp, Wire: "timestamp"},
+		{Name: "Output", Shape: shape_string, Wire: "output"},
 	}},
 	shapeGpuDeviceInfo: {Kind: schema.Structure, Name: "GpuDeviceInfo", Members: []schema.Member{
 		{Name: "Name", Shape: shape_string, Wire: "name"},
@@ -2348,6 +2864,7 @@ var shapes = []schema.Shape{
 	shapeInstanceGeneration:                          {Kind: schema.String, Enum: []string{"current", "previous"}},
 	shapeInstanceGenerationSet:                       {Kind: schema.List, Name: "InstanceGenerationSet", Elem: schema.Member{Shape: shapeInstanceGeneration, Wire: "item"}},
 	shapeInstanceIdStringList:                        {Kind: schema.List, Name: "InstanceIdStringList", Elem: schema.Member{Shape: shape_string, Wire: "InstanceId"}},
+	shapeInstanceIdsSet:                              {Kind: schema.List, Name: "InstanceIdsSet", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
 	shapeInstanceInterruptionBehavior:                {Kind: schema.String, Enum: []string{"hibernate", "stop", "terminate"}},
 	shapeInstanceIpv4Prefix: {Kind: schema.Structure, Name: "InstanceIpv4Prefix", Members: []schema.Member{
 		{Name: "Ipv4Prefix", Shape: shape_string, Wire: "ipv4Prefix"},
@@ -2366,6 +2883,7 @@ var shapes = []schema.Shape{
 		{Name: "Ipv6Prefix", Shape: shape_string, Wire: "ipv6Prefix"},
 	}},
 	shapeInstanceIpv6PrefixList: {Kind: schema.List, Name: "InstanceIpv6PrefixList", Elem: schema.Member{Shape: shapeInstanceIpv6Prefix, Wire: "item"}},
+	shapeInstanceLifecycle:      {Kind: schema.String, Enum: []string{"spot", "on-demand", "interruptible-capacity-reservation"}},
 	shapeInstanceLifecycleType:  {Kind: schema.String, Enum: []string{"spot", "scheduled", "capacity-block", "interruptible-capacity-reservation"}},
 	shapeInstanceList:           {Kind: schema.List, Name: "InstanceList", Elem: schema.Member{Shape: shapeInstance, Wire: "item"}},
 	shapeInstanceMaintenanceOptions: {Kind: schema.Structure, Name: "InstanceMaintenanceOptions", Members: []schema.Member{
@@ -2379,6 +2897,7 @@ var shapes = []schema.Shape{
 		{Name: "MarketType", Shape: shapeMarketType},
 		{Name: "SpotOptions", Shape: shapeSpotMarketOptions},
 	}},
+	shapeInstanceMatchCriteria:         {Kind: schema.String, Enum: []string{"open", "targeted"}},
 	shapeInstanceMetadataEndpointState: {Kind: schema.String, Enum: []string{"disabled", "enabled"}},
 	shapeInstanceMetadataOptionsRequest: {Kind: schema.Structure, Name: "InstanceMetadataOptionsRequest", Members: []schema.Member{
 		{Name: "HttpTokens", Shape: shapeHttpTokensState},
@@ -2660,6 +3179,7 @@ var shapes = []schema.Shape{
 		{Name: "SupportedInRegion", Shape: shape_boolean, Wire: "supportedInRegion"},
 	}},
 	shapeInstanceTypeInfoList: {Kind: schema.List, Name: "InstanceTypeInfoList", Elem: schema.Member{Shape: shapeInstanceTypeInfo, Wire: "item"}},
+	shapeInstanceTypeList:     {Kind: schema.List, Name: "InstanceTypeList", Elem: schema.Member{Shape: shape_string}},
 	shapeInstanceTypeOffering: {Kind: schema.Structure, Name: "InstanceTypeOffering", Members: []schema.Member{
 		{Name: "InstanceType", Shape: shape_string, Wire: "instanceType"},
 		{Name: "LocationType", Shape: shapeLocationType, Wire: "locationType"},
@@ -2679,8 +3199,21 @@ var shapes = []schema.Shape{
 	shapeInternetGatewayAttachmentList: {Kind: schema.List, Name: "InternetGatewayAttachmentList", Elem: schema.Member{Shape: shapeInternetGatewayAttachment, Wire: "item"}},
 	shapeInternetGatewayIdList:         {Kind: schema.List, Name: "InternetGatewayIdList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
 	shapeInternetGatewayList:           {Kind: schema.List, Name: "InternetGatewayList", Elem: schema.Member{Shape: shapeInternetGateway, Wire: "item"}},
-	shapeIpAddressType:                 {Kind: schema.String, Enum: []string{"ipv4", "dualstack", "ipv6"}},
-	shapeIpList:                        {Kind: schema.List, Name: "IpList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
+	shapeInterruptibleCapacityAllocation: {Kind: schema.Structure, Name: "InterruptibleCapacityAllocation", Members: []schema.Member{
+		{Name: "InstanceCount", Shape: shape_integer, Wire: "instanceCount"},
+		{Name: "TargetInstanceCount", Shape: shape_integer, Wire: "targetInstanceCount"},
+		{Name: "Status", Shape: shapeInterruptibleCapacityReservationAllocationStatus, Wire: "status"},
+		{Name: "InterruptibleCapacityReservationId", Shape: shape_string, Wire: "interruptibleCapacityReservationId"},
+		{Name: "InterruptionType", Shape: shapeInterruptionType, Wire: "interruptionType"},
+	}},
+	shapeInterruptibleCapacityReservationAllocationStatus: {Kind: schema.String, Enum: []string{"pending", "active", "updating", "canceling", "canceled", "failed"}},
+	shapeInterruptionInfo: {Kind: schema.Structure, Name: "InterruptionInfo", Members: []schema.Member{
+		{Name: "SourceCapacityReservationId", Shape: shape_string, Wire: "sourceCapacityReservationId"},
+		{Name: "InterruptionType", Shape: shapeInterruptionType, Wire: "interruptionType"},
+	}},
+	shapeInterruptionType: {Kind: schema.String, Enum: []string{"adhoc"}},
+	shapeIpAddressType:    {Kind: schema.String, Enum: []string{"ipv4", "dualstack", "ipv6"}},
+	shapeIpList:           {Kind: schema.List, Name: "IpList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
 	shapeIpPermission: {Kind: schema.Structure, Name: "IpPermission", Members: []schema.Member{
 		{Name: "IpProtocol", Shape: shape_string, Wire: "ipProtocol"},
 		{Name: "FromPort", Shape: shape_integer, Wire: "fromPort"},
@@ -2750,6 +3283,23 @@ var shapes = []schema.Shape{
 		{Name: "Message", Shape: shape_string, Wire: "message"},
 		{Name: "Code", Shape: shape_string, Wire: "code"},
 	}},
+	shapeLaunchSpecification: {Kind: schema.Structure, Name: "LaunchSpecification", Members: []schema.Member{
+		{Name: "UserData", Shape: shape_string, Wire: "userData"},
+		{Name: "AddressingType", Shape: shape_string, Wire: "addressingType"},
+		{Name: "BlockDeviceMappings", Shape: shapeBlockDeviceMappingList, Wire: "blockDeviceMapping"},
+		{Name: "EbsOptimized", Shape: shape_boolean, Wire: "ebsOptimized"},
+		{Name: "IamInstanceProfile", Shape: shapeIamInstanceProfileSpecification, Wire: "iamInstanceProfile"},
+		{Name: "ImageId", Shape: shape_string, Wire: "imageId"},
+		{Name: "InstanceType", Shape: shape_string, Wire: "instanceType"},
+		{Name: "KernelId", Shape: shape_string, Wire: "kernelId"},
+		{Name: "KeyName", Shape: shape_string, Wire: "keyName"},
+		{Name: "NetworkInterfaces", Shape: shapeInstanceNetworkInterfaceSpecificationList, Wire: "networkInterfaceSet"},
+		{Name: "Placement", Shape: shapeSpotPlacement, Wire: "placement"},
+		{Name: "RamdiskId", Shape: shape_string, Wire: "ramdiskId"},
+		{Name: "SubnetId", Shape: shape_string, Wire: "subnetId"},
+		{Name: "SecurityGroups", Shape: shapeGroupIdentifierList, Wire: "groupSet"},
+		{Name: "Monitoring", Shape: shapeRunInstancesMonitoringEnabled, Wire: "monitoring"},
+	}},
 	shapeLaunchTemplate: {Kind: schema.Structure, Name: "LaunchTemplate", Members: []schema.Member{
 		{Name: "LaunchTemplateId", Shape: shape_string, Wire: "launchTemplateId"},
 		{Name: "LaunchTemplateName", Shape: shapeLaunchTemplateName, Wire: "launchTemplateName"},
@@ -2759,6 +3309,10 @@ var shapes = []schema.Shape{
 		{Name: "LatestVersionNumber", Shape: shape_long, Wire: "latestVersionNumber"},
 		{Name: "Tags", Shape: shapeTagList, Wire: "tagSet"},
 		{Name: "Operator", Shape: shapeOperatorResponse, Wire: "operator"},
+	}},
+	shapeLaunchTemplateAndOverridesResponse: {Kind: schema.Structure, Name: "LaunchTemplateAndOverridesResponse", Members: []schema.Member{
+		{Name: "LaunchTemplateSpecification", Shape: shapeFleetLaunchTemplateSpecification, Wire: "launchTemplateSpecification"},
+		{Name: "Overrides", Shape: shapeFleetLaunchTemplateOverrides, Wire: "overrides"},
 	}},
 	shapeLaunchTemplateAutoRecoveryState: {Kind: schema.String, Enum: []string{"default", "disabled"}},
 	shapeLaunchTemplateBlockDeviceMapping: {Kind: schema.Structure, Name: "LaunchTemplateBlockDeviceMapping", Members: []schema.Member{
@@ -3421,6 +3975,22 @@ var shapes = []schema.Shape{
 	}},
 	shapeNitroTpmSupport:               {Kind: schema.String, Enum: []string{"unsupported", "supported"}},
 	shapeNitroTpmSupportedVersionsList: {Kind: schema.List, Name: "NitroTpmSupportedVersionsList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
+	shapeOnDemandOptions: {Kind: schema.Structure, Name: "OnDemandOptions", Members: []schema.Member{
+		{Name: "AllocationStrategy", Shape: shapeFleetOnDemandAllocationStrategy, Wire: "allocationStrategy"},
+		{Name: "CapacityReservationOptions", Shape: shapeCapacityReservationOptions, Wire: "capacityReservationOptions"},
+		{Name: "SingleInstanceType", Shape: shape_boolean, Wire: "singleInstanceType"},
+		{Name: "SingleAvailabilityZone", Shape: shape_boolean, Wire: "singleAvailabilityZone"},
+		{Name: "MinTargetCapacity", Shape: shape_integer, Wire: "minTargetCapacity"},
+		{Name: "MaxTotalPrice", Shape: shape_string, Wire: "maxTotalPrice"},
+	}},
+	shapeOnDemandOptionsRequest: {Kind: schema.Structure, Name: "OnDemandOptionsRequest", Members: []schema.Member{
+		{Name: "AllocationStrategy", Shape: shapeFleetOnDemandAllocationStrategy},
+		{Name: "CapacityReservationOptions", Shape: shapeCapacityReservationOptionsRequest},
+		{Name: "SingleInstanceType", Shape: shape_boolean},
+		{Name: "SingleAvailabilityZone", Shape: shape_boolean},
+		{Name: "MinTargetCapacity", Shape: shape_integer},
+		{Name: "MaxTotalPrice", Shape: shape_string},
+	}},
 	shapeOperatorRequest: {Kind: schema.Structure, Name: "OperatorRequest", Members: []schema.Member{
 		{Name: "Principal", Shape: shape_string},
 	}},
@@ -3429,6 +3999,7 @@ var shapes = []schema.Shape{
 		{Name: "Principal", Shape: shape_string, Wire: "principal"},
 		{Name: "HiddenByDefault", Shape: shape_boolean, Wire: "hiddenByDefault"},
 	}},
+	shapeOutpostArn:          {Kind: schema.String, Pattern: "^arn:aws([a-z-]+)?:outposts:[a-z\\d-]+:\\d{12}:outpost/op-[a-f0-9]{17}$"},
 	shapeOwnerStringList:     {Kind: schema.List, Name: "OwnerStringList", Elem: schema.Member{Shape: shape_string, Wire: "Owner"}},
 	shapePayerResponsibility: {Kind: schema.String, Enum: []string{"ServiceOwner"}},
 	shapePayerResponsibilityEntry: {Kind: schema.Structure, Name: "PayerResponsibilityEntry", Members: []schema.Member{
@@ -3472,6 +4043,7 @@ var shapes = []schema.Shape{
 		{Name: "Operator", Shape: shapeOperatorResponse, Wire: "operator"},
 		{Name: "ParentGroupId", Shape: shape_string, Wire: "parentGroupId"},
 	}},
+	shapePlacementGroupArn:          {Kind: schema.String, Pattern: "^arn:aws([a-z-]+)?:ec2:[a-z\\d-]+:\\d{12}:placement-group/^.{1,255}$"},
 	shapePlacementGroupIdStringList: {Kind: schema.List, Name: "PlacementGroupIdStringList", Elem: schema.Member{Shape: shape_string, Wire: "GroupId"}},
 	shapePlacementGroupInfo: {Kind: schema.Structure, Name: "PlacementGroupInfo", Members: []schema.Member{
 		{Name: "SupportedStrategies", Shape: shapePlacementGroupStrategyList, Wire: "supportedStrategies"},
@@ -3481,8 +4053,11 @@ var shapes = []schema.Shape{
 	shapePlacementGroupStrategy:     {Kind: schema.String, Enum: []string{"cluster", "partition", "spread"}},
 	shapePlacementGroupStrategyList: {Kind: schema.List, Name: "PlacementGroupStrategyList", Elem: schema.Member{Shape: shapePlacementGroupStrategy, Wire: "item"}},
 	shapePlacementGroupStringList:   {Kind: schema.List, Name: "PlacementGroupStringList", Elem: schema.Member{Shape: shape_string}},
-	shapePlacementStrategy:          {Kind: schema.String, Enum: []string{"cluster", "spread", "partition", "precision-time"}},
-	shapePlatformValues:             {Kind: schema.String, Enum: []string{"Windows"}},
+	shapePlacementResponse: {Kind: schema.Structure, Name: "PlacementResponse", Members: []schema.Member{
+		{Name: "GroupName", Shape: shape_string, Wire: "groupName"},
+	}},
+	shapePlacementStrategy: {Kind: schema.String, Enum: []string{"cluster", "spread", "partition", "precision-time"}},
+	shapePlatformValues:    {Kind: schema.String, Enum: []string{"Windows"}},
 	shapePortRange: {Kind: schema.Structure, Name: "PortRange", Members: []schema.Member{
 		{Name: "From", Shape: shape_integer, Wire: "from"},
 		{Name: "To", Shape: shape_integer, Wire: "to"},
@@ -3529,8 +4104,9 @@ var shapes = []schema.Shape{
 		{Name: "ProductCodeId", Shape: shape_string, Wire: "productCode"},
 		{Name: "ProductCodeType", Shape: shapeProductCodeValues, Wire: "type"},
 	}},
-	shapeProductCodeList:   {Kind: schema.List, Name: "ProductCodeList", Elem: schema.Member{Shape: shapeProductCode, Wire: "item"}},
-	shapeProductCodeValues: {Kind: schema.String, Enum: []string{"devpay", "marketplace"}},
+	shapeProductCodeList:        {Kind: schema.List, Name: "ProductCodeList", Elem: schema.Member{Shape: shapeProductCode, Wire: "item"}},
+	shapeProductCodeValues:      {Kind: schema.String, Enum: []string{"devpay", "marketplace"}},
+	shapeProductDescriptionList: {Kind: schema.List, Name: "ProductDescriptionList", Elem: schema.Member{Shape: shape_string}},
 	shapePropagatingVgw: {Kind: schema.Structure, Name: "PropagatingVgw", Members: []schema.Member{
 		{Name: "GatewayId", Shape: shape_string, Wire: "gatewayId"},
 	}},
@@ -3548,7 +4124,8 @@ var shapes = []schema.Shape{
 		{Name: "PublicIpv6DnsName", Shape: shape_string, Wire: "publicIpv6DnsName"},
 		{Name: "PublicDualStackDnsName", Shape: shape_string, Wire: "publicDualStackDnsName"},
 	}},
-	shapePublicIpStringList: {Kind: schema.List, Name: "PublicIpStringList", Elem: schema.Member{Shape: shape_string, Wire: "PublicIp"}},
+	shapePublicIpStringList:   {Kind: schema.List, Name: "PublicIpStringList", Elem: schema.Member{Shape: shape_string, Wire: "PublicIp"}},
+	shapeRIProductDescription: {Kind: schema.String, Enum: []string{"Linux/UNIX", "Linux/UNIX (Amazon VPC)", "Windows", "Windows (Amazon VPC)"}},
 	shapeRebootInstancesInput: {Kind: schema.Structure, Name: "RebootInstancesRequest", Members: []schema.Member{
 		{Name: "InstanceIds", Shape: shapeInstanceIdStringList, Wire: "InstanceId", Required: true},
 		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
@@ -3676,6 +4253,44 @@ var shapes = []schema.Shape{
 		{Name: "NetworkPerformanceOptions", Shape: shapeLaunchTemplateNetworkPerformanceOptionsRequest},
 		{Name: "SecondaryInterfaces", Shape: shapeLaunchTemplateInstanceSecondaryInterfaceSpecificationRequestList, Wire: "SecondaryInterface"},
 	}},
+	shapeRequestSpotInstancesInput: {Kind: schema.Structure, Name: "RequestSpotInstancesRequest", Members: []schema.Member{
+		{Name: "LaunchSpecification", Shape: shapeRequestSpotLaunchSpecification},
+		{Name: "TagSpecifications", Shape: shapeTagSpecificationList, Wire: "TagSpecification"},
+		{Name: "InstanceInterruptionBehavior", Shape: shapeInstanceInterruptionBehavior},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+		{Name: "SpotPrice", Shape: shape_string, Wire: "spotPrice"},
+		{Name: "ClientToken", Shape: shape_string, Wire: "clientToken"},
+		{Name: "InstanceCount", Shape: shape_integer, Wire: "instanceCount"},
+		{Name: "Type", Shape: shapeSpotInstanceType, Wire: "type"},
+		{Name: "ValidFrom", Shape: shape_timestamp, Wire: "validFrom"},
+		{Name: "ValidUntil", Shape: shape_timestamp, Wire: "validUntil"},
+		{Name: "LaunchGroup", Shape: shape_string, Wire: "launchGroup"},
+		{Name: "AvailabilityZoneGroup", Shape: shape_string, Wire: "availabilityZoneGroup"},
+		{Name: "BlockDurationMinutes", Shape: shape_integer, Wire: "blockDurationMinutes"},
+	}},
+	shapeRequestSpotInstancesOutput: {Kind: schema.Structure, Name: "RequestSpotInstancesResult", Members: []schema.Member{
+		{Name: "SpotInstanceRequests", Shape: shapeSpotInstanceRequestList, Wire: "spotInstanceRequestSet"},
+	}},
+	shapeRequestSpotLaunchSpecification: {Kind: schema.Structure, Name: "RequestSpotLaunchSpecification", Members: []schema.Member{
+		{Name: "SecurityGroupIds", Shape: shapeRequestSpotLaunchSpecificationSecurityGroupIdList, Wire: "SecurityGroupId"},
+		{Name: "SecurityGroups", Shape: shapeRequestSpotLaunchSpecificationSecurityGroupList, Wire: "SecurityGroup"},
+		{Name: "AddressingType", Shape: shape_string, Wire: "addressingType"},
+		{Name: "BlockDeviceMappings", Shape: shapeBlockDeviceMappingList, Wire: "blockDeviceMapping"},
+		{Name: "EbsOptimized", Shape: shape_boolean, Wire: "ebsOptimized"},
+		{Name: "IamInstanceProfile", Shape: shapeIamInstanceProfileSpecification, Wire: "iamInstanceProfile"},
+		{Name: "ImageId", Shape: shape_string, Wire: "imageId"},
+		{Name: "InstanceType", Shape: shape_string, Wire: "instanceType"},
+		{Name: "KernelId", Shape: shape_string, Wire: "kernelId"},
+		{Name: "KeyName", Shape: shape_string, Wire: "keyName"},
+		{Name: "Monitoring", Shape: shapeRunInstancesMonitoringEnabled, Wire: "monitoring"},
+		{Name: "NetworkInterfaces", Shape: shapeInstanceNetworkInterfaceSpecificationList, Wire: "NetworkInterface"},
+		{Name: "Placement", Shape: shapeSpotPlacement, Wire: "placement"},
+		{Name: "RamdiskId", Shape: shape_string, Wire: "ramdiskId"},
+		{Name: "SubnetId", Shape: shape_string, Wire: "subnetId"},
+		{Name: "UserData", Shape: shape_string, Wire: "userData"},
+	}},
+	shapeRequestSpotLaunchSpecificationSecurityGroupIdList: {Kind: schema.List, Name: "RequestSpotLaunchSpecificationSecurityGroupIdList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
+	shapeRequestSpotLaunchSpecificationSecurityGroupList:   {Kind: schema.List, Name: "RequestSpotLaunchSpecificationSecurityGroupList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
 	shapeReservation: {Kind: schema.Structure, Name: "Reservation", Members: []schema.Member{
 		{Name: "ReservationId", Shape: shape_string, Wire: "reservationId"},
 		{Name: "OwnerId", Shape: shape_string, Wire: "ownerId"},
@@ -3683,9 +4298,17 @@ var shapes = []schema.Shape{
 		{Name: "Groups", Shape: shapeGroupIdentifierList, Wire: "groupSet"},
 		{Name: "Instances", Shape: shapeInstanceList, Wire: "instancesSet"},
 	}},
-	shapeReservationList: {Kind: schema.List, Name: "ReservationList", Elem: schema.Member{Shape: shapeReservation, Wire: "item"}},
-	shapeResourceIdList:  {Kind: schema.List, Name: "ResourceIdList", Elem: schema.Member{Shape: shape_string}},
-	shapeResourceType:    {Kind: schema.String, Enum: []string{"capacity-reservation", "client-vpn-endpoint", "customer-gateway", "carrier-gateway", "coip-pool", "declarative-policies-report", "dedicated-host", "dhcp-options", "egress-only-internet-gateway", "elastic-ip", "elastic-gpu", "export-image-task", "export-instance-task", "fleet", "fpga-image", "host-reservation", "image", "image-usage-report", "import-image-task", "import-snapshot-task", "instance", "instance-event-window", "internet-gateway", "ipam", "ipam-pool", "ipam-scope", "ipv4pool-ec2", "ipv6pool-ec2", "key-pair", "launch-template", "local-gateway", "local-gateway-route-table", "local-gateway-virtual-interface", "local-gateway-virtual-interface-group", "local-gateway-route-table-vpc-association", "local-gateway-route-table-virtual-interface-group-association", "natgateway", "network-acl", "network-interface", "network-insights-analysis", "network-insights-path", "network-insights-access-scope", "network-insights-access-scope-analysis", "outpost-lag", "placement-group", "prefix-list", "replace-root-volume-task", "reserved-instances", "route-table", "security-group", "security-group-rule", "service-link-virtual-interface", "snapshot", "spot-fleet-request", "spot-instances-request", "subnet", "subnet-cidr-reservation", "traffic-mirror-filter", "traffic-mirror-session", "traffic-mirror-target", "transit-gateway", "transit-gateway-attachment", "transit-gateway-connect-peer", "transit-gateway-multicast-domain", "transit-gateway-policy-table", "transit-gateway-metering-policy", "transit-gateway-route-table", "transit-gateway-route-table-announcement", "volume", "vpc", "vpc-endpoint", "vpc-endpoint-connection", "vpc-endpoint-service", "vpc-endpoint-service-permission", "vpc-peering-connection", "vpn-connection", "vpn-gateway", "vpc-flow-log", "capacity-reservation-fleet", "traffic-mirror-filter-rule", "vpc-endpoint-connection-device-type", "verified-access-instance", "verified-access-group", "verified-access-endpoint", "verified-access-policy", "verified-access-trust-provider", "vpn-connection-device-type", "vpc-block-public-access-exclusion", "vpc-encryption-control", "route-server", "route-server-endpoint", "route-server-peer", "ipam-resource-discovery", "ipam-resource-discovery-association", "instance-connect-endpoint", "verified-access-endpoint-target", "ipam-external-resource-verification-token", "capacity-block", "mac-modification-task", "ipam-prefix-list-resolver", "ipam-policy", "ipam-prefix-list-resolver-target", "ipam-internet-registry-association", "secondary-interface", "secondary-network", "secondary-subnet", "capacity-manager-data-export", "vpn-concentrator", "ipam-pool-allocation", "capacity-reservation-cancellation-quote", "application-status-check"}},
+	shapeReservationList:            {Kind: schema.List, Name: "ReservationList", Elem: schema.Member{Shape: shapeReservation, Wire: "item"}},
+	shapeReservationTypeList:        {Kind: schema.List, Name: "ReservationTypeList", Elem: schema.Member{Shape: shapeFleetReservationType, Wire: "item"}},
+	shapeReservationTypeListRequest: {Kind: schema.List, Name: "ReservationTypeListRequest", Elem: schema.Member{Shape: shapeFleetReservationType, Wire: "ReservationType"}},
+	shapeReservedCapacityOptions: {Kind: schema.Structure, Name: "ReservedCapacityOptions", Members: []schema.Member{
+		{Name: "ReservationTypes", Shape: shapeReservationTypeList, Wire: "reservationTypeSet"},
+	}},
+	shapeReservedCapacityOptionsRequest: {Kind: schema.Structure, Name: "ReservedCapacityOptionsRequest", Members: []schema.Member{
+		{Name: "ReservationTypes", Shape: shapeReservationTypeListRequest, Wire: "ReservationType"},
+	}},
+	shapeResourceIdList: {Kind: schema.List, Name: "ResourceIdList", Elem: schema.Member{Shape: shape_string}},
+	shapeResourceType:   {Kind: schema.String, Enum: []string{"capacity-reservation", "client-vpn-endpoint", "customer-gateway", "carrier-gateway", "coip-pool", "declarative-policies-report", "dedicated-host", "dhcp-options", "egress-only-internet-gateway", "elastic-ip", "elastic-gpu", "export-image-task", "export-instance-task", "fleet", "fpga-image", "host-reservation", "image", "image-usage-report", "import-image-task", "import-snapshot-task", "instance", "instance-event-window", "internet-gateway", "ipam", "ipam-pool", "ipam-scope", "ipv4pool-ec2", "ipv6pool-ec2", "key-pair", "launch-template", "local-gateway", "local-gateway-route-table", "local-gateway-virtual-interface", "local-gateway-virtual-interface-group", "local-gateway-route-table-vpc-association", "local-gateway-route-table-virtual-interface-group-association", "natgateway", "network-acl", "network-interface", "network-insights-analysis", "network-insights-path", "network-insights-access-scope", "network-insights-access-scope-analysis", "outpost-lag", "placement-group", "prefix-list", "replace-root-volume-task", "reserved-instances", "route-table", "security-group", "security-group-rule", "service-link-virtual-interface", "snapshot", "spot-fleet-request", "spot-instances-request", "subnet", "subnet-cidr-reservation", "traffic-mirror-filter", "traffic-mirror-session", "traffic-mirror-target", "transit-gateway", "transit-gateway-attachment", "transit-gateway-connect-peer", "transit-gateway-multicast-domain", "transit-gateway-policy-table", "transit-gateway-metering-policy", "transit-gateway-route-table", "transit-gateway-route-table-announcement", "volume", "vpc", "vpc-endpoint", "vpc-endpoint-connection", "vpc-endpoint-service", "vpc-endpoint-service-permission", "vpc-peering-connection", "vpn-connection", "vpn-gateway", "vpc-flow-log", "capacity-reservation-fleet", "traffic-mirror-filter-rule", "vpc-endpoint-connection-device-type", "verified-access-instance", "verified-access-group", "verified-access-endpoint", "verified-access-policy", "verified-access-trust-provider", "vpn-connection-device-type", "vpc-block-public-access-exclusion", "vpc-encryption-control", "route-server", "route-server-endpoint", "route-server-peer", "ipam-resource-discovery", "ipam-resource-discovery-association", "instance-connect-endpoint", "verified-access-endpoint-target", "ipam-external-resource-verification-token", "capacity-block", "mac-modification-task", "ipam-prefix-list-resolver", "ipam-policy", "ipam-prefix-list-resolver-target", "ipam-internet-registry-association", "secondary-interface", "secondary-network", "secondary-subnet", "capacity-manager-data-export", "vpn-concentrator", "ipam-pool-allocation", "capacity-reservation-cancellation-quote", "application-status-check"}},
 	shapeResponseLaunchTemplateData: {Kind: schema.Structure, Name: "ResponseLaunchTemplateData", Members: []schema.Member{
 		{Name: "KernelId", Shape: shape_string, Wire: "kernelId"},
 		{Name: "EbsOptimized", Shape: shape_boolean, Wire: "ebsOptimized"},
@@ -3955,9 +4578,45 @@ var shapes = []schema.Shape{
 	shapeServiceTypeDetail: {Kind: schema.Structure, Name: "ServiceTypeDetail", Members: []schema.Member{
 		{Name: "ServiceType", Shape: shapeServiceType, Wire: "serviceType"},
 	}},
-	shapeServiceTypeDetailSet: {Kind: schema.List, Name: "ServiceTypeDetailSet", Elem: schema.Member{Shape: shapeServiceTypeDetail, Wire: "item"}},
-	shapeShutdownBehavior:     {Kind: schema.String, Enum: []string{"stop", "terminate"}},
-	shapeSpotInstanceType:     {Kind: schema.String, Enum: []string{"one-time", "persistent"}},
+	shapeServiceTypeDetailSet:             {Kind: schema.List, Name: "ServiceTypeDetailSet", Elem: schema.Member{Shape: shapeServiceTypeDetail, Wire: "item"}},
+	shapeShutdownBehavior:                 {Kind: schema.String, Enum: []string{"stop", "terminate"}},
+	shapeSpotAllocationStrategy:           {Kind: schema.String, Enum: []string{"lowest-price", "diversified", "capacity-optimized", "capacity-optimized-prioritized", "price-capacity-optimized"}},
+	shapeSpotInstanceInterruptionBehavior: {Kind: schema.String, Enum: []string{"hibernate", "stop", "terminate"}},
+	shapeSpotInstanceRequest: {Kind: schema.Structure, Name: "SpotInstanceRequest", Members: []schema.Member{
+		{Name: "ActualBlockHourlyPrice", Shape: shape_string, Wire: "actualBlockHourlyPrice"},
+		{Name: "AvailabilityZoneGroup", Shape: shape_string, Wire: "availabilityZoneGroup"},
+		{Name: "BlockDurationMinutes", Shape: shape_integer, Wire: "blockDurationMinutes"},
+		{Name: "CreateTime", Shape: shape_timestamp, Wire: "createTime"},
+		{Name: "Fault", Shape: shapeSpotInstanceStateFault, Wire: "fault"},
+		{Name: "InstanceId", Shape: shape_string, Wire: "instanceId"},
+		{Name: "LaunchGroup", Shape: shape_string, Wire: "launchGroup"},
+		{Name: "LaunchSpecification", Shape: shapeLaunchSpecification, Wire: "launchSpecification"},
+		{Name: "LaunchedAvailabilityZone", Shape: shape_string, Wire: "launchedAvailabilityZone"},
+		{Name: "LaunchedAvailabilityZoneId", Shape: shape_string, Wire: "launchedAvailabilityZoneId"},
+		{Name: "ProductDescription", Shape: shapeRIProductDescription, Wire: "productDescription"},
+		{Name: "SpotInstanceRequestId", Shape: shape_string, Wire: "spotInstanceRequestId"},
+		{Name: "SpotPrice", Shape: shape_string, Wire: "spotPrice"},
+		{Name: "State", Shape: shapeSpotInstanceState, Wire: "state"},
+		{Name: "Status", Shape: shapeSpotInstanceStatus, Wire: "status"},
+		{Name: "Tags", Shape: shapeTagList, Wire: "tagSet"},
+		{Name: "Type", Shape: shapeSpotInstanceType, Wire: "type"},
+		{Name: "ValidFrom", Shape: shape_timestamp, Wire: "validFrom"},
+		{Name: "ValidUntil", Shape: shape_timestamp, Wire: "validUntil"},
+		{Name: "InstanceInterruptionBehavior", Shape: shapeInstanceInterruptionBehavior, Wire: "instanceInterruptionBehavior"},
+	}},
+	shapeSpotInstanceRequestIdList: {Kind: schema.List, Name: "SpotInstanceRequestIdList", Elem: schema.Member{Shape: shape_string, Wire: "SpotInstanceRequestId"}},
+	shapeSpotInstanceRequestList:   {Kind: schema.List, Name: "SpotInstanceRequestList", Elem: schema.Member{Shape: shapeSpotInstanceRequest, Wire: "item"}},
+	shapeSpotInstanceState:         {Kind: schema.String, Enum: []string{"open", "active", "closed", "cancelled", "failed", "disabled"}},
+	shapeSpotInstanceStateFault: {Kind: schema.Structure, Name: "SpotInstanceStateFault", Members: []schema.Member{
+		{Name: "Code", Shape: shape_string, Wire: "code"},
+		{Name: "Message", Shape: shape_string, Wire: "message"},
+	}},
+	shapeSpotInstanceStatus: {Kind: schema.Structure, Name: "SpotInstanceStatus", Members: []schema.Member{
+		{Name: "Code", Shape: shape_string, Wire: "code"},
+		{Name: "Message", Shape: shape_string, Wire: "message"},
+		{Name: "UpdateTime", Shape: shape_timestamp, Wire: "updateTime"},
+	}},
+	shapeSpotInstanceType: {Kind: schema.String, Enum: []string{"one-time", "persistent"}},
 	shapeSpotMarketOptions: {Kind: schema.Structure, Name: "SpotMarketOptions", Members: []schema.Member{
 		{Name: "MaxPrice", Shape: shape_string},
 		{Name: "SpotInstanceType", Shape: shapeSpotInstanceType},
@@ -3965,7 +4624,42 @@ var shapes = []schema.Shape{
 		{Name: "ValidUntil", Shape: shape_timestamp},
 		{Name: "InstanceInterruptionBehavior", Shape: shapeInstanceInterruptionBehavior},
 	}},
-	shapeSpreadLevel: {Kind: schema.String, Enum: []string{"host", "rack"}},
+	shapeSpotOptions: {Kind: schema.Structure, Name: "SpotOptions", Members: []schema.Member{
+		{Name: "AllocationStrategy", Shape: shapeSpotAllocationStrategy, Wire: "allocationStrategy"},
+		{Name: "MaintenanceStrategies", Shape: shapeFleetSpotMaintenanceStrategies, Wire: "maintenanceStrategies"},
+		{Name: "InstanceInterruptionBehavior", Shape: shapeSpotInstanceInterruptionBehavior, Wire: "instanceInterruptionBehavior"},
+		{Name: "InstancePoolsToUseCount", Shape: shape_integer, Wire: "instancePoolsToUseCount"},
+		{Name: "SingleInstanceType", Shape: shape_boolean, Wire: "singleInstanceType"},
+		{Name: "SingleAvailabilityZone", Shape: shape_boolean, Wire: "singleAvailabilityZone"},
+		{Name: "MinTargetCapacity", Shape: shape_integer, Wire: "minTargetCapacity"},
+		{Name: "MaxTotalPrice", Shape: shape_string, Wire: "maxTotalPrice"},
+	}},
+	shapeSpotOptionsRequest: {Kind: schema.Structure, Name: "SpotOptionsRequest", Members: []schema.Member{
+		{Name: "AllocationStrategy", Shape: shapeSpotAllocationStrategy},
+		{Name: "MaintenanceStrategies", Shape: shapeFleetSpotMaintenanceStrategiesRequest},
+		{Name: "InstanceInterruptionBehavior", Shape: shapeSpotInstanceInterruptionBehavior},
+		{Name: "InstancePoolsToUseCount", Shape: shape_integer},
+		{Name: "SingleInstanceType", Shape: shape_boolean},
+		{Name: "SingleAvailabilityZone", Shape: shape_boolean},
+		{Name: "MinTargetCapacity", Shape: shape_integer},
+		{Name: "MaxTotalPrice", Shape: shape_string},
+	}},
+	shapeSpotPlacement: {Kind: schema.Structure, Name: "SpotPlacement", Members: []schema.Member{
+		{Name: "AvailabilityZone", Shape: shape_string, Wire: "availabilityZone"},
+		{Name: "GroupName", Shape: shape_string, Wire: "groupName"},
+		{Name: "Tenancy", Shape: shapeTenancy, Wire: "tenancy"},
+		{Name: "AvailabilityZoneId", Shape: shape_string, Wire: "availabilityZoneId"},
+	}},
+	shapeSpotPrice: {Kind: schema.Structure, Name: "SpotPrice", Members: []schema.Member{
+		{Name: "AvailabilityZone", Shape: shape_string, Wire: "availabilityZone"},
+		{Name: "AvailabilityZoneId", Shape: shape_string, Wire: "availabilityZoneId"},
+		{Name: "InstanceType", Shape: shape_string, Wire: "instanceType"},
+		{Name: "ProductDescription", Shape: shapeRIProductDescription, Wire: "productDescription"},
+		{Name: "SpotPrice", Shape: shape_string, Wire: "spotPrice"},
+		{Name: "Timestamp", Shape: shape_timestamp, Wire: "timestamp"},
+	}},
+	shapeSpotPriceHistoryList: {Kind: schema.List, Name: "SpotPriceHistoryList", Elem: schema.Member{Shape: shapeSpotPrice, Wire: "item"}},
+	shapeSpreadLevel:          {Kind: schema.String, Enum: []string{"host", "rack"}},
 	shapeStartInstancesInput: {Kind: schema.Structure, Name: "StartInstancesRequest", Members: []schema.Member{
 		{Name: "InstanceIds", Shape: shapeInstanceIdStringList, Wire: "InstanceId", Required: true},
 		{Name: "AdditionalInfo", Shape: shape_string, Wire: "additionalInfo"},
@@ -4065,7 +4759,22 @@ var shapes = []schema.Shape{
 		{Name: "Tags", Shape: shapeTagList, Wire: "Tag"},
 	}},
 	shapeTagSpecificationList: {Kind: schema.List, Name: "TagSpecificationList", Elem: schema.Member{Shape: shapeTagSpecification, Wire: "item"}},
-	shapeTenancy:              {Kind: schema.String, Enum: []string{"default", "dedicated", "host"}},
+	shapeTargetCapacitySpecification: {Kind: schema.Structure, Name: "TargetCapacitySpecification", Members: []schema.Member{
+		{Name: "TotalTargetCapacity", Shape: shape_integer, Wire: "totalTargetCapacity"},
+		{Name: "OnDemandTargetCapacity", Shape: shape_integer, Wire: "onDemandTargetCapacity"},
+		{Name: "SpotTargetCapacity", Shape: shape_integer, Wire: "spotTargetCapacity"},
+		{Name: "DefaultTargetCapacityType", Shape: shapeDefaultTargetCapacityType, Wire: "defaultTargetCapacityType"},
+		{Name: "TargetCapacityUnitType", Shape: shapeTargetCapacityUnitType, Wire: "targetCapacityUnitType"},
+	}},
+	shapeTargetCapacitySpecificationRequest: {Kind: schema.Structure, Name: "TargetCapacitySpecificationRequest", Members: []schema.Member{
+		{Name: "TotalTargetCapacity", Shape: shape_integer, Required: true},
+		{Name: "OnDemandTargetCapacity", Shape: shape_integer},
+		{Name: "SpotTargetCapacity", Shape: shape_integer},
+		{Name: "DefaultTargetCapacityType", Shape: shapeDefaultTargetCapacityType},
+		{Name: "TargetCapacityUnitType", Shape: shapeTargetCapacityUnitType},
+	}},
+	shapeTargetCapacityUnitType: {Kind: schema.String, Enum: []string{"vcpu", "memory-mib", "units"}},
+	shapeTenancy:                {Kind: schema.String, Enum: []string{"default", "dedicated", "host"}},
 	shapeTerminateInstancesInput: {Kind: schema.Structure, Name: "TerminateInstancesRequest", Members: []schema.Member{
 		{Name: "InstanceIds", Shape: shapeInstanceIdStringList, Wire: "InstanceId", Required: true},
 		{Name: "Force", Shape: shape_boolean},

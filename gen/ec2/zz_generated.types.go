@@ -334,9 +334,98 @@ type BlockDeviceMapping struct {
 	VirtualName *string
 }
 
+// BlockDeviceMappingResponse is part of inputs and outputs.
+type BlockDeviceMappingResponse struct {
+	DeviceName  *string
+	VirtualName *string
+	Ebs         *EbsBlockDeviceResponse
+	NoDevice    *string
+}
+
 // BlockPublicAccessStates is part of inputs and outputs.
 type BlockPublicAccessStates struct {
 	InternetGatewayBlockMode *string
+}
+
+// CancelSpotInstanceRequestsInput is what CancelSpotInstanceRequests takes.
+type CancelSpotInstanceRequestsInput struct {
+	DryRun                 *bool
+	SpotInstanceRequestIds []string // required
+}
+
+// CancelSpotInstanceRequestsOutput is what CancelSpotInstanceRequests answers.
+type CancelSpotInstanceRequestsOutput struct {
+	CancelledSpotInstanceRequests []CancelledSpotInstanceRequest
+}
+
+// CancelledSpotInstanceRequest is part of inputs and outputs.
+type CancelledSpotInstanceRequest struct {
+	SpotInstanceRequestId *string
+	State                 *string
+}
+
+// CapacityAllocation is part of inputs and outputs.
+type CapacityAllocation struct {
+	AllocationType     *string
+	Count              *int32
+	AllocationMetadata []CapacityAllocationMetadataEntry
+}
+
+// CapacityAllocationMetadataEntry is part of inputs and outputs.
+type CapacityAllocationMetadataEntry struct {
+	Key   *string
+	Value *string
+}
+
+// CapacityReservation is part of inputs and outputs.
+type CapacityReservation struct {
+	CapacityReservationId           *string
+	OwnerId                         *string
+	CapacityReservationArn          *string
+	AvailabilityZoneId              *string
+	InstanceType                    *string
+	InstancePlatform                *string
+	AvailabilityZone                *string
+	Tenancy                         *string
+	TotalInstanceCount              *int32
+	AvailableInstanceCount          *int32
+	EbsOptimized                    *bool
+	EphemeralStorage                *bool
+	State                           *string
+	StartDate                       *time.Time
+	EndDate                         *time.Time
+	EndDateType                     *string
+	InstanceMatchCriteria           *string
+	CreateDate                      *time.Time
+	Tags                            []Tag
+	OutpostArn                      *string
+	CapacityReservationFleetId      *string
+	PlacementGroupArn               *string
+	CapacityAllocations             []CapacityAllocation
+	ReservationType                 *string
+	UnusedReservationBillingOwnerId *string
+	CommitmentInfo                  *CapacityReservationCommitmentInfo
+	DeliveryPreference              *string
+	CapacityBlockId                 *string
+	Interruptible                   *bool
+	InterruptibleCapacityAllocation *InterruptibleCapacityAllocation
+	InterruptionInfo                *InterruptionInfo
+}
+
+// CapacityReservationCommitmentInfo is part of inputs and outputs.
+type CapacityReservationCommitmentInfo struct {
+	CommittedInstanceCount *int32
+	CommitmentEndDate      *time.Time
+}
+
+// CapacityReservationOptions is part of inputs and outputs.
+type CapacityReservationOptions struct {
+	UsageStrategy *string
+}
+
+// CapacityReservationOptionsRequest is part of inputs and outputs.
+type CapacityReservationOptionsRequest struct {
+	UsageStrategy *string
 }
 
 // CapacityReservationSpecification is part of inputs and outputs.
@@ -420,6 +509,52 @@ type CpuPerformanceFactor struct {
 // CpuPerformanceFactorRequest is part of inputs and outputs.
 type CpuPerformanceFactorRequest struct {
 	References []PerformanceFactorReferenceRequest
+}
+
+// CreateFleetError is part of inputs and outputs.
+type CreateFleetError struct {
+	LaunchTemplateAndOverrides *LaunchTemplateAndOverridesResponse
+	Lifecycle                  *string
+	ErrorCode                  *string
+	ErrorMessage               *string
+}
+
+// CreateFleetInput is what CreateFleet takes.
+type CreateFleetInput struct {
+	DryRun                           *bool
+	ClientToken                      *string
+	SpotOptions                      *SpotOptionsRequest
+	OnDemandOptions                  *OnDemandOptionsRequest
+	ReservedCapacityOptions          *ReservedCapacityOptionsRequest
+	ExcessCapacityTerminationPolicy  *string
+	LaunchTemplateConfigs            []FleetLaunchTemplateConfigRequest  // required
+	TargetCapacitySpecification      *TargetCapacitySpecificationRequest // required
+	TerminateInstancesWithExpiration *bool
+	Type                             *string
+	ValidFrom                        *time.Time
+	ValidUntil                       *time.Time
+	ReplaceUnhealthyInstances        *bool
+	TagSpecifications                []TagSpecification
+	Context                          *string
+}
+
+// CreateFleetInstance is part of inputs and outputs.
+type CreateFleetInstance struct {
+	LaunchTemplateAndOverrides *LaunchTemplateAndOverridesResponse
+	Lifecycle                  *string
+	InstanceIds                []string
+	InstanceType               *string
+	Platform                   *string
+	AvailabilityZoneId         *string
+	AvailabilityZone           *string
+	SubnetId                   *string
+}
+
+// CreateFleetOutput is what CreateFleet answers.
+type CreateFleetOutput struct {
+	FleetId   *string
+	Errors    []CreateFleetError
+	Instances []CreateFleetInstance
 }
 
 // CreateInternetGatewayInput is what CreateInternetGateway takes.
@@ -568,6 +703,24 @@ type CreateNetworkInterfaceInput struct {
 type CreateNetworkInterfaceOutput struct {
 	NetworkInterface *NetworkInterface
 	ClientToken      *string
+}
+
+// CreatePlacementGroupInput is what CreatePlacementGroup takes.
+type CreatePlacementGroupInput struct {
+	PartitionCount    *int32
+	TagSpecifications []TagSpecification
+	SpreadLevel       *string
+	LinkedGroupId     *string
+	Operator          *OperatorRequest
+	ParentGroupId     *string
+	DryRun            *bool
+	GroupName         *string
+	Strategy          *string
+}
+
+// CreatePlacementGroupOutput is what CreatePlacementGroup answers.
+type CreatePlacementGroupOutput struct {
+	PlacementGroup *PlacementGroup
 }
 
 // CreateRouteInput is what CreateRoute takes.
@@ -740,6 +893,38 @@ type DefaultConnectionTrackingConfiguration struct {
 	DefaultUdpStreamTimeout      *int32
 }
 
+// DeleteFleetError is part of inputs and outputs.
+type DeleteFleetError struct {
+	Code    *string
+	Message *string
+}
+
+// DeleteFleetErrorItem is part of inputs and outputs.
+type DeleteFleetErrorItem struct {
+	Error   *DeleteFleetError
+	FleetId *string
+}
+
+// DeleteFleetSuccessItem is part of inputs and outputs.
+type DeleteFleetSuccessItem struct {
+	CurrentFleetState  *string
+	PreviousFleetState *string
+	FleetId            *string
+}
+
+// DeleteFleetsInput is what DeleteFleets takes.
+type DeleteFleetsInput struct {
+	DryRun             *bool
+	FleetIds           []string // required
+	TerminateInstances *bool    // required
+}
+
+// DeleteFleetsOutput is what DeleteFleets answers.
+type DeleteFleetsOutput struct {
+	SuccessfulFleetDeletions   []DeleteFleetSuccessItem
+	UnsuccessfulFleetDeletions []DeleteFleetErrorItem
+}
+
 // DeleteInternetGatewayInput is what DeleteInternetGateway takes.
 type DeleteInternetGatewayInput struct {
 	DryRun            *bool
@@ -816,6 +1001,16 @@ type DeleteNetworkInterfaceInput struct {
 
 // DeleteNetworkInterfaceOutput is what DeleteNetworkInterface answers.
 type DeleteNetworkInterfaceOutput struct {
+}
+
+// DeletePlacementGroupInput is what DeletePlacementGroup takes.
+type DeletePlacementGroupInput struct {
+	DryRun    *bool
+	GroupName *string // required
+}
+
+// DeletePlacementGroupOutput is what DeletePlacementGroup answers.
+type DeletePlacementGroupOutput struct {
 }
 
 // DeleteRouteInput is what DeleteRoute takes.
@@ -945,6 +1140,21 @@ type DescribeAvailabilityZonesOutput struct {
 	AvailabilityZones []AvailabilityZone
 }
 
+// DescribeCapacityReservationsInput is what DescribeCapacityReservations takes.
+type DescribeCapacityReservationsInput struct {
+	CapacityReservationIds []string
+	NextToken              *string
+	MaxResults             *int32
+	Filters                []Filter
+	DryRun                 *bool
+}
+
+// DescribeCapacityReservationsOutput is what DescribeCapacityReservations answers.
+type DescribeCapacityReservationsOutput struct {
+	NextToken            *string
+	CapacityReservations []CapacityReservation
+}
+
 // DescribeDhcpOptionsInput is what DescribeDhcpOptions takes.
 type DescribeDhcpOptionsInput struct {
 	DhcpOptionsIds []string
@@ -958,6 +1168,38 @@ type DescribeDhcpOptionsInput struct {
 type DescribeDhcpOptionsOutput struct {
 	NextToken   *string
 	DhcpOptions []DhcpOptions
+}
+
+// DescribeFleetError is part of inputs and outputs.
+type DescribeFleetError struct {
+	LaunchTemplateAndOverrides *LaunchTemplateAndOverridesResponse
+	Lifecycle                  *string
+	ErrorCode                  *string
+	ErrorMessage               *string
+}
+
+// DescribeFleetsInput is what DescribeFleets takes.
+type DescribeFleetsInput struct {
+	DryRun     *bool
+	MaxResults *int32
+	NextToken  *string
+	FleetIds   []string
+	Filters    []Filter
+}
+
+// DescribeFleetsInstances is part of inputs and outputs.
+type DescribeFleetsInstances struct {
+	LaunchTemplateAndOverrides *LaunchTemplateAndOverridesResponse
+	Lifecycle                  *string
+	InstanceIds                []string
+	InstanceType               *string
+	Platform                   *string
+}
+
+// DescribeFleetsOutput is what DescribeFleets answers.
+type DescribeFleetsOutput struct {
+	NextToken *string
+	Fleets    []FleetData
 }
 
 // DescribeImagesInput is what DescribeImages takes.
@@ -1256,6 +1498,41 @@ type DescribeSecurityGroupsOutput struct {
 	SecurityGroups []SecurityGroup
 }
 
+// DescribeSpotInstanceRequestsInput is what DescribeSpotInstanceRequests takes.
+type DescribeSpotInstanceRequestsInput struct {
+	NextToken              *string
+	MaxResults             *int32
+	DryRun                 *bool
+	SpotInstanceRequestIds []string
+	Filters                []Filter
+}
+
+// DescribeSpotInstanceRequestsOutput is what DescribeSpotInstanceRequests answers.
+type DescribeSpotInstanceRequestsOutput struct {
+	SpotInstanceRequests []SpotInstanceRequest
+	NextToken            *string
+}
+
+// DescribeSpotPriceHistoryInput is what DescribeSpotPriceHistory takes.
+type DescribeSpotPriceHistoryInput struct {
+	AvailabilityZoneId  *string
+	DryRun              *bool
+	StartTime           *time.Time
+	EndTime             *time.Time
+	InstanceTypes       []string
+	ProductDescriptions []string
+	Filters             []Filter
+	AvailabilityZone    *string
+	MaxResults          *int32
+	NextToken           *string
+}
+
+// DescribeSpotPriceHistoryOutput is what DescribeSpotPriceHistory answers.
+type DescribeSpotPriceHistoryOutput struct {
+	NextToken        *string
+	SpotPriceHistory []SpotPrice
+}
+
 // DescribeSubnetsInput is what DescribeSubnets takes.
 type DescribeSubnetsInput struct {
 	Filters    []Filter
@@ -1493,6 +1770,18 @@ type EbsBlockDevice struct {
 	EbsCardIndex             *int32
 }
 
+// EbsBlockDeviceResponse is part of inputs and outputs.
+type EbsBlockDeviceResponse struct {
+	Encrypted           *bool
+	DeleteOnTermination *bool
+	Iops                *int32
+	Throughput          *int32
+	KmsKeyId            *string
+	SnapshotId          *string
+	VolumeSize          *int32
+	VolumeType          *string
+}
+
 // EbsCardInfo is part of inputs and outputs.
 type EbsCardInfo struct {
 	EbsCardIndex             *int32
@@ -1632,6 +1921,147 @@ type Filter struct {
 	Values []string
 }
 
+// FleetBlockDeviceMappingRequest is part of inputs and outputs.
+type FleetBlockDeviceMappingRequest struct {
+	DeviceName  *string
+	VirtualName *string
+	Ebs         *FleetEbsBlockDeviceRequest
+	NoDevice    *string
+}
+
+// FleetData is part of inputs and outputs.
+type FleetData struct {
+	ActivityStatus                   *string
+	CreateTime                       *time.Time
+	FleetId                          *string
+	FleetState                       *string
+	ClientToken                      *string
+	ExcessCapacityTerminationPolicy  *string
+	FulfilledCapacity                *float64
+	FulfilledOnDemandCapacity        *float64
+	LaunchTemplateConfigs            []FleetLaunchTemplateConfig
+	TargetCapacitySpecification      *TargetCapacitySpecification
+	TerminateInstancesWithExpiration *bool
+	Type                             *string
+	ValidFrom                        *time.Time
+	ValidUntil                       *time.Time
+	ReplaceUnhealthyInstances        *bool
+	SpotOptions                      *SpotOptions
+	OnDemandOptions                  *OnDemandOptions
+	ReservedCapacityOptions          *ReservedCapacityOptions
+	Tags                             []Tag
+	Errors                           []DescribeFleetError
+	Instances                        []DescribeFleetsInstances
+	Context                          *string
+}
+
+// FleetEbsBlockDeviceRequest is part of inputs and outputs.
+type FleetEbsBlockDeviceRequest struct {
+	Encrypted           *bool
+	DeleteOnTermination *bool
+	Iops                *int32
+	Throughput          *int32
+	KmsKeyId            *string
+	SnapshotId          *string
+	VolumeSize          *int32
+	VolumeType          *string
+}
+
+// FleetIamInstanceProfileSpecificationRequest is part of inputs and outputs.
+type FleetIamInstanceProfileSpecificationRequest struct {
+	Arn  *string
+	Name *string
+}
+
+// FleetInstanceMetadataOptionsRequest is part of inputs and outputs.
+type FleetInstanceMetadataOptionsRequest struct {
+	HttpTokens              *string
+	HttpPutResponseHopLimit *int32
+	HttpEndpoint            *string
+}
+
+// FleetLaunchTemplateConfig is part of inputs and outputs.
+type FleetLaunchTemplateConfig struct {
+	LaunchTemplateSpecification *FleetLaunchTemplateSpecification
+	Overrides                   []FleetLaunchTemplateOverrides
+}
+
+// FleetLaunchTemplateConfigRequest is part of inputs and outputs.
+type FleetLaunchTemplateConfigRequest struct {
+	LaunchTemplateSpecification *FleetLaunchTemplateSpecificationRequest
+	Overrides                   []FleetLaunchTemplateOverridesRequest
+}
+
+// FleetLaunchTemplateOverrides is part of inputs and outputs.
+type FleetLaunchTemplateOverrides struct {
+	InstanceType         *string
+	MaxPrice             *string
+	SubnetId             *string
+	AvailabilityZone     *string
+	WeightedCapacity     *float64
+	Priority             *float64
+	Placement            *PlacementResponse
+	InstanceRequirements *InstanceRequirements
+	ImageId              *string
+	BlockDeviceMappings  []BlockDeviceMappingResponse
+	AvailabilityZoneId   *string
+}
+
+// FleetLaunchTemplateOverridesRequest is part of inputs and outputs.
+type FleetLaunchTemplateOverridesRequest struct {
+	InstanceType         *string
+	MaxPrice             *string
+	SubnetId             *string
+	AvailabilityZone     *string
+	WeightedCapacity     *float64
+	Priority             *float64
+	Placement            *Placement
+	KeyName              *string
+	BlockDeviceMappings  []FleetBlockDeviceMappingRequest
+	IamInstanceProfile   *FleetIamInstanceProfileSpecificationRequest
+	MetadataOptions      *FleetInstanceMetadataOptionsRequest
+	InstanceRequirements *InstanceRequirementsRequest
+	ImageId              *string
+	AvailabilityZoneId   *string
+}
+
+// FleetLaunchTemplateSpecification is part of inputs and outputs.
+type FleetLaunchTemplateSpecification struct {
+	LaunchTemplateId   *string
+	LaunchTemplateName *string
+	Version            *string
+}
+
+// FleetLaunchTemplateSpecificationRequest is part of inputs and outputs.
+type FleetLaunchTemplateSpecificationRequest struct {
+	LaunchTemplateId                    *string
+	LaunchTemplateName                  *string
+	Version                             *string
+	LaunchTemplateSpecificationUserData *string
+}
+
+// FleetSpotCapacityRebalance is part of inputs and outputs.
+type FleetSpotCapacityRebalance struct {
+	ReplacementStrategy *string
+	TerminationDelay    *int32
+}
+
+// FleetSpotCapacityRebalanceRequest is part of inputs and outputs.
+type FleetSpotCapacityRebalanceRequest struct {
+	ReplacementStrategy *string
+	TerminationDelay    *int32
+}
+
+// FleetSpotMaintenanceStrategies is part of inputs and outputs.
+type FleetSpotMaintenanceStrategies struct {
+	CapacityRebalance *FleetSpotCapacityRebalance
+}
+
+// FleetSpotMaintenanceStrategiesRequest is part of inputs and outputs.
+type FleetSpotMaintenanceStrategiesRequest struct {
+	CapacityRebalance *FleetSpotCapacityRebalanceRequest
+}
+
 // FpgaDeviceInfo is part of inputs and outputs.
 type FpgaDeviceInfo struct {
 	Name         *string
@@ -1649,6 +2079,20 @@ type FpgaDeviceMemoryInfo struct {
 type FpgaInfo struct {
 	Fpgas                []FpgaDeviceInfo
 	TotalFpgaMemoryInMiB *int32
+}
+
+// GetConsoleOutputInput is what GetConsoleOutput takes.
+type GetConsoleOutputInput struct {
+	InstanceId *string // required
+	Latest     *bool
+	DryRun     *bool
+}
+
+// GetConsoleOutputOutput is what GetConsoleOutput answers.
+type GetConsoleOutputOutput struct {
+	InstanceId *string
+	Timestamp  *time.Time
+	Output     *string
 }
 
 // GpuDeviceInfo is part of inputs and outputs.
@@ -2252,6 +2696,21 @@ type InternetGatewayAttachment struct {
 	VpcId *string
 }
 
+// InterruptibleCapacityAllocation is part of inputs and outputs.
+type InterruptibleCapacityAllocation struct {
+	InstanceCount                      *int32
+	TargetInstanceCount                *int32
+	Status                             *string
+	InterruptibleCapacityReservationId *string
+	InterruptionType                   *string
+}
+
+// InterruptionInfo is part of inputs and outputs.
+type InterruptionInfo struct {
+	SourceCapacityReservationId *string
+	InterruptionType            *string
+}
+
 // IpPermission is part of inputs and outputs.
 type IpPermission struct {
 	IpProtocol       *string
@@ -2327,6 +2786,25 @@ type LastError struct {
 	Code    *string
 }
 
+// LaunchSpecification is part of inputs and outputs.
+type LaunchSpecification struct {
+	UserData            *string
+	AddressingType      *string
+	BlockDeviceMappings []BlockDeviceMapping
+	EbsOptimized        *bool
+	IamInstanceProfile  *IamInstanceProfileSpecification
+	ImageId             *string
+	InstanceType        *string
+	KernelId            *string
+	KeyName             *string
+	NetworkInterfaces   []InstanceNetworkInterfaceSpecification
+	Placement           *SpotPlacement
+	RamdiskId           *string
+	SubnetId            *string
+	SecurityGroups      []GroupIdentifier
+	Monitoring          *RunInstancesMonitoringEnabled
+}
+
 // LaunchTemplate is part of inputs and outputs.
 type LaunchTemplate struct {
 	LaunchTemplateId     *string
@@ -2337,6 +2815,12 @@ type LaunchTemplate struct {
 	LatestVersionNumber  *int64
 	Tags                 []Tag
 	Operator             *OperatorResponse
+}
+
+// LaunchTemplateAndOverridesResponse is part of inputs and outputs.
+type LaunchTemplateAndOverridesResponse struct {
+	LaunchTemplateSpecification *FleetLaunchTemplateSpecification
+	Overrides                   *FleetLaunchTemplateOverrides
 }
 
 // LaunchTemplateBlockDeviceMapping is part of inputs and outputs.
@@ -3125,6 +3609,26 @@ type NitroTpmInfo struct {
 	SupportedVersions []string
 }
 
+// OnDemandOptions is part of inputs and outputs.
+type OnDemandOptions struct {
+	AllocationStrategy         *string
+	CapacityReservationOptions *CapacityReservationOptions
+	SingleInstanceType         *bool
+	SingleAvailabilityZone     *bool
+	MinTargetCapacity          *int32
+	MaxTotalPrice              *string
+}
+
+// OnDemandOptionsRequest is part of inputs and outputs.
+type OnDemandOptionsRequest struct {
+	AllocationStrategy         *string
+	CapacityReservationOptions *CapacityReservationOptionsRequest
+	SingleInstanceType         *bool
+	SingleAvailabilityZone     *bool
+	MinTargetCapacity          *int32
+	MaxTotalPrice              *string
+}
+
 // OperatorRequest is part of inputs and outputs.
 type OperatorRequest struct {
 	Principal *string
@@ -3185,6 +3689,11 @@ type PlacementGroup struct {
 // PlacementGroupInfo is part of inputs and outputs.
 type PlacementGroupInfo struct {
 	SupportedStrategies []string
+}
+
+// PlacementResponse is part of inputs and outputs.
+type PlacementResponse struct {
+	GroupName *string
 }
 
 // PortRange is part of inputs and outputs.
@@ -3429,6 +3938,48 @@ type RequestLaunchTemplateData struct {
 	SecondaryInterfaces               []LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest
 }
 
+// RequestSpotInstancesInput is what RequestSpotInstances takes.
+type RequestSpotInstancesInput struct {
+	LaunchSpecification          *RequestSpotLaunchSpecification
+	TagSpecifications            []TagSpecification
+	InstanceInterruptionBehavior *string
+	DryRun                       *bool
+	SpotPrice                    *string
+	ClientToken                  *string
+	InstanceCount                *int32
+	Type                         *string
+	ValidFrom                    *time.Time
+	ValidUntil                   *time.Time
+	LaunchGroup                  *string
+	AvailabilityZoneGroup        *string
+	BlockDurationMinutes         *int32
+}
+
+// RequestSpotInstancesOutput is what RequestSpotInstances answers.
+type RequestSpotInstancesOutput struct {
+	SpotInstanceRequests []SpotInstanceRequest
+}
+
+// RequestSpotLaunchSpecification is part of inputs and outputs.
+type RequestSpotLaunchSpecification struct {
+	SecurityGroupIds    []string
+	SecurityGroups      []string
+	AddressingType      *string
+	BlockDeviceMappings []BlockDeviceMapping
+	EbsOptimized        *bool
+	IamInstanceProfile  *IamInstanceProfileSpecification
+	ImageId             *string
+	InstanceType        *string
+	KernelId            *string
+	KeyName             *string
+	Monitoring          *RunInstancesMonitoringEnabled
+	NetworkInterfaces   []InstanceNetworkInterfaceSpecification
+	Placement           *SpotPlacement
+	RamdiskId           *string
+	SubnetId            *string
+	UserData            *string
+}
+
 // Reservation is part of inputs and outputs.
 type Reservation struct {
 	ReservationId *string
@@ -3436,6 +3987,16 @@ type Reservation struct {
 	RequesterId   *string
 	Groups        []GroupIdentifier
 	Instances     []Instance
+}
+
+// ReservedCapacityOptions is part of inputs and outputs.
+type ReservedCapacityOptions struct {
+	ReservationTypes []string
+}
+
+// ReservedCapacityOptionsRequest is part of inputs and outputs.
+type ReservedCapacityOptionsRequest struct {
+	ReservationTypes []string
 }
 
 // ResponseLaunchTemplateData is part of inputs and outputs.
@@ -3724,6 +4285,43 @@ type ServiceTypeDetail struct {
 	ServiceType *string
 }
 
+// SpotInstanceRequest is part of inputs and outputs.
+type SpotInstanceRequest struct {
+	ActualBlockHourlyPrice       *string
+	AvailabilityZoneGroup        *string
+	BlockDurationMinutes         *int32
+	CreateTime                   *time.Time
+	Fault                        *SpotInstanceStateFault
+	InstanceId                   *string
+	LaunchGroup                  *string
+	LaunchSpecification          *LaunchSpecification
+	LaunchedAvailabilityZone     *string
+	LaunchedAvailabilityZoneId   *string
+	ProductDescription           *string
+	SpotInstanceRequestId        *string
+	SpotPrice                    *string
+	State                        *string
+	Status                       *SpotInstanceStatus
+	Tags                         []Tag
+	Type                         *string
+	ValidFrom                    *time.Time
+	ValidUntil                   *time.Time
+	InstanceInterruptionBehavior *string
+}
+
+// SpotInstanceStateFault is part of inputs and outputs.
+type SpotInstanceStateFault struct {
+	Code    *string
+	Message *string
+}
+
+// SpotInstanceStatus is part of inputs and outputs.
+type SpotInstanceStatus struct {
+	Code       *string
+	Message    *string
+	UpdateTime *time.Time
+}
+
 // SpotMarketOptions is part of inputs and outputs.
 type SpotMarketOptions struct {
 	MaxPrice                     *string
@@ -3731,6 +4329,48 @@ type SpotMarketOptions struct {
 	BlockDurationMinutes         *int32
 	ValidUntil                   *time.Time
 	InstanceInterruptionBehavior *string
+}
+
+// SpotOptions is part of inputs and outputs.
+type SpotOptions struct {
+	AllocationStrategy           *string
+	MaintenanceStrategies        *FleetSpotMaintenanceStrategies
+	InstanceInterruptionBehavior *string
+	InstancePoolsToUseCount      *int32
+	SingleInstanceType           *bool
+	SingleAvailabilityZone       *bool
+	MinTargetCapacity            *int32
+	MaxTotalPrice                *string
+}
+
+// SpotOptionsRequest is part of inputs and outputs.
+type SpotOptionsRequest struct {
+	AllocationStrategy           *string
+	MaintenanceStrategies        *FleetSpotMaintenanceStrategiesRequest
+	InstanceInterruptionBehavior *string
+	InstancePoolsToUseCount      *int32
+	SingleInstanceType           *bool
+	SingleAvailabilityZone       *bool
+	MinTargetCapacity            *int32
+	MaxTotalPrice                *string
+}
+
+// SpotPlacement is part of inputs and outputs.
+type SpotPlacement struct {
+	AvailabilityZone   *string
+	GroupName          *string
+	Tenancy            *string
+	AvailabilityZoneId *string
+}
+
+// SpotPrice is part of inputs and outputs.
+type SpotPrice struct {
+	AvailabilityZone   *string
+	AvailabilityZoneId *string
+	InstanceType       *string
+	ProductDescription *string
+	SpotPrice          *string
+	Timestamp          *time.Time
 }
 
 // StartInstancesInput is what StartInstances takes.
@@ -3838,6 +4478,24 @@ type TagDescription struct {
 type TagSpecification struct {
 	ResourceType *string
 	Tags         []Tag
+}
+
+// TargetCapacitySpecification is part of inputs and outputs.
+type TargetCapacitySpecification struct {
+	TotalTargetCapacity       *int32
+	OnDemandTargetCapacity    *int32
+	SpotTargetCapacity        *int32
+	DefaultTargetCapacityType *string
+	TargetCapacityUnitType    *string
+}
+
+// TargetCapacitySpecificationRequest is part of inputs and outputs.
+type TargetCapacitySpecificationRequest struct {
+	TotalTargetCapacity       *int32 // required
+	OnDemandTargetCapacity    *int32
+	SpotTargetCapacity        *int32
+	DefaultTargetCapacityType *string
+	TargetCapacityUnitType    *string
 }
 
 // TerminateInstancesInput is what TerminateInstances takes.

@@ -5,6 +5,7 @@
 //	doctor  what this host lacks      logs     of the daemon, a cluster, an instance
 //	kubectl a cluster's, embedded     image    load images into the registry
 //	account a new AWS account, or one less
+//	fault   an outage: capacity that runs out, a Spot instance taken back
 //	quickstart  a cluster with nodes and a workload, from nothing
 //
 // Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong, 3 there is no
@@ -100,7 +101,7 @@ planes, and nodes that run real containers.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w: %w (see %s --help)", errUsage, err, c.CommandPath())
 	})
-	root.AddCommand(a.up(), a.down(), a.env(), a.status(), a.doctor(), a.logs(), a.kubectl(), a.image(), a.account(), a.quickstart())
+	root.AddCommand(a.up(), a.down(), a.env(), a.status(), a.doctor(), a.logs(), a.kubectl(), a.image(), a.account(), a.fault(), a.quickstart())
 	for _, c := range root.Commands() {
 		c.DisableFlagsInUseLine = true
 	}

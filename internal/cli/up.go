@@ -31,6 +31,7 @@ type upFlags struct {
 	pullThrough bool
 	etcd        []string
 	joinTimeout time.Duration
+	spotNotice  time.Duration
 }
 
 func (a *app) up() *cobra.Command {
@@ -60,6 +61,7 @@ earlier daemon on the same state directory are found again.`,
 	c.Flags().BoolVar(&f.pullThrough, "pull-through", true, "fetch images that are not here from their own registries")
 	c.Flags().StringSliceVar(&f.etcd, "etcd", nil, "endpoints of an etcd cluster to keep the records in (default: embedded)")
 	c.Flags().DurationVar(&f.joinTimeout, "join-timeout", daemon.DefaultJoinTimeout, "how long node groups wait for their nodes")
+	c.Flags().DurationVar(&f.spotNotice, "spot-notice", daemon.DefaultSpotNotice, "how long before its end a Spot instance is warned")
 	return c
 }
 
@@ -79,7 +81,7 @@ func (a *app) serve(ctx context.Context, f upFlags) error {
 	}
 	cfg := daemon.Config{
 		Dir: daemon.Dir(dir), Port: f.port, Account: f.account, Payload: payload, Etcd: f.etcd, PullThrough: f.pullThrough,
-		JoinTimeout: f.joinTimeout, Log: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})),
+		JoinTimeout: f.joinTimeout, SpotNotice: f.spotNotice, Log: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})),
 	}
 	return daemon.Run(ctx, cfg)
 }
@@ -104,7 +106,7 @@ func (a *app) upDetached(ctx context.Context, f upFlags) error {
 			return err
 		}
 	}
-	argv := []string{"up", "--state-dir", abs, "--join-timeout", f.joinTimeout.String(), "--pull-through=" + strconv.FormatBool(f.pullThrough)}
+	argv := []string{"up", "--state-dir", abs, "--join-timeout", f.joinTimeout.String(), "--spot-notice", f.spotNotice.String(), "--pull-through=" + strconv.FormatBool(f.pullThrough)}
 	if a.payload != "" {
 		argv = append(argv, "--payload", a.payload)
 	}

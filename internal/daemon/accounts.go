@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ekster.dev/ekster/internal/identity"
+	"ekster.dev/ekster/internal/provision"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -39,36 +40,16 @@ var (
 //	POST   /accounts[?id=]  Credentials of the new account's root
 //	DELETE /accounts/{id}   the account is going; GET tells when it is gone
 func (d *Daemon) serveAccounts(mux *http.ServeMux) {
-	answer := func(w http.ResponseWriter, v any, err error) {
-		w.Header().Set("Content-Type", "application/json")
-		switch {
-		case err == nil:
-		case errors.Is(err, errNoAccount):
-			w.WriteHeader(http.StatusNotFound)
-		case errors.Is(err, errAccountExists), errors.Is(err, errDefaultAccount):
-			w.WriteHeader(http.StatusConflict)
-		case errors.Is(err, errAccountID):
-			w.WriteHeader(http.StatusBadRequest)
-		default:
-			w.WriteHeader(http.StatusInternalServerError)
-		}
-		if err != nil {
-			v = map[string]string{"error": err.Error()}
-		}
-		if err := json.NewEncoder(w).Encode(v); err != nil {
-			d.log.Debug("answering the CLI", "err", err)
-		}
-	}
 	mux.HandleFunc("GET /accounts", func(w http.ResponseWriter, _ *http.Request) {
 		list, err := d.accounts()
-		answer(w, list, err)
+		d.answerCLI(w, list, err)
 	})
 	mux.HandleFunc("POST /accounts", func(w http.ResponseWriter, r *http.Request) {
 		creds, err := d.createAccount(r)
-		answer(w, creds, err)
+		d.answerCLI(w, creds, err)
 	})
 	mux.HandleFunc("DELETE /accounts/{id}", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, map[string]string{}, d.deleteAccount(r))
+		d.answerCLI(w, map[string]string{}, d.deleteAccount(r))
 	})
 }
 
@@ -133,4 +114,26 @@ func (d *Daemon) deleteAccount(r *http.Request) error {
 		tx.Accounts.Put(id, a)
 		return nil
 	})
+}
+
+// answerCLI answers a request on the admin socket.
+func (d *Daemon) answerCLI(w http.ResponseWriter, v any, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	switch {
+	case err == nil:
+	case errors.Is(err, errNoAccount):
+		w.WriteHeader(http.StatusNotFound)
+	case errors.Is(err, errAccountExists), errors.Is(err, errDefaultAccount), errors.Is(err, provision.ErrNotSpot):
+		w.WriteHeader(http.StatusConflict)
+	case errors.Is(err, errAccountID), errors.Is(err, errCapacity):
+		w.WriteHeader(http.StatusBadRequest)
+	default:
+		w.WriteHeader(http.StatusInternalServerError)
+	}
+	if err != nil {
+		v = map[string]string{"error": err.Error()}
+	}
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		d.log.Debug("answering the CLI", "err", err)
+	}
 }

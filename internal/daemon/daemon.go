@@ -47,12 +47,16 @@ type Config struct {
 	Etcd        []string // endpoints of an external etcd; none: embedded
 	PullThrough bool     // images that are not here are fetched from their registries
 	JoinTimeout time.Duration
+	SpotNotice  time.Duration // between a Spot instance's interruption notice and its end; 0: DefaultSpotNotice
 	Log         *slog.Logger
 	Ready       func() // called once requests are answered; may be nil
 }
 
 // DefaultJoinTimeout is how long EKS waits for a node group's nodes.
 const DefaultJoinTimeout = 25 * time.Minute
+
+// DefaultSpotNotice is how long before the end EC2 warns a Spot instance.
+const DefaultSpotNotice = 2 * time.Minute
 
 // drainTimeout is how long EKS lets pods take to leave a node.
 const drainTimeout = 15 * time.Minute

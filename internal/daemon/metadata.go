@@ -64,6 +64,13 @@ func (d *Daemon) describeInstance(tx *store.Tx, in resource.Instance) imds.Insta
 	if s.Lifecycle != "" {
 		out.LifeCycle = s.Lifecycle
 	}
+	if r, ok := tx.SpotRequests.Get(s.SpotRequest); ok {
+		out.RebalanceNotice = r.Rebalance
+		if !r.Interruption.IsZero() {
+			out.SpotTerminationTime = r.Interruption
+			out.SpotAction = `{"action":"terminate","time":"` + r.Interruption.UTC().Format("2006-01-02T15:04:05Z") + `"}`
+		}
+	}
 	if t, ok := instancetype.Lookup(s.Type); ok {
 		out.Architecture = t.Architecture()
 	}

@@ -110,6 +110,7 @@ func (d *Daemon) serveAdmin() (*http.Server, error) {
 		}
 	})
 	d.serveAccounts(mux)
+	d.serveCapacity(mux)
 	s := &http.Server{Handler: mux}
 	go d.serve(s, l)
 	return s, nil

@@ -25,6 +25,7 @@ import (
 	"ekster.dev/ekster/internal/controller/instance"
 	"ekster.dev/ekster/internal/controller/node"
 	"ekster.dev/ekster/internal/controller/nodegroup"
+	"ekster.dev/ekster/internal/controller/spotrequest"
 	"ekster.dev/ekster/internal/controller/vpc"
 	"ekster.dev/ekster/internal/controlplane"
 	"ekster.dev/ekster/internal/identity"
@@ -122,11 +123,13 @@ func (d *Daemon) controllers(doors vpc.Doors, authorizer *identity.Authorizer) [
 	}
 	nodegroups := nodegroup.New(nodegroup.Config{JoinTimeout: join, DrainTimeout: drainTimeout, DeleteDrainTimeout: deleteDrainTimeout, Now: time.Now}, d.store, nodes, d.log)
 	addons := d.addonController()
+	spots := spotrequest.New(d.store, time.Now, d.log)
+	d.errors["spotrequest"] = spots.Errors
 	accounts := account.New(d.store, time.Now, d.log)
 	d.errors["account"], d.errors["addon"] = accounts.Errors, addons.Errors
 	d.errors["vpc"], d.errors["instance"], d.errors["autoscalinggroup"] = vpcs.Errors, instances.Errors, groups.Errors
 	d.errors["cluster"], d.errors["nodegroup"], d.errors["node"] = clusters.Errors, nodegroups.Errors, nodes.Errors
-	return []controller{vpcs, instances, groups, nodes, clusters, nodegroups, addons, accounts, &housekeeping{d: d, authorizer: authorizer}}
+	return []controller{vpcs, instances, groups, nodes, clusters, nodegroups, addons, spots, accounts, &housekeeping{d: d, authorizer: authorizer}}
 }
 
 // api is how the daemon talks to a cluster's API server.

@@ -14,7 +14,7 @@
 // no table of them, and a restarted daemon with the same key accepts them.
 //
 // It does not sign identity documents (pkcs7, signature: 404), serves no spot
-// or maintenance notices but those in Instance, and leaves the hop limit to the
+// notices but those in Instance and no maintenance events, and leaves the hop limit to the
 // network, where the TTL is.
 package imds
 

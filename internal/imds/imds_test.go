@@ -219,3 +219,28 @@ func TestSDK(t *testing.T) {
 		t.Errorf("an error of ours: %d %q", code, body)
 	}
 }
+
+// What a Spot instance is told before its end, and nothing before it is told.
+func TestSpotNotice(t *testing.T) {
+	in, url, _ := fixture(t)
+	in.TokensRequired = false
+	get := func(path string) string {
+		t.Helper()
+		_, body, _ := do(t, "GET", url+"/latest/meta-data/"+path)
+		return body
+	}
+	if code, _, _ := do(t, "GET", url+"/latest/meta-data/events/recommendations/rebalance"); code != http.StatusNotFound {
+		t.Errorf("a rebalance is recommended to nobody: %d", code)
+	}
+	in.RebalanceNotice, in.SpotTerminationTime, in.SpotAction = now, now.Add(2*time.Minute), `{"action":"terminate","time":"2026-11-20T06:02:00Z"}`
+	for path, want := range map[string]string{
+		"events/recommendations/rebalance": `{"noticeTime":"2026-11-20T06:00:00Z"}`,
+		"spot/":                            "instance-action\ntermination-time",
+		"spot/instance-action":             in.SpotAction,
+		"spot/termination-time":            "2026-11-20T06:02:00Z",
+	} {
+		if got := get(path); got != want {
+			t.Errorf("%s is %q, want %q", path, got, want)
+		}
+	}
+}

@@ -51,6 +51,9 @@ type Instance struct {
 	// SpotAction is the interruption notice, as JSON; "" without one.
 	SpotAction          string
 	SpotTerminationTime time.Time
+	// RebalanceNotice is when a Spot instance was said to be at a higher risk of
+	// interruption; zero: it was not.
+	RebalanceNotice time.Time
 
 	TokensRequired bool // http-tokens
 	Disabled       bool // http-endpoint

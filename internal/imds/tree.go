@@ -94,9 +94,8 @@ func (in Instance) metaData() entries {
 		"instance-action":   value("none"),
 		"profile":           value("default-hvm"),
 		"system":            value("nitro"),
-		"events": dir(entries{"maintenance": dir(entries{
-			"history": value("[]"), "scheduled": value("[]")})}),
-		"metrics": dir(entries{"vhostmd": value(`<?xml version="1.0" encoding="UTF-8"?>`)}),
+		"events":            dir(in.events()),
+		"metrics":           dir(entries{"vhostmd": value(`<?xml version="1.0" encoding="UTF-8"?>`)}),
 	}
 	e.text("ami-id", in.ImageID)
 	e.text("hostname", in.Hostname)
@@ -157,6 +156,14 @@ func (in Instance) services() entries {
 	e := entries{}
 	e.text("domain", in.Domain)
 	e.text("partition", in.Partition)
+	return e
+}
+
+func (in Instance) events() entries {
+	e := entries{"maintenance": dir(entries{"history": value("[]"), "scheduled": value("[]")})}
+	if !in.RebalanceNotice.IsZero() {
+		e["recommendations"] = dir(entries{"rebalance": value(`{"noticeTime":"` + stamp(in.RebalanceNotice) + `"}`)})
+	}
 	return e
 }
 

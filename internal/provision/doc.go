@@ -10,6 +10,7 @@
 //	SecurityGroup, AuthorizeRules, RevokeRules
 //	Interface, Attach, Detach, AssignAddresses, UnassignAddresses
 //	MergeTemplate → Instance → Terminate → Terminated
+//	SpotRequest → FulfilSpot → InterruptSpot → TakeBackSpot
 //
 // What a caller asks for wrongly is answered with an *awsapi.Error in EC2's codes and
 // wording, and then the transaction must be given up: records may be half made in it.

@@ -48,6 +48,7 @@ var (
 	Peerings          = Noun{"pcx-", "InvalidVpcPeeringConnectionID.NotFound", "", "vpcPeeringConnection ID", "vpcPeeringConnection IDs"}
 	Endpoints         = Noun{"vpce-", "InvalidVpcEndpointId.NotFound", "", "Vpc Endpoint Id", "Vpc Endpoint Ids"}
 	NetworkACLs       = Noun{"acl-", "InvalidNetworkAclID.NotFound", "", "networkAcl ID", "networkAcl IDs"}
+	SpotRequests      = Noun{"sir-", "InvalidSpotInstanceRequestID.NotFound", "", "spot instance request ID", "spot instance request IDs"}
 	KeyPairs          = Noun{"key-", "InvalidKeyPair.NotFound", "", "key pair ID", "key pair IDs"}
 )
 

@@ -39,6 +39,9 @@ type InstanceRequest struct {
 	HopLimit           int32
 	MetadataTags       string
 	Lifecycle          string // spot; on demand
+	SpotMaxPrice       string // USD an hour
+	SpotTags           resource.Tags
+	PlacementGroup     string // name or id
 	Monitoring         *bool
 	EBSOptimized       *bool
 	Protected          *bool // from termination through the API
@@ -50,6 +53,8 @@ type InstanceRequest struct {
 	LaunchTemplate        string // id and number, for the record
 	LaunchTemplateVersion string
 	AutoScalingGroup      string // ARN
+	Fleet                 string // fleet-… that launches it
+	SpotRequest           string // sir-… that it fulfils; none: it gets one of its own
 	Reservation           string // none: one of its own
 	LaunchIndex           int32
 	Token                 string
@@ -108,6 +113,18 @@ func Instance(tx *store.Tx, r InstanceRequest) (resource.Instance, error) {
 			return none, fault("InvalidParameterCombination", "Network interfaces must be in the same availability zone and VPC")
 		}
 	}
+	group, err := checkPlacement(tx, r, t, primary.Zone)
+	if err != nil {
+		return none, err
+	}
+	if r.Lifecycle == Spot {
+		if err := checkPrice(t, primary.Zone, r.SpotMaxPrice); err != nil {
+			return none, err
+		}
+	}
+	if err := checkCapacity(tx, r.Home, t, primary.Zone, or(r.Lifecycle, OnDemand)); err != nil {
+		return none, err
+	}
 	i := resource.Instance{
 		Home: r.Home, ID: id, Reservation: r.Reservation, Launched: r.Now, Token: r.Token, Tags: r.Tags,
 		Spec: resource.InstanceSpec{
@@ -122,7 +139,7 @@ func Instance(tx *store.Tx, r InstanceRequest) (resource.Instance, error) {
 			LaunchTemplate: r.LaunchTemplate, LaunchTemplateVersion: r.LaunchTemplateVersion,
 			AutoScalingGroup: r.AutoScalingGroup, TerminationProtection: is(r.Protected), AMILaunchIndex: r.LaunchIndex,
 			EBSOptimized: is(r.EBSOptimized), Monitoring: is(r.Monitoring), ShutdownBehavior: or(r.ShutdownBehavior, "stop"),
-			VolumeTags: r.VolumeTags, Fingerprint: r.Fingerprint,
+			VolumeTags: r.VolumeTags, Fingerprint: r.Fingerprint, PlacementGroup: group, Fleet: r.Fleet,
 		},
 		Status: resource.InstanceStatus{State: resource.InstancePending},
 	}
@@ -133,6 +150,12 @@ func Instance(tx *store.Tx, r InstanceRequest) (resource.Instance, error) {
 		i.Tags = i.Tags.With(map[string]string{
 			"aws:ec2launchtemplate:id": r.LaunchTemplate, "aws:ec2launchtemplate:version": r.LaunchTemplateVersion,
 		})
+	}
+	if r.Fleet != "" {
+		i.Tags = i.Tags.With(map[string]string{"aws:ec2:fleet-id": r.Fleet})
+	}
+	if r.Lifecycle == Spot {
+		i.Spec.SpotRequest = startSpot(tx, r, i.ID)
 	}
 	tx.Instances.Put(i.ID, i)
 	return i, nil

@@ -66,6 +66,7 @@ func MergeTemplate(lt resource.LaunchTemplate, version string, r InstanceRequest
 	}
 	if d.Placement != nil {
 		r.Zone = or(r.Zone, deref(d.Placement.AvailabilityZone))
+		r.PlacementGroup = or(r.PlacementGroup, or(deref(d.Placement.GroupName), deref(d.Placement.GroupId)))
 	}
 	if p := d.IamInstanceProfile; p != nil && r.ProfileARN == "" && r.ProfileName == "" {
 		r.ProfileARN, r.ProfileName = deref(p.Arn), deref(p.Name)
@@ -76,8 +77,14 @@ func MergeTemplate(lt resource.LaunchTemplate, version string, r InstanceRequest
 		r.HopLimit = or(r.HopLimit, deref(m.HttpPutResponseHopLimit))
 		r.MetadataTags = or(r.MetadataTags, deref(m.InstanceMetadataTags))
 	}
-	if o := d.InstanceMarketOptions; o != nil && deref(o.MarketType) == "spot" {
-		r.Lifecycle = or(r.Lifecycle, "spot")
+	if o := d.InstanceMarketOptions; o != nil && deref(o.MarketType) == Spot && r.Lifecycle == "" {
+		r.Lifecycle = Spot
+		if s := o.SpotOptions; s != nil {
+			if err := OneTimeSpot(deref(s.SpotInstanceType), deref(s.InstanceInterruptionBehavior)); err != nil {
+				return r, err
+			}
+			r.SpotMaxPrice = deref(s.MaxPrice)
+		}
 	}
 	for _, b := range d.BlockDeviceMappings {
 		if b.Ebs == nil {
@@ -110,6 +117,8 @@ func MergeTemplate(lt resource.LaunchTemplate, version string, r InstanceRequest
 			r.VolumeTags = tagsOf(s.Tags).With(r.VolumeTags)
 		case "network-interface":
 			r.InterfaceTags = tagsOf(s.Tags).With(r.InterfaceTags)
+		case "spot-instances-request":
+			r.SpotTags = tagsOf(s.Tags).With(r.SpotTags)
 		}
 	}
 	return r, nil

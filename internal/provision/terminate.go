@@ -22,12 +22,14 @@ func Terminate(tx *store.Tx, home resource.Home, id string, now time.Time) (prev
 	if i.Terminating || previous == resource.InstanceTerminated {
 		return previous, nil
 	}
-	i.Terminating, i.Asked = true, now
-	i.Status.State = resource.InstanceShuttingDown
-	i.Status.StateCode = "Client.UserInitiatedShutdown"
-	i.Status.StateReason = "Client.UserInitiatedShutdown: User initiated shutdown"
-	tx.Instances.Put(id, i)
+	terminate(tx, i, "Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown", now)
 	return previous, nil
+}
+
+func terminate(tx *store.Tx, i resource.Instance, code, reason string, now time.Time) {
+	i.Terminating, i.Asked = true, now
+	i.Status.State, i.Status.StateCode, i.Status.StateReason = resource.InstanceShuttingDown, code, reason
+	tx.Instances.Put(i.ID, i)
 }
 
 // Terminated records that an instance's machine is gone. Interfaces that go with it

@@ -36,6 +36,9 @@ type InstanceSpec struct {
 	DiskGiB               int32
 	RootVolume            string // vol-…
 	Lifecycle             string // "" or spot
+	SpotRequest           string // sir-…, of a Spot instance
+	PlacementGroup        string // pg-…
+	Fleet                 string // fleet-… that launched it
 	HTTPTokens            string // optional, required
 	HTTPEndpoint          string // enabled, disabled
 	HopLimit              int32

@@ -26,6 +26,10 @@
 //	/ekster/vpcendpoints/<id>                   resource.VPCEndpoint
 //	/ekster/launchtemplates/<id>                resource.LaunchTemplate
 //	/ekster/instances/<id>                      resource.Instance
+//	/ekster/capacityfaults/<type>/<zone>/<lifecycle>  resource.CapacityFault
+//	/ekster/fleets/<id>                         resource.Fleet
+//	/ekster/placementgroups/<id>                resource.PlacementGroup
+//	/ekster/spotrequests/<id>                   resource.SpotRequest
 //	/ekster/autoscalinggroups/<arn>             resource.AutoScalingGroup
 //	/ekster/groupinstances/<instance id>        resource.GroupInstance
 //	/ekster/scalingactivities/<id>              resource.ScalingActivity

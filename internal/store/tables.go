@@ -28,6 +28,10 @@ const (
 	VPCEndpoints            = "vpcendpoints"
 	LaunchTemplates         = "launchtemplates"
 	Instances               = "instances"
+	CapacityFaults          = "capacityfaults"
+	Fleets                  = "fleets"
+	PlacementGroups         = "placementgroups"
+	SpotRequests            = "spotrequests"
 	AutoScalingGroups       = "autoscalinggroups"
 	GroupInstances          = "groupinstances"
 	ScalingActivities       = "scalingactivities"
@@ -67,6 +71,10 @@ type Tx struct {
 	VPCEndpoints            *Table[resource.VPCEndpoint]
 	LaunchTemplates         *Table[resource.LaunchTemplate]
 	Instances               *Table[resource.Instance]
+	CapacityFaults          *Table[resource.CapacityFault]
+	Fleets                  *Table[resource.Fleet]
+	PlacementGroups         *Table[resource.PlacementGroup]
+	SpotRequests            *Table[resource.SpotRequest]
 	AutoScalingGroups       *Table[resource.AutoScalingGroup]
 	GroupInstances          *Table[resource.GroupInstance]
 	ScalingActivities       *Table[resource.ScalingActivity]
@@ -106,6 +114,10 @@ type tables struct {
 	vpcEndpoints            *table[resource.VPCEndpoint]
 	launchTemplates         *table[resource.LaunchTemplate]
 	instances               *table[resource.Instance]
+	capacityFaults          *table[resource.CapacityFault]
+	fleets                  *table[resource.Fleet]
+	placementGroups         *table[resource.PlacementGroup]
+	spotRequests            *table[resource.SpotRequest]
 	autoScalingGroups       *table[resource.AutoScalingGroup]
 	groupInstances          *table[resource.GroupInstance]
 	scalingActivities       *table[resource.ScalingActivity]
@@ -145,6 +157,10 @@ func newTables() tables {
 		vpcEndpoints:            newTable[resource.VPCEndpoint](VPCEndpoints),
 		launchTemplates:         newTable[resource.LaunchTemplate](LaunchTemplates),
 		instances:               newTable[resource.Instance](Instances),
+		capacityFaults:          newTable[resource.CapacityFault](CapacityFaults),
+		fleets:                  newTable[resource.Fleet](Fleets),
+		placementGroups:         newTable[resource.PlacementGroup](PlacementGroups),
+		spotRequests:            newTable[resource.SpotRequest](SpotRequests),
 		autoScalingGroups:       newTable[resource.AutoScalingGroup](AutoScalingGroups),
 		groupInstances:          newTable[resource.GroupInstance](GroupInstances),
 		scalingActivities:       newTable[resource.ScalingActivity](ScalingActivities),
@@ -185,6 +201,10 @@ func (t tables) list() []anyTable {
 		t.vpcEndpoints,
 		t.launchTemplates,
 		t.instances,
+		t.capacityFaults,
+		t.fleets,
+		t.placementGroups,
+		t.spotRequests,
 		t.autoScalingGroups,
 		t.groupInstances,
 		t.scalingActivities,
@@ -225,6 +245,10 @@ func (t tables) begin(write bool) *Tx {
 		VPCEndpoints:            begin(t.vpcEndpoints, write),
 		LaunchTemplates:         begin(t.launchTemplates, write),
 		Instances:               begin(t.instances, write),
+		CapacityFaults:          begin(t.capacityFaults, write),
+		Fleets:                  begin(t.fleets, write),
+		PlacementGroups:         begin(t.placementGroups, write),
+		SpotRequests:            begin(t.spotRequests, write),
 		AutoScalingGroups:       begin(t.autoScalingGroups, write),
 		GroupInstances:          begin(t.groupInstances, write),
 		ScalingActivities:       begin(t.scalingActivities, write),
@@ -275,6 +299,10 @@ func (tx *Tx) ops() ([]op, error) {
 		tx.VPCEndpoints.ops,
 		tx.LaunchTemplates.ops,
 		tx.Instances.ops,
+		tx.CapacityFaults.ops,
+		tx.Fleets.ops,
+		tx.PlacementGroups.ops,
+		tx.SpotRequests.ops,
 		tx.AutoScalingGroups.ops,
 		tx.GroupInstances.ops,
 		tx.ScalingActivities.ops,

@@ -161,7 +161,7 @@ func (v instanceView) describe(i resource.Instance) ec2.Instance {
 		Architecture: new(t.Architecture()), Hypervisor: new("xen"), VirtualizationType: new("hvm"), EnaSupport: new(true),
 		RootDeviceName: new(ami.RootDevice), RootDeviceType: new("ebs"), EbsOptimized: &i.Spec.EBSOptimized, BootMode: new("uefi-preferred"),
 		PlatformDetails: new("Linux/UNIX"), UsageOperation: new("RunInstances"), UsageOperationUpdateTime: &i.Launched,
-		InstanceLifecycle: some(i.Spec.Lifecycle), Tags: tagSet(i.Tags), PublicDnsName: new(""), PrivateDnsName: new(""),
+		InstanceLifecycle: some(i.Spec.Lifecycle), SpotInstanceRequestId: some(i.Spec.SpotRequest), Tags: tagSet(i.Tags), PublicDnsName: new(""), PrivateDnsName: new(""),
 		Monitoring: &ec2.Monitoring{State: new(enabled(i.Spec.Monitoring, "enabled", "disabled"))},
 		Placement:  &ec2.Placement{AvailabilityZone: &i.Spec.Zone, AvailabilityZoneId: v.zoneID(i), GroupName: new(""), Tenancy: new("default")},
 		MetadataOptions: &ec2.InstanceMetadataOptionsResponse{
@@ -172,6 +172,9 @@ func (v instanceView) describe(i resource.Instance) ec2.Instance {
 		CapacityReservationSpecification: &ec2.CapacityReservationSpecificationResponse{CapacityReservationPreference: new("open")},
 		MaintenanceOptions:               &ec2.InstanceMaintenanceOptions{AutoRecovery: new("default")},
 		Operator:                         &ec2.OperatorResponse{Managed: new(false)},
+	}
+	if g, ok := v.tx.PlacementGroups.Get(i.Spec.PlacementGroup); ok {
+		out.Placement.GroupName, out.Placement.GroupId = &g.Name, &g.ID
 	}
 	if i.Status.StateCode != "" {
 		out.StateReason = &ec2.StateReason{Code: &i.Status.StateCode, Message: &i.Status.StateReason}
@@ -245,6 +248,9 @@ func instanceState(name string) *ec2.InstanceState {
 
 // transition is the reason for an instance's last change of state, in EC2's words.
 func transition(i resource.Instance) string {
+	if strings.HasPrefix(i.Status.StateCode, "Server.Spot") {
+		return i.Status.StateCode
+	}
 	if i.Asked.IsZero() || !strings.HasPrefix(i.Status.StateCode, "Client.User") {
 		return ""
 	}

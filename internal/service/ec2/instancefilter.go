@@ -126,7 +126,7 @@ var instanceFields = fields[foundInstance]{
 	"operator.principal":                                            always[foundInstance](),
 	"outpost-arn":                                                   always[foundInstance](),
 	"owner-id":                                                      func(i foundInstance) []string { return []string{i.record.Account} },
-	"placement-group-name":                                          always[foundInstance](),
+	"placement-group-name":                                          func(i foundInstance) []string { return text(i.Placement.GroupName) },
 	"placement-partition-number":                                    always[foundInstance](),
 	"platform":                                                      always[foundInstance](),
 	"platform-details":                                              func(i foundInstance) []string { return text(i.PlatformDetails) },
@@ -144,7 +144,7 @@ var instanceFields = fields[foundInstance]{
 	"root-device-name":                                              func(i foundInstance) []string { return text(i.RootDeviceName) },
 	"root-device-type":                                              func(i foundInstance) []string { return text(i.RootDeviceType) },
 	"source-dest-check":                                             func(i foundInstance) []string { return flag(i.SourceDestCheck) },
-	"spot-instance-request-id":                                      always[foundInstance](),
+	"spot-instance-request-id":                                      func(i foundInstance) []string { return text(i.SpotInstanceRequestId) },
 	"state-reason-code": func(i foundInstance) []string {
 		if i.StateReason == nil {
 			return nil

@@ -122,7 +122,7 @@ func launchRequest(call awsapi.Call, in *ec2.RunInstancesInput) (provision.Insta
 	if err != nil {
 		return r, err
 	}
-	r.Tags, r.VolumeTags, r.InterfaceTags = tags["instance"], tags["volume"], tags["network-interface"]
+	r.Tags, r.VolumeTags, r.InterfaceTags, r.SpotTags = tags["instance"], tags["volume"], tags["network-interface"], tags["spot-instances-request"]
 	if r.UserData, err = provision.UserData(deref(in.UserData)); err != nil {
 		return r, err
 	}
@@ -147,13 +147,14 @@ func launchRequest(call awsapi.Call, in *ec2.RunInstancesInput) (provision.Insta
 		r.HTTPTokens, r.HTTPEndpoint = deref(m.HttpTokens), deref(m.HttpEndpoint)
 		r.HopLimit, r.MetadataTags = deref(m.HttpPutResponseHopLimit), deref(m.InstanceMetadataTags)
 	}
-	if o := in.InstanceMarketOptions; o != nil && deref(o.MarketType) == ec2.MarketTypeSpot {
-		r.Lifecycle = "spot"
+	if err := marketOptions(in.InstanceMarketOptions, &r); err != nil {
+		return r, err
 	}
 	if p := in.Placement; p != nil {
 		if r.Zone, err = launchZone(call.Region, p); err != nil {
 			return r, err
 		}
+		r.PlacementGroup = or(deref(p.GroupName), deref(p.GroupId))
 	}
 	for _, b := range in.BlockDeviceMappings {
 		if b.Ebs == nil {
@@ -165,6 +166,28 @@ func launchRequest(call awsapi.Call, in *ec2.RunInstancesInput) (provision.Insta
 	}
 	r.Interfaces, err = launchInterfaces(in)
 	return r, err
+}
+
+func marketOptions(o *ec2.InstanceMarketOptionsRequest, r *provision.InstanceRequest) error {
+	if o == nil || deref(o.MarketType) == "" {
+		return nil
+	}
+	if *o.MarketType != ec2.MarketTypeSpot {
+		return unsupported("The market " + *o.MarketType)
+	}
+	r.Lifecycle = provision.Spot
+	s := o.SpotOptions
+	if s == nil {
+		return nil
+	}
+	if s.BlockDurationMinutes != nil {
+		return fault("InvalidParameterCombination", "BlockDurationMinutes is not supported for new Spot Instance requests.")
+	}
+	if s.ValidUntil != nil && deref(s.SpotInstanceType) != ec2.SpotInstanceTypePersistent {
+		return fault("InvalidParameterCombination", "ValidUntil is only supported for persistent Spot Instance requests.")
+	}
+	r.SpotMaxPrice = deref(s.MaxPrice)
+	return provision.OneTimeSpot(deref(s.SpotInstanceType), deref(s.InstanceInterruptionBehavior))
 }
 
 func launchZone(name string, p *ec2.Placement) (string, error) {
@@ -212,16 +235,14 @@ func launchInterfaces(in *ec2.RunInstancesInput) ([]provision.InterfaceSpec, err
 
 // rejectLaunch refuses what would make another machine than the one that is made.
 func rejectLaunch(in *ec2.RunInstancesInput) error {
-	placement := in.Placement
-	if placement == nil {
-		placement = &ec2.Placement{}
-	}
-	if g := deref(placement.GroupName); g != "" { // there are none
-		return fault("InvalidPlacementGroup.Unknown", "The Placement Group '%s' is unknown.", g)
+	if in.Placement != nil {
+		if err := rejectPlacement(in.Placement); err != nil {
+			return err
+		}
 	}
 	return reject(
-		ask{"A dedicated host", placement.HostId != nil || placement.HostResourceGroupArn != nil || or(deref(placement.Tenancy), "default") != "default"},
 		ask{"An IPv6 address", deref(in.Ipv6AddressCount) > 0 || len(in.Ipv6Addresses) > 0},
+		ask{"A capacity reservation", in.CapacityReservationSpecification != nil && in.CapacityReservationSpecification.CapacityReservationTarget != nil},
 		ask{"An elastic GPU", len(in.ElasticGpuSpecification) > 0},
 		ask{"An elastic inference accelerator", len(in.ElasticInferenceAccelerators) > 0},
 		ask{"A licence configuration", len(in.LicenseSpecifications) > 0},
@@ -230,5 +251,12 @@ func rejectLaunch(in *ec2.RunInstancesInput) error {
 		ask{"Changing an instance type's CPUs", in.CpuOptions != nil},
 		ask{"A secondary interface", len(in.SecondaryInterfaces) > 0},
 		ask{"A kernel or RAM disk", in.KernelId != nil || in.RamdiskId != nil},
+	)
+}
+
+func rejectPlacement(p *ec2.Placement) error {
+	return reject(
+		ask{"A dedicated host", p.HostId != nil || p.HostResourceGroupArn != nil || or(deref(p.Tenancy), "default") != "default"},
+		ask{"A partition of a placement group", p.PartitionNumber != nil},
 	)
 }

@@ -1,6 +1,6 @@
 // Package ec2 serves the slice of the EC2 API that EKS's clients use: networks,
-// security groups, interfaces, launch templates, instances, and the catalogues of
-// regions, images and instance types.
+// security groups, interfaces, launch templates, instances, fleets, Spot requests, and the
+// catalogues of regions, images and instance types.
 //
 // A file holds one noun: its operations, its filters and its shape. A handler reads
 // the request, has package provision do the work in one store transaction, and
@@ -12,7 +12,7 @@
 //
 // Nothing here is real: controller/vpc and controller/instance make it so. There is no
 // IPv6, no volume besides an instance's root volume, no route to an interface, no endpoint
-// policy, no placement group, reservation, elastic GPU or licence. Members of a request that
+// policy, no capacity reservation, elastic GPU or licence. Members of a request that
 // ask for those are refused where a client would otherwise be misled, and ignored where
 // they only tune.
 package ec2

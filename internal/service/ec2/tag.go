@@ -209,6 +209,21 @@ func changeTagsOf(tx *store.Tx, home resource.Home, id string, change func(resou
 			}
 		}
 		return provision.SecurityRules.NotFound(id)
+	case provision.SpotRequests.Prefix:
+		v, ok := tx.SpotRequests.Get(id)
+		if !ok || v.Home != home {
+			return provision.SpotRequests.NotFound(id)
+		}
+		return retag(nil, tx.SpotRequests, id, &v, &v.Tags, change)
+	case "fleet-":
+		v, ok := tx.Fleets.Get(id)
+		if !ok || v.Home != home {
+			return fault("InvalidFleetId.NotFound", "The fleet ID '%s' does not exist", id)
+		}
+		return retag(nil, tx.Fleets, id, &v, &v.Tags, change)
+	case "pg-":
+		v, err := provision.LookupPlacementGroup(tx, home, id)
+		return retag(err, tx.PlacementGroups, id, &v, &v.Tags, change)
 	case "vol-":
 		for i := range tx.Instances.Values(func(i resource.Instance) bool { return i.Home == home && i.Spec.RootVolume == id }) {
 			return retag(nil, tx.Instances, i.ID, &i, &i.Spec.VolumeTags, change)
@@ -316,6 +331,15 @@ func tagged(tx *store.Tx, home resource.Home) func(func(taggedResource) bool) {
 	}
 	for id, v := range tx.PeeringConnections.All() {
 		add(v.Home, "vpc-peering-connection", id, v.Tags)
+	}
+	for id, v := range tx.SpotRequests.All() {
+		add(v.Home, "spot-instances-request", id, v.Tags)
+	}
+	for id, v := range tx.Fleets.All() {
+		add(v.Home, "fleet", id, v.Tags)
+	}
+	for id, v := range tx.PlacementGroups.All() {
+		add(v.Home, "placement-group", id, v.Tags)
 	}
 	for id, v := range tx.KeyPairs.All() {
 		add(v.Home, "key-pair", id, v.Tags)

@@ -76,14 +76,6 @@ var volumeFields = fields[ec2.Volume]{
 	"volume-type":                      func(v ec2.Volume) []string { return text(v.VolumeType) },
 }
 
-// DescribePlacementGroups lists none: they cannot be made here.
-func (s *Service) DescribePlacementGroups(ctx context.Context, call awsapi.Call, in *ec2.DescribePlacementGroupsInput) (*ec2.DescribePlacementGroupsOutput, error) {
-	for _, name := range append(slices.Clone(in.GroupNames), in.GroupIds...) {
-		return nil, fault("InvalidPlacementGroup.Unknown", "The Placement Group '%s' is unknown.", name)
-	}
-	return &ec2.DescribePlacementGroupsOutput{}, s.view(ctx, call, in.DryRun, func(*store.Tx) error { return nil })
-}
-
 // DescribeDhcpOptions lists the sets of options that VPCs have: AWS's own.
 func (s *Service) DescribeDhcpOptions(ctx context.Context, call awsapi.Call, in *ec2.DescribeDhcpOptionsInput) (*ec2.DescribeDhcpOptionsOutput, error) {
 	option := func(f func(ec2.DhcpConfiguration) []string) func(ec2.DhcpOptions) []string {

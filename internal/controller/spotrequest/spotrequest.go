@@ -1,0 +1,126 @@
+// Package spotrequest brings Spot requests on: what takes capacity, and what takes time.
+//
+//	open ──capacity────────────▶ provision.FulfilSpot ──▶ active
+//	open ──EC2 refuses it──────▶ failed
+//	open ──ValidUntil──────────▶ cancelled
+//	active ──notice given──────▶ the notice runs out ──▶ its instance is taken back, closed
+//	active ──instance gone─────▶ closed
+//	over ──two days later──────▶ the record leaves
+//
+// Instances launched by RunInstances, a fleet or a scaling group bring an active request
+// along. The notice itself is given by provision.InterruptSpot and told by the metadata
+// service; the package ends no machine: it asks the instance to go, as anybody does.
+package spotrequest
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"ekster.dev/ekster/internal/provision"
+	"ekster.dev/ekster/internal/reconcile"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// retry is when a request that found no capacity is looked at again, should nothing that
+// gives back capacity wake it.
+const retry = 30 * time.Second
+
+// Controller reconciles Spot requests, by their ids.
+type Controller struct {
+	store *store.Store
+	now   func() time.Time
+	queue *reconcile.Queue
+}
+
+// New returns the controller; Run starts it.
+func New(st *store.Store, now func() time.Time, log *slog.Logger) *Controller {
+	c := &Controller{store: st, now: now}
+	c.queue = reconcile.New("spotrequest", c.Reconcile, log)
+	return c
+}
+
+// Run reconciles every request once and then those that change, until ctx ends.
+func (c *Controller) Run(ctx context.Context) error {
+	c.store.Subscribe(func(changes []store.Change) {
+		for _, ch := range changes {
+			switch ch.Table {
+			case store.SpotRequests:
+				c.queue.Wake(ch.Key)
+			case store.Instances:
+				_ = c.store.View(func(tx *store.Tx) error {
+					if i, ok := tx.Instances.Get(ch.Key); ok && i.Spec.SpotRequest != "" {
+						c.queue.Wake(i.Spec.SpotRequest)
+					}
+					return nil
+				})
+			case store.CapacityFaults:
+				_ = c.wake(func(r resource.SpotRequest) bool { return r.State == resource.SpotOpen })
+			}
+		}
+	})
+	if err := c.wake(func(resource.SpotRequest) bool { return true }); err != nil {
+		return err
+	}
+	c.queue.Run(ctx, 2)
+	return nil
+}
+
+func (c *Controller) wake(which func(resource.SpotRequest) bool) error {
+	return c.store.View(func(tx *store.Tx) error {
+		for r := range tx.SpotRequests.Values(which) {
+			c.queue.Wake(r.ID)
+		}
+		return nil
+	})
+}
+
+// Errors are those of the requests that could not be brought on.
+func (c *Controller) Errors() map[string]error { return c.queue.Errors() }
+
+// Reconcile brings a request on.
+func (c *Controller) Reconcile(ctx context.Context, id string) (time.Duration, error) {
+	var r resource.SpotRequest
+	var ok bool
+	err := c.store.View(func(tx *store.Tx) error { r, ok = tx.SpotRequests.Get(id); return nil })
+	now := c.now()
+	switch {
+	case err != nil || !ok:
+		return reconcile.Never, err
+	case r.State == resource.SpotOpen:
+		return c.open(ctx, r)
+	case !r.Interruption.IsZero() && !provision.SpotOver(r) && now.Before(r.Interruption):
+		return r.Interruption.Sub(now), c.update(ctx, id, provision.CloseSpot)
+	case !r.Interruption.IsZero() && !provision.SpotOver(r):
+		return reconcile.Never, c.update(ctx, id, provision.TakeBackSpot)
+	case r.State == resource.SpotActive:
+		return reconcile.Never, c.update(ctx, id, provision.CloseSpot)
+	}
+	if left := provision.SpotVisible - now.Sub(r.Updated); left > 0 {
+		return left, nil
+	}
+	return reconcile.Never, c.store.Update(ctx, func(tx *store.Tx) error { tx.SpotRequests.Delete(id); return nil })
+}
+
+func (c *Controller) update(ctx context.Context, id string, f func(tx *store.Tx, id string, now time.Time)) error {
+	return c.store.Update(ctx, func(tx *store.Tx) error { f(tx, id, c.now()); return nil })
+}
+
+// open tries to fulfil a request.
+func (c *Controller) open(ctx context.Context, r resource.SpotRequest) (time.Duration, error) {
+	if !r.ValidUntil.IsZero() && !c.now().Before(r.ValidUntil) {
+		return reconcile.Never, c.update(ctx, r.ID, provision.ExpireSpot)
+	}
+	refusal := c.store.Update(ctx, func(tx *store.Tx) error { return provision.FulfilSpot(tx, r.ID, c.now()) })
+	if refusal == nil {
+		return reconcile.Never, nil
+	}
+	if err := c.store.Update(ctx, func(tx *store.Tx) error { return provision.NoteSpot(tx, r.ID, refusal, c.now()) }); err != nil {
+		return reconcile.Never, err
+	}
+	if left := r.ValidUntil.Sub(c.now()); !r.ValidUntil.IsZero() && left < retry {
+		return max(left, time.Millisecond), nil
+	}
+	return retry, nil
+}

@@ -1,0 +1,49 @@
+package ec2_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/smithy-go"
+)
+
+func TestPlacementGroups(t *testing.T) {
+	w := newWorld(t)
+	spread := &sdk.CreatePlacementGroupInput{GroupName: aws.String("spread"), Strategy: types.PlacementStrategySpread, TagSpecifications: tagSpec(types.ResourceTypePlacementGroup, "a", "b")}
+	g := must(w.CreatePlacementGroup(t.Context(), spread))(w).PlacementGroup
+	if g.Strategy != types.PlacementStrategySpread || g.SpreadLevel != types.SpreadLevelRack || *g.GroupArn != "arn:aws:ec2:us-west-2:000000000000:placement-group/spread" || tags(g.Tags)["a"] != "b" {
+		t.Errorf("%+v", g)
+	}
+	fails(w.CreatePlacementGroup(t.Context(), spread))(w, "InvalidPlacementGroup.Duplicate", "The placement group 'spread' already exists.")
+	in := launch(7)
+	in.Placement = &types.Placement{GroupName: aws.String("spread"), AvailabilityZone: aws.String("us-west-2a")}
+	i := must(w.RunInstances(t.Context(), in))(w).Instances[0]
+	if *i.Placement.GroupName != "spread" || *i.Placement.GroupId != *g.GroupId {
+		t.Errorf("placed in %+v", i.Placement)
+	}
+	in = launch(1)
+	in.Placement = &types.Placement{GroupName: aws.String("spread"), AvailabilityZone: aws.String("us-west-2a")}
+	_, err := w.RunInstances(t.Context(), in)
+	var e smithy.APIError
+	if !errors.As(err, &e) || e.ErrorCode() != "InsufficientInstanceCapacity" {
+		t.Errorf("the eighth in a zone: %v", err)
+	}
+	in.ClientToken, in.Placement.AvailabilityZone = nil, aws.String("us-west-2b")
+	must(w.RunInstances(t.Context(), in))(w)
+	if found := must(w.DescribeInstances(t.Context(), &sdk.DescribeInstancesInput{Filters: filters("placement-group-name", "spread")}))(w); len(found.Reservations) != 2 {
+		t.Errorf("%d reservations in the group", len(found.Reservations))
+	}
+	fails(w.DeletePlacementGroup(t.Context(), &sdk.DeletePlacementGroupInput{GroupName: aws.String("spread")}))(w, "InvalidPlacementGroup.InUse", "The placement group 'spread' is in use and may not be deleted.")
+
+	must(w.CreatePlacementGroup(t.Context(), &sdk.CreatePlacementGroupInput{GroupName: aws.String("cluster")}))(w)
+	in.ClientToken, in.Placement.GroupName = nil, aws.String("cluster")
+	fails(w.RunInstances(t.Context(), in))(w, "InvalidParameterCombination", "Placement groups may not be used with instances of type 't3.medium'.")
+	must(w.DeletePlacementGroup(t.Context(), &sdk.DeletePlacementGroupInput{GroupName: aws.String("cluster")}))(w)
+	fails(w.DescribePlacementGroups(t.Context(), &sdk.DescribePlacementGroupsInput{GroupNames: []string{"cluster"}}))(w, "InvalidPlacementGroup.Unknown", "The Placement Group 'cluster' is unknown.")
+	if all := must(w.DescribePlacementGroups(t.Context(), &sdk.DescribePlacementGroupsInput{}))(w); len(all.PlacementGroups) != 1 {
+		t.Errorf("%d groups", len(all.PlacementGroups))
+	}
+}
