@@ -45,7 +45,7 @@ func everything(d *identitytest.Door) []*awsapi.Service {
 		geniam.Service(iam.New(d.Store, d.Managed)),
 		sts.Service(stsservice.New(stsservice.Config{Store: d.Store, Policies: d.Policies})),
 		ssm.Service(ssmservice.New()),
-		eksauth.Service(eksauthservice.New(d.Store, d.Policies)),
+		eksauth.Service(eksauthservice.New(eksauthservice.Config{Store: d.Store, Policies: d.Policies})),
 		autoscaling.Service(asservice.New(d.Store)),
 	}
 }
