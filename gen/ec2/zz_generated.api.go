@@ -26,6 +26,7 @@ type API interface {
 	CreateKeyPair(ctx context.Context, call awsapi.Call, in *CreateKeyPairInput) (*CreateKeyPairOutput, error)
 	CreateLaunchTemplate(ctx context.Context, call awsapi.Call, in *CreateLaunchTemplateInput) (*CreateLaunchTemplateOutput, error)
 	CreateLaunchTemplateVersion(ctx context.Context, call awsapi.Call, in *CreateLaunchTemplateVersionInput) (*CreateLaunchTemplateVersionOutput, error)
+	CreateManagedPrefixList(ctx context.Context, call awsapi.Call, in *CreateManagedPrefixListInput) (*CreateManagedPrefixListOutput, error)
 	CreateNatGateway(ctx context.Context, call awsapi.Call, in *CreateNatGatewayInput) (*CreateNatGatewayOutput, error)
 	CreateNetworkAcl(ctx context.Context, call awsapi.Call, in *CreateNetworkAclInput) (*CreateNetworkAclOutput, error)
 	CreateNetworkAclEntry(ctx context.Context, call awsapi.Call, in *CreateNetworkAclEntryInput) (*CreateNetworkAclEntryOutput, error)
@@ -43,6 +44,7 @@ type API interface {
 	DeleteInternetGateway(ctx context.Context, call awsapi.Call, in *DeleteInternetGatewayInput) (*DeleteInternetGatewayOutput, error)
 	DeleteKeyPair(ctx context.Context, call awsapi.Call, in *DeleteKeyPairInput) (*DeleteKeyPairOutput, error)
 	DeleteLaunchTemplate(ctx context.Context, call awsapi.Call, in *DeleteLaunchTemplateInput) (*DeleteLaunchTemplateOutput, error)
+	DeleteManagedPrefixList(ctx context.Context, call awsapi.Call, in *DeleteManagedPrefixListInput) (*DeleteManagedPrefixListOutput, error)
 	DeleteNatGateway(ctx context.Context, call awsapi.Call, in *DeleteNatGatewayInput) (*DeleteNatGatewayOutput, error)
 	DeleteNetworkAcl(ctx context.Context, call awsapi.Call, in *DeleteNetworkAclInput) (*DeleteNetworkAclOutput, error)
 	DeleteNetworkAclEntry(ctx context.Context, call awsapi.Call, in *DeleteNetworkAclEntryInput) (*DeleteNetworkAclEntryOutput, error)
@@ -72,10 +74,12 @@ type API interface {
 	DescribeKeyPairs(ctx context.Context, call awsapi.Call, in *DescribeKeyPairsInput) (*DescribeKeyPairsOutput, error)
 	DescribeLaunchTemplateVersions(ctx context.Context, call awsapi.Call, in *DescribeLaunchTemplateVersionsInput) (*DescribeLaunchTemplateVersionsOutput, error)
 	DescribeLaunchTemplates(ctx context.Context, call awsapi.Call, in *DescribeLaunchTemplatesInput) (*DescribeLaunchTemplatesOutput, error)
+	DescribeManagedPrefixLists(ctx context.Context, call awsapi.Call, in *DescribeManagedPrefixListsInput) (*DescribeManagedPrefixListsOutput, error)
 	DescribeNatGateways(ctx context.Context, call awsapi.Call, in *DescribeNatGatewaysInput) (*DescribeNatGatewaysOutput, error)
 	DescribeNetworkAcls(ctx context.Context, call awsapi.Call, in *DescribeNetworkAclsInput) (*DescribeNetworkAclsOutput, error)
 	DescribeNetworkInterfaces(ctx context.Context, call awsapi.Call, in *DescribeNetworkInterfacesInput) (*DescribeNetworkInterfacesOutput, error)
 	DescribePlacementGroups(ctx context.Context, call awsapi.Call, in *DescribePlacementGroupsInput) (*DescribePlacementGroupsOutput, error)
+	DescribePrefixLists(ctx context.Context, call awsapi.Call, in *DescribePrefixListsInput) (*DescribePrefixListsOutput, error)
 	DescribeRegions(ctx context.Context, call awsapi.Call, in *DescribeRegionsInput) (*DescribeRegionsOutput, error)
 	DescribeRouteTables(ctx context.Context, call awsapi.Call, in *DescribeRouteTablesInput) (*DescribeRouteTablesOutput, error)
 	DescribeSecurityGroupRules(ctx context.Context, call awsapi.Call, in *DescribeSecurityGroupRulesInput) (*DescribeSecurityGroupRulesOutput, error)
@@ -96,10 +100,13 @@ type API interface {
 	DisassociateRouteTable(ctx context.Context, call awsapi.Call, in *DisassociateRouteTableInput) (*DisassociateRouteTableOutput, error)
 	DisassociateVpcCidrBlock(ctx context.Context, call awsapi.Call, in *DisassociateVpcCidrBlockInput) (*DisassociateVpcCidrBlockOutput, error)
 	GetConsoleOutput(ctx context.Context, call awsapi.Call, in *GetConsoleOutputInput) (*GetConsoleOutputOutput, error)
+	GetManagedPrefixListAssociations(ctx context.Context, call awsapi.Call, in *GetManagedPrefixListAssociationsInput) (*GetManagedPrefixListAssociationsOutput, error)
+	GetManagedPrefixListEntries(ctx context.Context, call awsapi.Call, in *GetManagedPrefixListEntriesInput) (*GetManagedPrefixListEntriesOutput, error)
 	ImportKeyPair(ctx context.Context, call awsapi.Call, in *ImportKeyPairInput) (*ImportKeyPairOutput, error)
 	ModifyInstanceAttribute(ctx context.Context, call awsapi.Call, in *ModifyInstanceAttributeInput) (*ModifyInstanceAttributeOutput, error)
 	ModifyInstanceMetadataOptions(ctx context.Context, call awsapi.Call, in *ModifyInstanceMetadataOptionsInput) (*ModifyInstanceMetadataOptionsOutput, error)
 	ModifyLaunchTemplate(ctx context.Context, call awsapi.Call, in *ModifyLaunchTemplateInput) (*ModifyLaunchTemplateOutput, error)
+	ModifyManagedPrefixList(ctx context.Context, call awsapi.Call, in *ModifyManagedPrefixListInput) (*ModifyManagedPrefixListOutput, error)
 	ModifyNetworkInterfaceAttribute(ctx context.Context, call awsapi.Call, in *ModifyNetworkInterfaceAttributeInput) (*ModifyNetworkInterfaceAttributeOutput, error)
 	ModifySubnetAttribute(ctx context.Context, call awsapi.Call, in *ModifySubnetAttributeInput) (*ModifySubnetAttributeOutput, error)
 	ModifyVpcAttribute(ctx context.Context, call awsapi.Call, in *ModifyVpcAttributeInput) (*ModifyVpcAttributeOutput, error)
@@ -111,6 +118,7 @@ type API interface {
 	ReplaceRoute(ctx context.Context, call awsapi.Call, in *ReplaceRouteInput) (*ReplaceRouteOutput, error)
 	ReplaceRouteTableAssociation(ctx context.Context, call awsapi.Call, in *ReplaceRouteTableAssociationInput) (*ReplaceRouteTableAssociationOutput, error)
 	RequestSpotInstances(ctx context.Context, call awsapi.Call, in *RequestSpotInstancesInput) (*RequestSpotInstancesOutput, error)
+	RestoreManagedPrefixListVersion(ctx context.Context, call awsapi.Call, in *RestoreManagedPrefixListVersionInput) (*RestoreManagedPrefixListVersionOutput, error)
 	RevokeSecurityGroupEgress(ctx context.Context, call awsapi.Call, in *RevokeSecurityGroupEgressInput) (*RevokeSecurityGroupEgressOutput, error)
 	RevokeSecurityGroupIngress(ctx context.Context, call awsapi.Call, in *RevokeSecurityGroupIngressInput) (*RevokeSecurityGroupIngressOutput, error)
 	RunInstances(ctx context.Context, call awsapi.Call, in *RunInstancesInput) (*RunInstancesOutput, error)
@@ -206,6 +214,11 @@ func (Unimplemented) CreateLaunchTemplateVersion(context.Context, awsapi.Call, *
 	return nil, awsapi.NotServed("EC2", "CreateLaunchTemplateVersion")
 }
 
+// CreateManagedPrefixList is not supported yet.
+func (Unimplemented) CreateManagedPrefixList(context.Context, awsapi.Call, *CreateManagedPrefixListInput) (*CreateManagedPrefixListOutput, error) {
+	return nil, awsapi.NotServed("EC2", "CreateManagedPrefixList")
+}
+
 // CreateNatGateway is not supported yet.
 func (Unimplemented) CreateNatGateway(context.Context, awsapi.Call, *CreateNatGatewayInput) (*CreateNatGatewayOutput, error) {
 	return nil, awsapi.NotServed("EC2", "CreateNatGateway")
@@ -289,6 +302,11 @@ func (Unimplemented) DeleteKeyPair(context.Context, awsapi.Call, *DeleteKeyPairI
 // DeleteLaunchTemplate is not supported yet.
 func (Unimplemented) DeleteLaunchTemplate(context.Context, awsapi.Call, *DeleteLaunchTemplateInput) (*DeleteLaunchTemplateOutput, error) {
 	return nil, awsapi.NotServed("EC2", "DeleteLaunchTemplate")
+}
+
+// DeleteManagedPrefixList is not supported yet.
+func (Unimplemented) DeleteManagedPrefixList(context.Context, awsapi.Call, *DeleteManagedPrefixListInput) (*DeleteManagedPrefixListOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DeleteManagedPrefixList")
 }
 
 // DeleteNatGateway is not supported yet.
@@ -436,6 +454,11 @@ func (Unimplemented) DescribeLaunchTemplates(context.Context, awsapi.Call, *Desc
 	return nil, awsapi.NotServed("EC2", "DescribeLaunchTemplates")
 }
 
+// DescribeManagedPrefixLists is not supported yet.
+func (Unimplemented) DescribeManagedPrefixLists(context.Context, awsapi.Call, *DescribeManagedPrefixListsInput) (*DescribeManagedPrefixListsOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DescribeManagedPrefixLists")
+}
+
 // DescribeNatGateways is not supported yet.
 func (Unimplemented) DescribeNatGateways(context.Context, awsapi.Call, *DescribeNatGatewaysInput) (*DescribeNatGatewaysOutput, error) {
 	return nil, awsapi.NotServed("EC2", "DescribeNatGateways")
@@ -454,6 +477,11 @@ func (Unimplemented) DescribeNetworkInterfaces(context.Context, awsapi.Call, *De
 // DescribePlacementGroups is not supported yet.
 func (Unimplemented) DescribePlacementGroups(context.Context, awsapi.Call, *DescribePlacementGroupsInput) (*DescribePlacementGroupsOutput, error) {
 	return nil, awsapi.NotServed("EC2", "DescribePlacementGroups")
+}
+
+// DescribePrefixLists is not supported yet.
+func (Unimplemented) DescribePrefixLists(context.Context, awsapi.Call, *DescribePrefixListsInput) (*DescribePrefixListsOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DescribePrefixLists")
 }
 
 // DescribeRegions is not supported yet.
@@ -556,6 +584,16 @@ func (Unimplemented) GetConsoleOutput(context.Context, awsapi.Call, *GetConsoleO
 	return nil, awsapi.NotServed("EC2", "GetConsoleOutput")
 }
 
+// GetManagedPrefixListAssociations is not supported yet.
+func (Unimplemented) GetManagedPrefixListAssociations(context.Context, awsapi.Call, *GetManagedPrefixListAssociationsInput) (*GetManagedPrefixListAssociationsOutput, error) {
+	return nil, awsapi.NotServed("EC2", "GetManagedPrefixListAssociations")
+}
+
+// GetManagedPrefixListEntries is not supported yet.
+func (Unimplemented) GetManagedPrefixListEntries(context.Context, awsapi.Call, *GetManagedPrefixListEntriesInput) (*GetManagedPrefixListEntriesOutput, error) {
+	return nil, awsapi.NotServed("EC2", "GetManagedPrefixListEntries")
+}
+
 // ImportKeyPair is not supported yet.
 func (Unimplemented) ImportKeyPair(context.Context, awsapi.Call, *ImportKeyPairInput) (*ImportKeyPairOutput, error) {
 	return nil, awsapi.NotServed("EC2", "ImportKeyPair")
@@ -574,6 +612,11 @@ func (Unimplemented) ModifyInstanceMetadataOptions(context.Context, awsapi.Call,
 // ModifyLaunchTemplate is not supported yet.
 func (Unimplemented) ModifyLaunchTemplate(context.Context, awsapi.Call, *ModifyLaunchTemplateInput) (*ModifyLaunchTemplateOutput, error) {
 	return nil, awsapi.NotServed("EC2", "ModifyLaunchTemplate")
+}
+
+// ModifyManagedPrefixList is not supported yet.
+func (Unimplemented) ModifyManagedPrefixList(context.Context, awsapi.Call, *ModifyManagedPrefixListInput) (*ModifyManagedPrefixListOutput, error) {
+	return nil, awsapi.NotServed("EC2", "ModifyManagedPrefixList")
 }
 
 // ModifyNetworkInterfaceAttribute is not supported yet.
@@ -629,6 +672,11 @@ func (Unimplemented) ReplaceRouteTableAssociation(context.Context, awsapi.Call, 
 // RequestSpotInstances is not supported yet.
 func (Unimplemented) RequestSpotInstances(context.Context, awsapi.Call, *RequestSpotInstancesInput) (*RequestSpotInstancesOutput, error) {
 	return nil, awsapi.NotServed("EC2", "RequestSpotInstances")
+}
+
+// RestoreManagedPrefixListVersion is not supported yet.
+func (Unimplemented) RestoreManagedPrefixListVersion(context.Context, awsapi.Call, *RestoreManagedPrefixListVersionInput) (*RestoreManagedPrefixListVersionOutput, error) {
+	return nil, awsapi.NotServed("EC2", "RestoreManagedPrefixListVersion")
 }
 
 // RevokeSecurityGroupEgress is not supported yet.
@@ -790,7 +838,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "CreateLocalGatewayVirtualInterface"},
 			{Name: "CreateLocalGatewayVirtualInterfaceGroup"},
 			{Name: "CreateMacSystemIntegrityProtectionModificationTask"},
-			{Name: "CreateManagedPrefixList"},
+			{Name: "CreateManagedPrefixList", Input: shapeCreateManagedPrefixListInput, Output: shapeCreateManagedPrefixListOutput, Handle: awsapi.Bind(api.CreateManagedPrefixList)},
 			{Name: "CreateNatGateway", Input: shapeCreateNatGatewayInput, Output: shapeCreateNatGatewayOutput, Handle: awsapi.Bind(api.CreateNatGateway)},
 			{Name: "CreateNetworkAcl", Input: shapeCreateNetworkAclInput, Output: shapeCreateNetworkAclOutput, Handle: awsapi.Bind(api.CreateNetworkAcl)},
 			{Name: "CreateNetworkAclEntry", Input: shapeCreateNetworkAclEntryInput, Output: shapeCreateNetworkAclEntryOutput, Handle: awsapi.Bind(api.CreateNetworkAclEntry)},
@@ -888,7 +936,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DeleteLocalGatewayRouteTableVpcAssociation"},
 			{Name: "DeleteLocalGatewayVirtualInterface"},
 			{Name: "DeleteLocalGatewayVirtualInterfaceGroup"},
-			{Name: "DeleteManagedPrefixList"},
+			{Name: "DeleteManagedPrefixList", Input: shapeDeleteManagedPrefixListInput, Output: shapeDeleteManagedPrefixListOutput, Handle: awsapi.Bind(api.DeleteManagedPrefixList)},
 			{Name: "DeleteNatGateway", Input: shapeDeleteNatGatewayInput, Output: shapeDeleteNatGatewayOutput, Handle: awsapi.Bind(api.DeleteNatGateway)},
 			{Name: "DeleteNetworkAcl", Input: shapeDeleteNetworkAclInput, Output: shapeDeleteNetworkAclOutput, Handle: awsapi.Bind(api.DeleteNetworkAcl)},
 			{Name: "DeleteNetworkAclEntry", Input: shapeDeleteNetworkAclEntryInput, Output: shapeDeleteNetworkAclEntryOutput, Handle: awsapi.Bind(api.DeleteNetworkAclEntry)},
@@ -1057,7 +1105,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DescribeLockedSnapshots"},
 			{Name: "DescribeMacHosts"},
 			{Name: "DescribeMacModificationTasks"},
-			{Name: "DescribeManagedPrefixLists"},
+			{Name: "DescribeManagedPrefixLists", Input: shapeDescribeManagedPrefixListsInput, Output: shapeDescribeManagedPrefixListsOutput, Handle: awsapi.Bind(api.DescribeManagedPrefixLists)},
 			{Name: "DescribeMovingAddresses"},
 			{Name: "DescribeNatGateways", Input: shapeDescribeNatGatewaysInput, Output: shapeDescribeNatGatewaysOutput, Handle: awsapi.Bind(api.DescribeNatGateways)},
 			{Name: "DescribeNetworkAcls", Input: shapeDescribeNetworkAclsInput, Output: shapeDescribeNetworkAclsOutput, Handle: awsapi.Bind(api.DescribeNetworkAcls)},
@@ -1070,7 +1118,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DescribeNetworkInterfaces", Input: shapeDescribeNetworkInterfacesInput, Output: shapeDescribeNetworkInterfacesOutput, Handle: awsapi.Bind(api.DescribeNetworkInterfaces)},
 			{Name: "DescribeOutpostLags"},
 			{Name: "DescribePlacementGroups", Input: shapeDescribePlacementGroupsInput, Output: shapeDescribePlacementGroupsOutput, Handle: awsapi.Bind(api.DescribePlacementGroups)},
-			{Name: "DescribePrefixLists"},
+			{Name: "DescribePrefixLists", Input: shapeDescribePrefixListsInput, Output: shapeDescribePrefixListsOutput, Handle: awsapi.Bind(api.DescribePrefixLists)},
 			{Name: "DescribePrincipalIdFormat"},
 			{Name: "DescribePublicIpv4Pools"},
 			{Name: "DescribeRegions", Input: shapeDescribeRegionsInput, Output: shapeDescribeRegionsOutput, Handle: awsapi.Bind(api.DescribeRegions)},
@@ -1274,8 +1322,8 @@ func Service(api API) *awsapi.Service {
 			{Name: "GetIpamRoutingPolicyRegistrationDeltas"},
 			{Name: "GetIpamRoutingPolicyRegistrations"},
 			{Name: "GetLaunchTemplateData"},
-			{Name: "GetManagedPrefixListAssociations"},
-			{Name: "GetManagedPrefixListEntries"},
+			{Name: "GetManagedPrefixListAssociations", Input: shapeGetManagedPrefixListAssociationsInput, Output: shapeGetManagedPrefixListAssociationsOutput, Handle: awsapi.Bind(api.GetManagedPrefixListAssociations)},
+			{Name: "GetManagedPrefixListEntries", Input: shapeGetManagedPrefixListEntriesInput, Output: shapeGetManagedPrefixListEntriesOutput, Handle: awsapi.Bind(api.GetManagedPrefixListEntries)},
 			{Name: "GetManagedResourceVisibility"},
 			{Name: "GetNetworkInsightsAccessScopeAnalysisFindings"},
 			{Name: "GetNetworkInsightsAccessScopeContent"},
@@ -1353,7 +1401,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "ModifyIpamScope"},
 			{Name: "ModifyLaunchTemplate", Input: shapeModifyLaunchTemplateInput, Output: shapeModifyLaunchTemplateOutput, Handle: awsapi.Bind(api.ModifyLaunchTemplate)},
 			{Name: "ModifyLocalGatewayRoute"},
-			{Name: "ModifyManagedPrefixList"},
+			{Name: "ModifyManagedPrefixList", Input: shapeModifyManagedPrefixListInput, Output: shapeModifyManagedPrefixListOutput, Handle: awsapi.Bind(api.ModifyManagedPrefixList)},
 			{Name: "ModifyManagedResourceVisibility"},
 			{Name: "ModifyNetworkInterfaceAttribute", Input: shapeModifyNetworkInterfaceAttributeInput, Output: shapeModifyNetworkInterfaceAttributeOutput, Handle: awsapi.Bind(api.ModifyNetworkInterfaceAttribute)},
 			{Name: "ModifyPrivateDnsNameOptions"},
@@ -1446,7 +1494,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "ResetSnapshotAttribute"},
 			{Name: "RestoreAddressToClassic"},
 			{Name: "RestoreImageFromRecycleBin"},
-			{Name: "RestoreManagedPrefixListVersion"},
+			{Name: "RestoreManagedPrefixListVersion", Input: shapeRestoreManagedPrefixListVersionInput, Output: shapeRestoreManagedPrefixListVersionOutput, Handle: awsapi.Bind(api.RestoreManagedPrefixListVersion)},
 			{Name: "RestoreSnapshotFromRecycleBin"},
 			{Name: "RestoreSnapshotTier"},
 			{Name: "RestoreVolumeFromRecycleBin"},

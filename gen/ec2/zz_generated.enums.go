@@ -859,6 +859,22 @@ const (
 	PlatformValuesWindows = "Windows"
 )
 
+// Values of PrefixListState.
+const (
+	PrefixListStateCreateInProgress  = "create-in-progress"
+	PrefixListStateCreateComplete    = "create-complete"
+	PrefixListStateCreateFailed      = "create-failed"
+	PrefixListStateModifyInProgress  = "modify-in-progress"
+	PrefixListStateModifyComplete    = "modify-complete"
+	PrefixListStateModifyFailed      = "modify-failed"
+	PrefixListStateRestoreInProgress = "restore-in-progress"
+	PrefixListStateRestoreComplete   = "restore-complete"
+	PrefixListStateRestoreFailed     = "restore-failed"
+	PrefixListStateDeleteInProgress  = "delete-in-progress"
+	PrefixListStateDeleteComplete    = "delete-complete"
+	PrefixListStateDeleteFailed      = "delete-failed"
+)
+
 // Values of ProductCodeValues.
 const (
 	ProductCodeValuesDevpay      = "devpay"

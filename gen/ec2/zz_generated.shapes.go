@@ -24,6 +24,8 @@ const (
 	shapeAccountAttributeValue
 	shapeAccountAttributeValueList
 	shapeAccountID
+	shapeAddPrefixListEntries
+	shapeAddPrefixListEntry
 	shapeAddress
 	shapeAddressList
 	shapeAllocateAddressInput
@@ -148,6 +150,8 @@ const (
 	shapeCreateLaunchTemplateOutput
 	shapeCreateLaunchTemplateVersionInput
 	shapeCreateLaunchTemplateVersionOutput
+	shapeCreateManagedPrefixListInput
+	shapeCreateManagedPrefixListOutput
 	shapeCreateNatGatewayInput
 	shapeCreateNatGatewayOutput
 	shapeCreateNetworkAclEntryInput
@@ -194,6 +198,8 @@ const (
 	shapeDeleteKeyPairOutput
 	shapeDeleteLaunchTemplateInput
 	shapeDeleteLaunchTemplateOutput
+	shapeDeleteManagedPrefixListInput
+	shapeDeleteManagedPrefixListOutput
 	shapeDeleteNatGatewayInput
 	shapeDeleteNatGatewayOutput
 	shapeDeleteNetworkAclEntryInput
@@ -260,6 +266,8 @@ const (
 	shapeDescribeLaunchTemplatesInput
 	shapeDescribeLaunchTemplatesMaxResults
 	shapeDescribeLaunchTemplatesOutput
+	shapeDescribeManagedPrefixListsInput
+	shapeDescribeManagedPrefixListsOutput
 	shapeDescribeNatGatewaysInput
 	shapeDescribeNatGatewaysMaxResults
 	shapeDescribeNatGatewaysOutput
@@ -271,6 +279,8 @@ const (
 	shapeDescribeNetworkInterfacesOutput
 	shapeDescribePlacementGroupsInput
 	shapeDescribePlacementGroupsOutput
+	shapeDescribePrefixListsInput
+	shapeDescribePrefixListsOutput
 	shapeDescribeRegionsInput
 	shapeDescribeRegionsOutput
 	shapeDescribeRouteTablesInput
@@ -414,6 +424,11 @@ const (
 	shapeFpgaInfo
 	shapeGetConsoleOutputInput
 	shapeGetConsoleOutputOutput
+	shapeGetManagedPrefixListAssociationsInput
+	shapeGetManagedPrefixListAssociationsMaxResults
+	shapeGetManagedPrefixListAssociationsOutput
+	shapeGetManagedPrefixListEntriesInput
+	shapeGetManagedPrefixListEntriesOutput
 	shapeGpuDeviceInfo
 	shapeGpuDeviceInfoList
 	shapeGpuDeviceMemoryInfo
@@ -643,6 +658,8 @@ const (
 	shapeLocalStorageType
 	shapeLocalStorageTypeSet
 	shapeLocationType
+	shapeManagedPrefixList
+	shapeManagedPrefixListSet
 	shapeMarketType
 	shapeMediaAcceleratorInfo
 	shapeMediaDeviceInfo
@@ -659,6 +676,8 @@ const (
 	shapeModifyInstanceMetadataOptionsOutput
 	shapeModifyLaunchTemplateInput
 	shapeModifyLaunchTemplateOutput
+	shapeModifyManagedPrefixListInput
+	shapeModifyManagedPrefixListOutput
 	shapeModifyNetworkInterfaceAttributeInput
 	shapeModifyNetworkInterfaceAttributeOutput
 	shapeModifySubnetAttributeInput
@@ -746,8 +765,17 @@ const (
 	shapePlacementStrategy
 	shapePlatformValues
 	shapePortRange
+	shapePrefixList
+	shapePrefixListAssociation
+	shapePrefixListAssociationSet
+	shapePrefixListEntry
+	shapePrefixListEntrySet
 	shapePrefixListId
 	shapePrefixListIdList
+	shapePrefixListMaxResults
+	shapePrefixListResourceIdStringList
+	shapePrefixListSet
+	shapePrefixListState
 	shapePrivateDnsDetails
 	shapePrivateDnsDetailsSet
 	shapePrivateDnsNameOptionsOnLaunch
@@ -782,6 +810,8 @@ const (
 	shapeRejectVpcPeeringConnectionOutput
 	shapeReleaseAddressInput
 	shapeReleaseAddressOutput
+	shapeRemovePrefixListEntries
+	shapeRemovePrefixListEntry
 	shapeReplaceNetworkAclAssociationInput
 	shapeReplaceNetworkAclAssociationOutput
 	shapeReplaceNetworkAclEntryInput
@@ -803,9 +833,12 @@ const (
 	shapeReservationTypeListRequest
 	shapeReservedCapacityOptions
 	shapeReservedCapacityOptionsRequest
+	shapeResourceArn
 	shapeResourceIdList
 	shapeResourceType
 	shapeResponseLaunchTemplateData
+	shapeRestoreManagedPrefixListVersionInput
+	shapeRestoreManagedPrefixListVersionOutput
 	shapeRevokeSecurityGroupEgressInput
 	shapeRevokeSecurityGroupEgressOutput
 	shapeRevokeSecurityGroupIngressInput
@@ -1026,6 +1059,11 @@ var shapes = []schema.Shape{
 	}},
 	shapeAccountAttributeValueList: {Kind: schema.List, Name: "AccountAttributeValueList", Elem: schema.Member{Shape: shapeAccountAttributeValue, Wire: "item"}},
 	shapeAccountID:                 {Kind: schema.String, HasMin: true, Min: 12, HasMax: true, Max: 12, Pattern: "[0-9]{12}"},
+	shapeAddPrefixListEntries:      {Kind: schema.List, Name: "AddPrefixListEntries", HasMin: true, Min: 0, HasMax: true, Max: 100, Elem: schema.Member{Shape: shapeAddPrefixListEntry}},
+	shapeAddPrefixListEntry: {Kind: schema.Structure, Name: "AddPrefixListEntry", Members: []schema.Member{
+		{Name: "Cidr", Shape: shape_string, Required: true},
+		{Name: "Description", Shape: shape_string},
+	}},
 	shapeAddress: {Kind: schema.Structure, Name: "Address", Members: []schema.Member{
 		{Name: "AllocationId", Shape: shape_string, Wire: "allocationId"},
 		{Name: "AssociationId", Shape: shape_string, Wire: "associationId"},
@@ -1507,6 +1545,18 @@ var shapes = []schema.Shape{
 		{Name: "LaunchTemplateVersion", Shape: shapeLaunchTemplateVersion, Wire: "launchTemplateVersion"},
 		{Name: "Warning", Shape: shapeValidationWarning, Wire: "warning"},
 	}},
+	shapeCreateManagedPrefixListInput: {Kind: schema.Structure, Name: "CreateManagedPrefixListRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "PrefixListName", Shape: shape_string, Required: true},
+		{Name: "Entries", Shape: shapeAddPrefixListEntries, Wire: "Entry"},
+		{Name: "MaxEntries", Shape: shape_integer, Required: true},
+		{Name: "TagSpecifications", Shape: shapeTagSpecificationList, Wire: "TagSpecification"},
+		{Name: "AddressFamily", Shape: shape_string, Required: true},
+		{Name: "ClientToken", Shape: shape_string, Token: true},
+	}},
+	shapeCreateManagedPrefixListOutput: {Kind: schema.Structure, Name: "CreateManagedPrefixListResult", Members: []schema.Member{
+		{Name: "PrefixList", Shape: shapeManagedPrefixList, Wire: "prefixList"},
+	}},
 	shapeCreateNatGatewayInput: {Kind: schema.Structure, Name: "CreateNatGatewayRequest", Members: []schema.Member{
 		{Name: "AvailabilityMode", Shape: shapeAvailabilityMode},
 		{Name: "AllocationId", Shape: shape_string},
@@ -1768,6 +1818,13 @@ var shapes = []schema.Shape{
 	}},
 	shapeDeleteLaunchTemplateOutput: {Kind: schema.Structure, Name: "DeleteLaunchTemplateResult", Members: []schema.Member{
 		{Name: "LaunchTemplate", Shape: shapeLaunchTemplate, Wire: "launchTemplate"},
+	}},
+	shapeDeleteManagedPrefixListInput: {Kind: schema.Structure, Name: "DeleteManagedPrefixListRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "PrefixListId", Shape: shape_string, Required: true},
+	}},
+	shapeDeleteManagedPrefixListOutput: {Kind: schema.Structure, Name: "DeleteManagedPrefixListResult", Members: []schema.Member{
+		{Name: "PrefixList", Shape: shapeManagedPrefixList, Wire: "prefixList"},
 	}},
 	shapeDeleteNatGatewayInput: {Kind: schema.Structure, Name: "DeleteNatGatewayRequest", Members: []schema.Member{
 		{Name: "DryRun", Shape: shape_boolean},
@@ -2066,6 +2123,17 @@ var shapes = []schema.Shape{
 		{Name: "LaunchTemplates", Shape: shapeLaunchTemplateSet, Wire: "launchTemplates"},
 		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
 	}},
+	shapeDescribeManagedPrefixListsInput: {Kind: schema.Structure, Name: "DescribeManagedPrefixListsRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "Filters", Shape: shapeFilterList, Wire: "Filter"},
+		{Name: "MaxResults", Shape: shapePrefixListMaxResults},
+		{Name: "NextToken", Shape: shape_string},
+		{Name: "PrefixListIds", Shape: shapeValueStringList, Wire: "PrefixListId"},
+	}},
+	shapeDescribeManagedPrefixListsOutput: {Kind: schema.Structure, Name: "DescribeManagedPrefixListsResult", Members: []schema.Member{
+		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
+		{Name: "PrefixLists", Shape: shapeManagedPrefixListSet, Wire: "prefixListSet"},
+	}},
 	shapeDescribeNatGatewaysInput: {Kind: schema.Structure, Name: "DescribeNatGatewaysRequest", Members: []schema.Member{
 		{Name: "DryRun", Shape: shape_boolean},
 		{Name: "Filter", Shape: shapeFilterList},
@@ -2111,6 +2179,17 @@ var shapes = []schema.Shape{
 	}},
 	shapeDescribePlacementGroupsOutput: {Kind: schema.Structure, Name: "DescribePlacementGroupsResult", Members: []schema.Member{
 		{Name: "PlacementGroups", Shape: shapePlacementGroupList, Wire: "placementGroupSet"},
+	}},
+	shapeDescribePrefixListsInput: {Kind: schema.Structure, Name: "DescribePrefixListsRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "Filters", Shape: shapeFilterList, Wire: "Filter"},
+		{Name: "MaxResults", Shape: shape_integer},
+		{Name: "NextToken", Shape: shape_string},
+		{Name: "PrefixListIds", Shape: shapePrefixListResourceIdStringList, Wire: "PrefixListId"},
+	}},
+	shapeDescribePrefixListsOutput: {Kind: schema.Structure, Name: "DescribePrefixListsResult", Members: []schema.Member{
+		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
+		{Name: "PrefixLists", Shape: shapePrefixListSet, Wire: "prefixListSet"},
 	}},
 	shapeDescribeRegionsInput: {Kind: schema.Structure, Name: "DescribeRegionsRequest", Members: []schema.Member{
 		{Name: "RegionNames", Shape: shapeRegionNameStringList, Wire: "RegionName"},
@@ -2648,6 +2727,28 @@ var shapes = []schema.Shape{
 		{Name: "InstanceId", Shape: shape_string, Wire: "instanceId"},
 		{Name: "Timestamp", Shape: shape_timestamp, Wire: "timestamp"},
 		{Name: "Output", Shape: shape_string, Wire: "output"},
+	}},
+	shapeGetManagedPrefixListAssociationsInput: {Kind: schema.Structure, Name: "GetManagedPrefixListAssociationsRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "PrefixListId", Shape: shape_string, Required: true},
+		{Name: "MaxResults", Shape: shapeGetManagedPrefixListAssociationsMaxResults},
+		{Name: "NextToken", Shape: shape_string},
+	}},
+	shapeGetManagedPrefixListAssociationsMaxResults: {Kind: schema.Integer, HasMin: true, Min: 5, HasMax: true, Max: 255},
+	shapeGetManagedPrefixListAssociationsOutput: {Kind: schema.Structure, Name: "GetManagedPrefixListAssociationsResult", Members: []schema.Member{
+		{Name: "PrefixListAssociations", Shape: shapePrefixListAssociationSet, Wire: "prefixListAssociationSet"},
+		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
+	}},
+	shapeGetManagedPrefixListEntriesInput: {Kind: schema.Structure, Name: "GetManagedPrefixListEntriesRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "PrefixListId", Shape: shape_string, Required: true},
+		{Name: "TargetVersion", Shape: shape_long},
+		{Name: "MaxResults", Shape: shapePrefixListMaxResults},
+		{Name: "NextToken", Shape: shape_string},
+	}},
+	shapeGetManagedPrefixListEntriesOutput: {Kind: schema.Structure, Name: "GetManagedPrefixListEntriesResult", Members: []schema.Member{
+		{Name: "Entries", Shape: shapePrefixListEntrySet, Wire: "entrySet"},
+		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
 	}},
 	shapeGpuDeviceInfo: {Kind: schema.Structure, Name: "GpuDeviceInfo", Members: []schema.Member{
 		{Name: "Name", Shape: shape_string, Wire: "name"},
@@ -3628,7 +3729,22 @@ var shapes = []schema.Shape{
 	shapeLocalStorageType:                {Kind: schema.String, Enum: []string{"hdd", "ssd"}},
 	shapeLocalStorageTypeSet:             {Kind: schema.List, Name: "LocalStorageTypeSet", Elem: schema.Member{Shape: shapeLocalStorageType, Wire: "item"}},
 	shapeLocationType:                    {Kind: schema.String, Enum: []string{"region", "availability-zone", "availability-zone-id", "outpost"}},
-	shapeMarketType:                      {Kind: schema.String, Enum: []string{"spot", "capacity-block", "interruptible-capacity-reservation"}},
+	shapeManagedPrefixList: {Kind: schema.Structure, Name: "ManagedPrefixList", Members: []schema.Member{
+		{Name: "PrefixListId", Shape: shape_string, Wire: "prefixListId"},
+		{Name: "AddressFamily", Shape: shape_string, Wire: "addressFamily"},
+		{Name: "State", Shape: shapePrefixListState, Wire: "state"},
+		{Name: "StateMessage", Shape: shape_string, Wire: "stateMessage"},
+		{Name: "PrefixListArn", Shape: shapeResourceArn, Wire: "prefixListArn"},
+		{Name: "PrefixListName", Shape: shape_string, Wire: "prefixListName"},
+		{Name: "MaxEntries", Shape: shape_integer, Wire: "maxEntries"},
+		{Name: "Version", Shape: shape_long, Wire: "version"},
+		{Name: "Tags", Shape: shapeTagList, Wire: "tagSet"},
+		{Name: "OwnerId", Shape: shape_string, Wire: "ownerId"},
+		{Name: "IpamPrefixListResolverTargetId", Shape: shape_string, Wire: "ipamPrefixListResolverTargetId"},
+		{Name: "IpamPrefixListResolverSyncEnabled", Shape: shape_boolean, Wire: "ipamPrefixListResolverSyncEnabled"},
+	}},
+	shapeManagedPrefixListSet: {Kind: schema.List, Name: "ManagedPrefixListSet", Elem: schema.Member{Shape: shapeManagedPrefixList, Wire: "item"}},
+	shapeMarketType:           {Kind: schema.String, Enum: []string{"spot", "capacity-block", "interruptible-capacity-reservation"}},
 	shapeMediaAcceleratorInfo: {Kind: schema.Structure, Name: "MediaAcceleratorInfo", Members: []schema.Member{
 		{Name: "Accelerators", Shape: shapeMediaDeviceInfoList, Wire: "accelerators"},
 		{Name: "TotalMediaMemoryInMiB", Shape: shape_integer, Wire: "totalMediaMemoryInMiB"},
@@ -3705,6 +3821,19 @@ var shapes = []schema.Shape{
 	}},
 	shapeModifyLaunchTemplateOutput: {Kind: schema.Structure, Name: "ModifyLaunchTemplateResult", Members: []schema.Member{
 		{Name: "LaunchTemplate", Shape: shapeLaunchTemplate, Wire: "launchTemplate"},
+	}},
+	shapeModifyManagedPrefixListInput: {Kind: schema.Structure, Name: "ModifyManagedPrefixListRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "PrefixListId", Shape: shape_string, Required: true},
+		{Name: "CurrentVersion", Shape: shape_long},
+		{Name: "PrefixListName", Shape: shape_string},
+		{Name: "AddEntries", Shape: shapeAddPrefixListEntries, Wire: "AddEntry"},
+		{Name: "RemoveEntries", Shape: shapeRemovePrefixListEntries, Wire: "RemoveEntry"},
+		{Name: "MaxEntries", Shape: shape_integer},
+		{Name: "IpamPrefixListResolverSyncEnabled", Shape: shape_boolean},
+	}},
+	shapeModifyManagedPrefixListOutput: {Kind: schema.Structure, Name: "ModifyManagedPrefixListResult", Members: []schema.Member{
+		{Name: "PrefixList", Shape: shapeManagedPrefixList, Wire: "prefixList"},
 	}},
 	shapeModifyNetworkInterfaceAttributeInput: {Kind: schema.Structure, Name: "ModifyNetworkInterfaceAttributeRequest", Members: []schema.Member{
 		{Name: "EnaSrdSpecification", Shape: shapeEnaSrdSpecification},
@@ -4062,11 +4191,30 @@ var shapes = []schema.Shape{
 		{Name: "From", Shape: shape_integer, Wire: "from"},
 		{Name: "To", Shape: shape_integer, Wire: "to"},
 	}},
+	shapePrefixList: {Kind: schema.Structure, Name: "PrefixList", Members: []schema.Member{
+		{Name: "Cidrs", Shape: shapeValueStringList, Wire: "cidrSet"},
+		{Name: "PrefixListId", Shape: shape_string, Wire: "prefixListId"},
+		{Name: "PrefixListName", Shape: shape_string, Wire: "prefixListName"},
+	}},
+	shapePrefixListAssociation: {Kind: schema.Structure, Name: "PrefixListAssociation", Members: []schema.Member{
+		{Name: "ResourceId", Shape: shape_string, Wire: "resourceId"},
+		{Name: "ResourceOwner", Shape: shape_string, Wire: "resourceOwner"},
+	}},
+	shapePrefixListAssociationSet: {Kind: schema.List, Name: "PrefixListAssociationSet", Elem: schema.Member{Shape: shapePrefixListAssociation, Wire: "item"}},
+	shapePrefixListEntry: {Kind: schema.Structure, Name: "PrefixListEntry", Members: []schema.Member{
+		{Name: "Cidr", Shape: shape_string, Wire: "cidr"},
+		{Name: "Description", Shape: shape_string, Wire: "description"},
+	}},
+	shapePrefixListEntrySet: {Kind: schema.List, Name: "PrefixListEntrySet", Elem: schema.Member{Shape: shapePrefixListEntry, Wire: "item"}},
 	shapePrefixListId: {Kind: schema.Structure, Name: "PrefixListId", Members: []schema.Member{
 		{Name: "Description", Shape: shape_string, Wire: "description"},
 		{Name: "PrefixListId", Shape: shape_string, Wire: "prefixListId"},
 	}},
-	shapePrefixListIdList: {Kind: schema.List, Name: "PrefixListIdList", Elem: schema.Member{Shape: shapePrefixListId, Wire: "item"}},
+	shapePrefixListIdList:               {Kind: schema.List, Name: "PrefixListIdList", Elem: schema.Member{Shape: shapePrefixListId, Wire: "item"}},
+	shapePrefixListMaxResults:           {Kind: schema.Integer, HasMin: true, Min: 1, HasMax: true, Max: 100},
+	shapePrefixListResourceIdStringList: {Kind: schema.List, Name: "PrefixListResourceIdStringList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
+	shapePrefixListSet:                  {Kind: schema.List, Name: "PrefixListSet", Elem: schema.Member{Shape: shapePrefixList, Wire: "item"}},
+	shapePrefixListState:                {Kind: schema.String, Enum: []string{"create-in-progress", "create-complete", "create-failed", "modify-in-progress", "modify-complete", "modify-failed", "restore-in-progress", "restore-complete", "restore-failed", "delete-in-progress", "delete-complete", "delete-failed"}},
 	shapePrivateDnsDetails: {Kind: schema.Structure, Name: "PrivateDnsDetails", Members: []schema.Member{
 		{Name: "PrivateDnsName", Shape: shape_string, Wire: "privateDnsName"},
 	}},
@@ -4164,7 +4312,11 @@ var shapes = []schema.Shape{
 		{Name: "NetworkBorderGroup", Shape: shape_string},
 		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
 	}},
-	shapeReleaseAddressOutput: {Kind: schema.Structure, Name: "ReleaseAddressOutput"},
+	shapeReleaseAddressOutput:    {Kind: schema.Structure, Name: "ReleaseAddressOutput"},
+	shapeRemovePrefixListEntries: {Kind: schema.List, Name: "RemovePrefixListEntries", HasMin: true, Min: 0, HasMax: true, Max: 100, Elem: schema.Member{Shape: shapeRemovePrefixListEntry}},
+	shapeRemovePrefixListEntry: {Kind: schema.Structure, Name: "RemovePrefixListEntry", Members: []schema.Member{
+		{Name: "Cidr", Shape: shape_string, Required: true},
+	}},
 	shapeReplaceNetworkAclAssociationInput: {Kind: schema.Structure, Name: "ReplaceNetworkAclAssociationRequest", Members: []schema.Member{
 		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
 		{Name: "AssociationId", Shape: shape_string, Wire: "associationId", Required: true},
@@ -4307,6 +4459,7 @@ var shapes = []schema.Shape{
 	shapeReservedCapacityOptionsRequest: {Kind: schema.Structure, Name: "ReservedCapacityOptionsRequest", Members: []schema.Member{
 		{Name: "ReservationTypes", Shape: shapeReservationTypeListRequest, Wire: "ReservationType"},
 	}},
+	shapeResourceArn:    {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 1283},
 	shapeResourceIdList: {Kind: schema.List, Name: "ResourceIdList", Elem: schema.Member{Shape: shape_string}},
 	shapeResourceType:   {Kind: schema.String, Enum: []string{"capacity-reservation", "client-vpn-endpoint", "customer-gateway", "carrier-gateway", "coip-pool", "declarative-policies-report", "dedicated-host", "dhcp-options", "egress-only-internet-gateway", "elastic-ip", "elastic-gpu", "export-image-task", "export-instance-task", "fleet", "fpga-image", "host-reservation", "image", "image-usage-report", "import-image-task", "import-snapshot-task", "instance", "instance-event-window", "internet-gateway", "ipam", "ipam-pool", "ipam-scope", "ipv4pool-ec2", "ipv6pool-ec2", "key-pair", "launch-template", "local-gateway", "local-gateway-route-table", "local-gateway-virtual-interface", "local-gateway-virtual-interface-group", "local-gateway-route-table-vpc-association", "local-gateway-route-table-virtual-interface-group-association", "natgateway", "network-acl", "network-interface", "network-insights-analysis", "network-insights-path", "network-insights-access-scope", "network-insights-access-scope-analysis", "outpost-lag", "placement-group", "prefix-list", "replace-root-volume-task", "reserved-instances", "route-table", "security-group", "security-group-rule", "service-link-virtual-interface", "snapshot", "spot-fleet-request", "spot-instances-request", "subnet", "subnet-cidr-reservation", "traffic-mirror-filter", "traffic-mirror-session", "traffic-mirror-target", "transit-gateway", "transit-gateway-attachment", "transit-gateway-connect-peer", "transit-gateway-multicast-domain", "transit-gateway-policy-table", "transit-gateway-metering-policy", "transit-gateway-route-table", "transit-gateway-route-table-announcement", "volume", "vpc", "vpc-endpoint", "vpc-endpoint-connection", "vpc-endpoint-service", "vpc-endpoint-service-permission", "vpc-peering-connection", "vpn-connection", "vpn-gateway", "vpc-flow-log", "capacity-reservation-fleet", "traffic-mirror-filter-rule", "vpc-endpoint-connection-device-type", "verified-access-instance", "verified-access-group", "verified-access-endpoint", "verified-access-policy", "verified-access-trust-provider", "vpn-connection-device-type", "vpc-block-public-access-exclusion", "vpc-encryption-control", "route-server", "route-server-endpoint", "route-server-peer", "ipam-resource-discovery", "ipam-resource-discovery-association", "instance-connect-endpoint", "verified-access-endpoint-target", "ipam-external-resource-verification-token", "capacity-block", "mac-modification-task", "ipam-prefix-list-resolver", "ipam-policy", "ipam-prefix-list-resolver-target", "ipam-internet-registry-association", "secondary-interface", "secondary-network", "secondary-subnet", "capacity-manager-data-export", "vpn-concentrator", "ipam-pool-allocation", "capacity-reservation-cancellation-quote", "application-status-check"}},
 	shapeResponseLaunchTemplateData: {Kind: schema.Structure, Name: "ResponseLaunchTemplateData", Members: []schema.Member{
@@ -4344,6 +4497,15 @@ var shapes = []schema.Shape{
 		{Name: "Operator", Shape: shapeOperatorResponse, Wire: "operator"},
 		{Name: "NetworkPerformanceOptions", Shape: shapeLaunchTemplateNetworkPerformanceOptions, Wire: "networkPerformanceOptions"},
 		{Name: "SecondaryInterfaces", Shape: shapeLaunchTemplateInstanceSecondaryInterfaceSpecificationList, Wire: "secondaryInterfaceSet"},
+	}},
+	shapeRestoreManagedPrefixListVersionInput: {Kind: schema.Structure, Name: "RestoreManagedPrefixListVersionRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "PrefixListId", Shape: shape_string, Required: true},
+		{Name: "PreviousVersion", Shape: shape_long, Required: true},
+		{Name: "CurrentVersion", Shape: shape_long, Required: true},
+	}},
+	shapeRestoreManagedPrefixListVersionOutput: {Kind: schema.Structure, Name: "RestoreManagedPrefixListVersionResult", Members: []schema.Member{
+		{Name: "PrefixList", Shape: shapeManagedPrefixList, Wire: "prefixList"},
 	}},
 	shapeRevokeSecurityGroupEgressInput: {Kind: schema.Structure, Name: "RevokeSecurityGroupEgressRequest", Members: []schema.Member{
 		{Name: "SecurityGroupRuleIds", Shape: shapeSecurityGroupRuleIdList, Wire: "SecurityGroupRuleId"},

@@ -50,6 +50,12 @@ type AccountAttributeValue struct {
 	AttributeValue *string
 }
 
+// AddPrefixListEntry is part of inputs and outputs.
+type AddPrefixListEntry struct {
+	Cidr        *string // required
+	Description *string
+}
+
 // Address is part of inputs and outputs.
 type Address struct {
 	AllocationId            *string
@@ -621,6 +627,22 @@ type CreateLaunchTemplateVersionOutput struct {
 	Warning               *ValidationWarning
 }
 
+// CreateManagedPrefixListInput is what CreateManagedPrefixList takes.
+type CreateManagedPrefixListInput struct {
+	DryRun            *bool
+	PrefixListName    *string // required
+	Entries           []AddPrefixListEntry
+	MaxEntries        *int32 // required
+	TagSpecifications []TagSpecification
+	AddressFamily     *string // required
+	ClientToken       *string
+}
+
+// CreateManagedPrefixListOutput is what CreateManagedPrefixList answers.
+type CreateManagedPrefixListOutput struct {
+	PrefixList *ManagedPrefixList
+}
+
 // CreateNatGatewayInput is what CreateNatGateway takes.
 type CreateNatGatewayInput struct {
 	AvailabilityMode               *string
@@ -958,6 +980,17 @@ type DeleteLaunchTemplateInput struct {
 // DeleteLaunchTemplateOutput is what DeleteLaunchTemplate answers.
 type DeleteLaunchTemplateOutput struct {
 	LaunchTemplate *LaunchTemplate
+}
+
+// DeleteManagedPrefixListInput is what DeleteManagedPrefixList takes.
+type DeleteManagedPrefixListInput struct {
+	DryRun       *bool
+	PrefixListId *string // required
+}
+
+// DeleteManagedPrefixListOutput is what DeleteManagedPrefixList answers.
+type DeleteManagedPrefixListOutput struct {
+	PrefixList *ManagedPrefixList
 }
 
 // DeleteNatGatewayInput is what DeleteNatGateway takes.
@@ -1380,6 +1413,21 @@ type DescribeLaunchTemplatesOutput struct {
 	NextToken       *string
 }
 
+// DescribeManagedPrefixListsInput is what DescribeManagedPrefixLists takes.
+type DescribeManagedPrefixListsInput struct {
+	DryRun        *bool
+	Filters       []Filter
+	MaxResults    *int32
+	NextToken     *string
+	PrefixListIds []string
+}
+
+// DescribeManagedPrefixListsOutput is what DescribeManagedPrefixLists answers.
+type DescribeManagedPrefixListsOutput struct {
+	NextToken   *string
+	PrefixLists []ManagedPrefixList
+}
+
 // DescribeNatGatewaysInput is what DescribeNatGateways takes.
 type DescribeNatGatewaysInput struct {
 	DryRun        *bool
@@ -1437,6 +1485,21 @@ type DescribePlacementGroupsInput struct {
 // DescribePlacementGroupsOutput is what DescribePlacementGroups answers.
 type DescribePlacementGroupsOutput struct {
 	PlacementGroups []PlacementGroup
+}
+
+// DescribePrefixListsInput is what DescribePrefixLists takes.
+type DescribePrefixListsInput struct {
+	DryRun        *bool
+	Filters       []Filter
+	MaxResults    *int32
+	NextToken     *string
+	PrefixListIds []string
+}
+
+// DescribePrefixListsOutput is what DescribePrefixLists answers.
+type DescribePrefixListsOutput struct {
+	NextToken   *string
+	PrefixLists []PrefixList
 }
 
 // DescribeRegionsInput is what DescribeRegions takes.
@@ -2093,6 +2156,35 @@ type GetConsoleOutputOutput struct {
 	InstanceId *string
 	Timestamp  *time.Time
 	Output     *string
+}
+
+// GetManagedPrefixListAssociationsInput is what GetManagedPrefixListAssociations takes.
+type GetManagedPrefixListAssociationsInput struct {
+	DryRun       *bool
+	PrefixListId *string // required
+	MaxResults   *int32
+	NextToken    *string
+}
+
+// GetManagedPrefixListAssociationsOutput is what GetManagedPrefixListAssociations answers.
+type GetManagedPrefixListAssociationsOutput struct {
+	PrefixListAssociations []PrefixListAssociation
+	NextToken              *string
+}
+
+// GetManagedPrefixListEntriesInput is what GetManagedPrefixListEntries takes.
+type GetManagedPrefixListEntriesInput struct {
+	DryRun        *bool
+	PrefixListId  *string // required
+	TargetVersion *int64
+	MaxResults    *int32
+	NextToken     *string
+}
+
+// GetManagedPrefixListEntriesOutput is what GetManagedPrefixListEntries answers.
+type GetManagedPrefixListEntriesOutput struct {
+	Entries   []PrefixListEntry
+	NextToken *string
 }
 
 // GpuDeviceInfo is part of inputs and outputs.
@@ -3199,6 +3291,22 @@ type LicenseConfigurationRequest struct {
 	LicenseConfigurationArn *string
 }
 
+// ManagedPrefixList is part of inputs and outputs.
+type ManagedPrefixList struct {
+	PrefixListId                      *string
+	AddressFamily                     *string
+	State                             *string
+	StateMessage                      *string
+	PrefixListArn                     *string
+	PrefixListName                    *string
+	MaxEntries                        *int32
+	Version                           *int64
+	Tags                              []Tag
+	OwnerId                           *string
+	IpamPrefixListResolverTargetId    *string
+	IpamPrefixListResolverSyncEnabled *bool
+}
+
 // MediaAcceleratorInfo is part of inputs and outputs.
 type MediaAcceleratorInfo struct {
 	Accelerators          []MediaDeviceInfo
@@ -3302,6 +3410,23 @@ type ModifyLaunchTemplateInput struct {
 // ModifyLaunchTemplateOutput is what ModifyLaunchTemplate answers.
 type ModifyLaunchTemplateOutput struct {
 	LaunchTemplate *LaunchTemplate
+}
+
+// ModifyManagedPrefixListInput is what ModifyManagedPrefixList takes.
+type ModifyManagedPrefixListInput struct {
+	DryRun                            *bool
+	PrefixListId                      *string // required
+	CurrentVersion                    *int64
+	PrefixListName                    *string
+	AddEntries                        []AddPrefixListEntry
+	RemoveEntries                     []RemovePrefixListEntry
+	MaxEntries                        *int32
+	IpamPrefixListResolverSyncEnabled *bool
+}
+
+// ModifyManagedPrefixListOutput is what ModifyManagedPrefixList answers.
+type ModifyManagedPrefixListOutput struct {
+	PrefixList *ManagedPrefixList
 }
 
 // ModifyNetworkInterfaceAttributeInput is what ModifyNetworkInterfaceAttribute takes.
@@ -3702,6 +3827,25 @@ type PortRange struct {
 	To   *int32
 }
 
+// PrefixList is part of inputs and outputs.
+type PrefixList struct {
+	Cidrs          []string
+	PrefixListId   *string
+	PrefixListName *string
+}
+
+// PrefixListAssociation is part of inputs and outputs.
+type PrefixListAssociation struct {
+	ResourceId    *string
+	ResourceOwner *string
+}
+
+// PrefixListEntry is part of inputs and outputs.
+type PrefixListEntry struct {
+	Cidr        *string
+	Description *string
+}
+
 // PrefixListId is part of inputs and outputs.
 type PrefixListId struct {
 	Description  *string
@@ -3829,6 +3973,11 @@ type ReleaseAddressInput struct {
 
 // ReleaseAddressOutput is what ReleaseAddress answers.
 type ReleaseAddressOutput struct {
+}
+
+// RemovePrefixListEntry is part of inputs and outputs.
+type RemovePrefixListEntry struct {
+	Cidr *string // required
 }
 
 // ReplaceNetworkAclAssociationInput is what ReplaceNetworkAclAssociation takes.
@@ -4035,6 +4184,19 @@ type ResponseLaunchTemplateData struct {
 	Operator                          *OperatorResponse
 	NetworkPerformanceOptions         *LaunchTemplateNetworkPerformanceOptions
 	SecondaryInterfaces               []LaunchTemplateInstanceSecondaryInterfaceSpecification
+}
+
+// RestoreManagedPrefixListVersionInput is what RestoreManagedPrefixListVersion takes.
+type RestoreManagedPrefixListVersionInput struct {
+	DryRun          *bool
+	PrefixListId    *string // required
+	PreviousVersion *int64  // required
+	CurrentVersion  *int64  // required
+}
+
+// RestoreManagedPrefixListVersionOutput is what RestoreManagedPrefixListVersion answers.
+type RestoreManagedPrefixListVersionOutput struct {
+	PrefixList *ManagedPrefixList
 }
 
 // RevokeSecurityGroupEgressInput is what RevokeSecurityGroupEgress takes.

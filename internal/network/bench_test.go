@@ -13,6 +13,7 @@ func many(n int) VPC {
 	v.Subnets[0].CIDR = prefix("10.0.0.0/18")
 	v.Subnets = v.Subnets[:1]
 	v.SecurityGroups = append(v.SecurityGroups, everyRule().SecurityGroups...)
+	v.PrefixLists = everyRule().PrefixLists
 	for i := range n {
 		e := eni(fmt.Sprintf("eni-%017x", i), "subnet-a", fmt.Sprintf("i-%d", i), "eth0",
 			fmt.Sprintf("10.0.%d.%d", 1+i/200, 10+i%200), "sg-open", "sg-nodes")

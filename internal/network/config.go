@@ -35,6 +35,7 @@ type VPC struct {
 	Subnets        []Subnet
 	Interfaces     []Interface
 	SecurityGroups []SecurityGroup
+	PrefixLists    []PrefixList
 	NATGateways    []NATGateway
 	Peers          []Peer
 	Endpoints      []Endpoint
@@ -138,10 +139,17 @@ type Rule struct {
 	// code for icmp (-1: any). Other protocols ignore them.
 	FromPort, ToPort int
 
-	CIDRs  []netip.Prefix
-	Groups []string // security groups: the addresses of all interfaces that are in them
+	CIDRs       []netip.Prefix
+	Groups      []string // security groups: the addresses of all interfaces that are in them
+	PrefixLists []string
 
 	Description string // a comment in the rule set
+}
+
+// A PrefixList is ranges that rules name together.
+type PrefixList struct {
+	ID    string
+	CIDRs []netip.Prefix
 }
 
 // gateway is the router's address in the subnet: base + 1.

@@ -17,6 +17,7 @@ func TestValidate(t *testing.T) {
 		`VPC id "../x"`:                      func(v *VPC) { v.ID = "../x" },
 		"subnet subnet-a is listed twice":    func(v *VPC) { v.Subnets[1].ID = "subnet-a" },
 		"not an IPv4 range":                  func(v *VPC) { v.Subnets[1].CIDR = prefix("fd00::/64") },
+		`prefix list "pl-x" is not listed`:   func(v *VPC) { v.SecurityGroups[0].Ingress = []Rule{{Protocol: "-1", PrefixLists: []string{"pl-x"}}} },
 		"not in a range of the VPC":          func(v *VPC) { v.Subnets[1].CIDR = prefix("10.1.0.0/24") },
 		"subnets subnet-a and subnet-b over": func(v *VPC) { v.Subnets[1].CIDR = prefix("10.0.1.128/25") },
 		"name of something else":             func(v *VPC) { v.SecurityGroups[0].ID = "egress" },

@@ -20,6 +20,7 @@ type set struct {
 	key       nftables.SetDatatype
 	verdicts  bool // a verdict map
 	addresses bool // a map to addresses
+	interval  bool // of ranges: each begins with an element and ends before the next
 	elements  []element
 }
 
@@ -27,6 +28,7 @@ type element struct {
 	key  []byte
 	jump string // in a verdict map: the chain
 	to   []byte // in a map to addresses: the address
+	end  bool   // in a set of ranges: here one has ended
 }
 
 type chain struct {
@@ -134,6 +136,9 @@ func (rs *ruleset) addSets(v VPC, ports []port, groups []SecurityGroup) {
 		}
 		rs.sets = append(rs.sets, s)
 	}
+	for _, l := range v.sortedPrefixLists() {
+		rs.sets = append(rs.sets, rangeSet(l.ID, l.CIDRs))
+	}
 }
 
 // referenced are the groups that rules name as peers, sorted.
@@ -237,6 +242,9 @@ func compileRules(group string, rules []Rule, peer side) []rule {
 		}
 		for _, g := range r.Groups {
 			out = append(out, rule{comment, then(match, member(peer, g), accept)})
+		}
+		for _, l := range r.PrefixLists {
+			out = append(out, rule{comment, then(match, member(peer, l), accept)})
 		}
 	}
 	return out

@@ -93,6 +93,7 @@ func (s set) set(table *nftables.Table, id uint32) *nftables.Set {
 	case linkAndAddress.Name:
 		n.Concatenation = true
 	}
+	n.Interval = s.interval
 	if s.verdicts {
 		n.IsMap, n.DataType = true, nftables.TypeVerdict
 	}
@@ -105,7 +106,7 @@ func (s set) set(table *nftables.Table, id uint32) *nftables.Set {
 func (s set) values() []nftables.SetElement {
 	values := make([]nftables.SetElement, len(s.elements))
 	for i, e := range s.elements {
-		values[i].Key, values[i].Val = e.key, e.to
+		values[i].Key, values[i].Val, values[i].IntervalEnd = e.key, e.to, e.end
 		if s.verdicts {
 			values[i].VerdictData = &expr.Verdict{Kind: expr.VerdictJump, Chain: e.jump}
 		}
@@ -117,9 +118,9 @@ func (s set) values() []nftables.SetElement {
 func (rs ruleset) fingerprint() string {
 	sum := sha256.New()
 	for _, s := range rs.sets {
-		fmt.Fprintf(sum, "set %q %q %t %t\n", s.name, s.key.Name, s.verdicts, s.addresses)
+		fmt.Fprintf(sum, "set %q %q %t %t %t\n", s.name, s.key.Name, s.verdicts, s.addresses, s.interval)
 		for _, e := range s.elements {
-			fmt.Fprintf(sum, "element %x %q %x\n", e.key, e.jump, e.to)
+			fmt.Fprintf(sum, "element %x %q %x %t\n", e.key, e.jump, e.to, e.end)
 		}
 	}
 	for _, c := range rs.chains {

@@ -136,10 +136,14 @@ func everyRule() VPC {
 			{Protocol: "icmp", FromPort: -1, ToPort: -1, CIDRs: []netip.Prefix{prefix("10.0.2.13/32")}},
 			{Protocol: "50", CIDRs: everywhere, Description: "ESP"},
 			{Protocol: "-1", CIDRs: []netip.Prefix{prefix("::/0")}, Description: "IPv6 matches nothing"},
+			{Protocol: "tcp", FromPort: 22, ToPort: 22, PrefixLists: []string{"pl-office"}},
 		}, Egress: []Rule{{Protocol: "-1", CIDRs: everywhere}}},
 		{ID: "sg-shut"},
 		{ID: "sg-unused", Ingress: []Rule{{Protocol: "-1", CIDRs: everywhere}}},
 	}
+	v.PrefixLists = []PrefixList{{ID: "pl-office", CIDRs: []netip.Prefix{
+		prefix("192.0.2.128/25"), prefix("192.0.2.0/25"), prefix("192.0.2.7/32"), prefix("198.51.100.0/24"), prefix("255.255.255.0/24"),
+	}}}
 	v.Interfaces[0].SecurityGroups = []string{"sg-shut", "sg-nodes"}
 	v.Interfaces[1].SecurityGroups = []string{"sg-nodes"}
 	v.Interfaces[1].Addresses = append(v.Interfaces[1].Addresses, addr("10.0.1.20"), addr("10.0.1.21"))
@@ -212,7 +216,7 @@ i-3 is in subnet-b, which has the local route alone. One security group allows e
 A packet's way: *source* (may the interface use this address?), *routes* (where does the subnet's route table send it? the answer is its
 mark), then *egress* and *ingress* for what is forwarded, or *services* for what the router serves itself. *outward* and *inward*
 exchange private and public addresses.`},
-	"every-rule": {"Security group rules", `Every kind of rule: by group, by range, ports, ICMP types, other protocols. A chain of a group is there once,
+	"every-rule": {"Security group rules", `Every kind of rule: by group, by range, by prefix list, ports, ICMP types, other protocols. A chain of a group is there once,
 and each interface jumps to those of its groups. Sets named for groups hold the addresses of their interfaces.`},
 	"nat-gateway": {"A NAT gateway", `subnet-b's default route leads to nat-1. Its packets get the gateway's mark, with which they are let out
 and translated to the gateway's one address. Nothing comes in by it.`},

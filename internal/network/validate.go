@@ -55,9 +55,21 @@ func (v VPC) validate() error {
 		}
 		subnets[s.ID] = s
 	}
+	lists := map[string]bool{}
+	for _, l := range v.PrefixLists {
+		if !identifier.MatchString(l.ID) || lists[l.ID] || slices.Contains(fixedSets, l.ID) || strings.HasPrefix(l.ID, appliedPrefix) {
+			bad("prefix list id %q is not an identifier or is taken", l.ID)
+		}
+		lists[l.ID] = true
+		for _, c := range l.CIDRs {
+			if !c.IsValid() || !c.Addr().Is4() {
+				bad("prefix list %s: %s is not an IPv4 range", l.ID, c)
+			}
+		}
+	}
 	groups := map[string]bool{}
 	for _, g := range v.SecurityGroups {
-		if !identifier.MatchString(g.ID) || groups[g.ID] {
+		if !identifier.MatchString(g.ID) || groups[g.ID] || lists[g.ID] {
 			bad("security group id %q is not an identifier or is listed twice", g.ID)
 		}
 		if slices.Contains(fixedSets, g.ID) || strings.HasPrefix(g.ID, appliedPrefix) {
@@ -67,6 +79,11 @@ func (v VPC) validate() error {
 		for _, r := range append(append([]Rule(nil), g.Ingress...), g.Egress...) {
 			if err := r.validate(); err != nil {
 				bad("security group %s: %w", g.ID, err)
+			}
+			for _, l := range r.PrefixLists {
+				if !lists[l] {
+					bad("security group %s: prefix list %q is not listed", g.ID, l)
+				}
 			}
 		}
 	}

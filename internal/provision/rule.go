@@ -13,7 +13,8 @@ import (
 )
 
 // rulesPerGroup is EC2's default quota of rules in one direction, counted for IPv4 and
-// IPv6 apart; a rule that names a group or a prefix list counts in both.
+// IPv6 apart. A rule that names a group counts in both; one that names a prefix list
+// counts as many times as the list may have entries, however many it has.
 const rulesPerGroup = 60
 
 // Protocol returns a protocol in the form that records keep: a name for those that
@@ -61,10 +62,8 @@ func AuthorizeRules(tx *store.Tx, home resource.Home, group string, rules []reso
 		added = append(added, r)
 	}
 	g.Rules = append(g.Rules, added...)
-	for _, egress := range []bool{false, true} {
-		if v4, v6 := countRules(g.Rules, egress); v4 > rulesPerGroup || v6 > rulesPerGroup {
-			return nil, fault("RulesPerSecurityGroupLimitExceeded", "The maximum number of rules per security group has been reached.")
-		}
+	if err := checkRuleCount(tx, g); err != nil {
+		return nil, err
 	}
 	tx.SecurityGroups.Put(g.ID, g)
 	return added, nil
@@ -137,6 +136,9 @@ func checkRule(tx *store.Tx, home resource.Home, g resource.SecurityGroup, r res
 	}
 	if r.PrefixList != "" {
 		peers++
+		if _, err := LookupPrefixList(tx, home, r.PrefixList); err != nil {
+			return r, err
+		}
 	}
 	if r.Group != "" {
 		peers++
@@ -170,15 +172,36 @@ func canonical(r resource.SecurityGroupRule) resource.SecurityGroupRule {
 	return r
 }
 
-func countRules(rules []resource.SecurityGroupRule, egress bool) (v4, v6 int) {
-	for _, r := range rules {
-		if r.Egress != egress {
-			continue
+func checkRuleCount(tx *store.Tx, g resource.SecurityGroup) error {
+	for _, egress := range []bool{false, true} {
+		if v4, v6 := countRules(tx, g, egress); v4 > rulesPerGroup || v6 > rulesPerGroup {
+			return fault("RulesPerSecurityGroupLimitExceeded", "The maximum number of rules per security group has been reached.")
 		}
-		if !r.CIDR.IsValid() || r.CIDR.Addr().Is4() {
+	}
+	return nil
+}
+
+func countRules(tx *store.Tx, g resource.SecurityGroup, egress bool) (v4, v6 int) {
+	for _, r := range g.Rules {
+		switch {
+		case r.Egress != egress:
+		case r.PrefixList != "":
+			weight := 1 // of the lists that AWS manages
+			l, err := LookupPrefixList(tx, g.Home, r.PrefixList)
+			if err == nil && !l.Managed {
+				weight = int(l.MaxEntries)
+			}
+			if l.Family == FamilyIPv6 {
+				v6 += weight
+			} else {
+				v4 += weight
+			}
+		case !r.CIDR.IsValid():
 			v4++
-		}
-		if !r.CIDR.IsValid() || r.CIDR.Addr().Is6() {
+			v6++
+		case r.CIDR.Addr().Is4():
+			v4++
+		default:
 			v6++
 		}
 	}

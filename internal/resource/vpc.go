@@ -54,14 +54,29 @@ type RouteTable struct {
 
 // A Route sends a destination to a target.
 type Route struct {
-	Destination netip.Prefix
-	Gateway     string // one of the three: igw-…
-	NATGateway  string // nat-…
-	Peering     string // pcx-…
+	Destination netip.Prefix // one of the two
+	PrefixList  string       // pl-…: every block in it
+
+	Gateway    string // one of the three: igw-…
+	NATGateway string // nat-…
+	Peering    string // pcx-…
 }
 
 // Target is the id of what the route leads to.
 func (r Route) Target() string { return r.Gateway + r.NATGateway + r.Peering }
+
+// To is the route's destination.
+func (r Route) To() string {
+	if r.PrefixList != "" {
+		return r.PrefixList
+	}
+	return r.Destination.String()
+}
+
+// SameDestination says whether both routes lead to the same.
+func (r Route) SameDestination(o Route) bool {
+	return r.Destination == o.Destination && r.PrefixList == o.PrefixList
+}
 
 // An InternetGateway joins a VPC to the internet. Its key is its id.
 type InternetGateway struct {

@@ -24,6 +24,7 @@
 //	/ekster/networkacls/<id>                    resource.NetworkACL
 //	/ekster/peeringconnections/<id>             resource.PeeringConnection
 //	/ekster/vpcendpoints/<id>                   resource.VPCEndpoint
+//	/ekster/prefixlists/<id>                    resource.PrefixList
 //	/ekster/launchtemplates/<id>                resource.LaunchTemplate
 //	/ekster/instances/<id>                      resource.Instance
 //	/ekster/capacityfaults/<type>/<zone>/<lifecycle>  resource.CapacityFault

@@ -26,6 +26,7 @@ const (
 	NetworkACLs             = "networkacls"
 	PeeringConnections      = "peeringconnections"
 	VPCEndpoints            = "vpcendpoints"
+	PrefixLists             = "prefixlists"
 	LaunchTemplates         = "launchtemplates"
 	Instances               = "instances"
 	CapacityFaults          = "capacityfaults"
@@ -69,6 +70,7 @@ type Tx struct {
 	NetworkACLs             *Table[resource.NetworkACL]
 	PeeringConnections      *Table[resource.PeeringConnection]
 	VPCEndpoints            *Table[resource.VPCEndpoint]
+	PrefixLists             *Table[resource.PrefixList]
 	LaunchTemplates         *Table[resource.LaunchTemplate]
 	Instances               *Table[resource.Instance]
 	CapacityFaults          *Table[resource.CapacityFault]
@@ -112,6 +114,7 @@ type tables struct {
 	networkACLs             *table[resource.NetworkACL]
 	peeringConnections      *table[resource.PeeringConnection]
 	vpcEndpoints            *table[resource.VPCEndpoint]
+	prefixLists             *table[resource.PrefixList]
 	launchTemplates         *table[resource.LaunchTemplate]
 	instances               *table[resource.Instance]
 	capacityFaults          *table[resource.CapacityFault]
@@ -155,6 +158,7 @@ func newTables() tables {
 		networkACLs:             newTable[resource.NetworkACL](NetworkACLs),
 		peeringConnections:      newTable[resource.PeeringConnection](PeeringConnections),
 		vpcEndpoints:            newTable[resource.VPCEndpoint](VPCEndpoints),
+		prefixLists:             newTable[resource.PrefixList](PrefixLists),
 		launchTemplates:         newTable[resource.LaunchTemplate](LaunchTemplates),
 		instances:               newTable[resource.Instance](Instances),
 		capacityFaults:          newTable[resource.CapacityFault](CapacityFaults),
@@ -199,6 +203,7 @@ func (t tables) list() []anyTable {
 		t.networkACLs,
 		t.peeringConnections,
 		t.vpcEndpoints,
+		t.prefixLists,
 		t.launchTemplates,
 		t.instances,
 		t.capacityFaults,
@@ -243,6 +248,7 @@ func (t tables) begin(write bool) *Tx {
 		NetworkACLs:             begin(t.networkACLs, write),
 		PeeringConnections:      begin(t.peeringConnections, write),
 		VPCEndpoints:            begin(t.vpcEndpoints, write),
+		PrefixLists:             begin(t.prefixLists, write),
 		LaunchTemplates:         begin(t.launchTemplates, write),
 		Instances:               begin(t.instances, write),
 		CapacityFaults:          begin(t.capacityFaults, write),
@@ -297,6 +303,7 @@ func (tx *Tx) ops() ([]op, error) {
 		tx.NetworkACLs.ops,
 		tx.PeeringConnections.ops,
 		tx.VPCEndpoints.ops,
+		tx.PrefixLists.ops,
 		tx.LaunchTemplates.ops,
 		tx.Instances.ops,
 		tx.CapacityFaults.ops,

@@ -38,8 +38,15 @@ func configFor(tx *store.Tx, id string) (network.VPC, map[string]string, error) 
 			ID: s.ID, CIDR: s.CIDR, Routes: routesOf(tx, table), ACL: aclOf(tx, s), Registry: provision.LoadsImages(tx, id, table.ID),
 		})
 	}
+	lists := map[string]bool{}
 	for g := range tx.SecurityGroups.Values(func(g resource.SecurityGroup) bool { return g.VPC == id }) {
 		want.SecurityGroups = append(want.SecurityGroups, groupFor(g))
+		for _, r := range g.Rules {
+			if r.PrefixList != "" && !lists[r.PrefixList] {
+				lists[r.PrefixList] = true
+				want.PrefixLists = append(want.PrefixLists, network.PrefixList{ID: r.PrefixList, CIDRs: blocksOf(tx, g.Home, r.PrefixList)})
+			}
+		}
 	}
 	endpoints := map[string]bool{}
 	for e := range tx.VPCEndpoints.Values(func(e resource.VPCEndpoint) bool { return e.VPC == id }) {
@@ -149,7 +156,30 @@ func routesOf(tx *store.Tx, table resource.RouteTable) []network.Route {
 		if p, ok := tx.PeeringConnections.Get(r.Peering); ok && p.State == resource.PeeringActive && (p.Requester == table.VPC || p.Accepter == table.VPC) {
 			target = network.Target(p.ID)
 		}
-		out = append(out, network.Route{Destination: r.Destination, Target: target})
+		if r.PrefixList == "" {
+			out = append(out, network.Route{Destination: r.Destination, Target: target})
+		}
+		for _, c := range blocksOf(tx, table.Home, r.PrefixList) {
+			// A route to the very block itself comes before one by a list.
+			if !slices.ContainsFunc(table.Routes, func(o resource.Route) bool { return o.Destination == c }) {
+				out = append(out, network.Route{Destination: c, Target: target})
+			}
+		}
+	}
+	return out
+}
+
+// blocksOf are the blocks of a prefix list: none of one that is not there.
+func blocksOf(tx *store.Tx, home resource.Home, list string) (out []netip.Prefix) {
+	if list == "" {
+		return nil
+	}
+	l, err := provision.LookupPrefixList(tx, home, list)
+	if err != nil {
+		return nil // provision lets none go that is referred to
+	}
+	for _, e := range l.Entries() {
+		out = append(out, e.CIDR)
 	}
 	return out
 }
@@ -161,15 +191,17 @@ func works(tx *store.Tx, g resource.NATGateway) bool {
 	if !ok || !g.Deleted.IsZero() {
 		return false
 	}
-	routes := tableOf(tx, s).Routes
-	best := resource.Route{}
-	for _, r := range routes {
-		if r.Destination.Contains(network.InternetAddress) && (!best.Destination.IsValid() || r.Destination.Bits() > best.Destination.Bits()) {
-			best = r
+	table := tableOf(tx, s)
+	best, gateway := -1, ""
+	for _, r := range table.Routes {
+		for _, c := range append(blocksOf(tx, table.Home, r.PrefixList), r.Destination) {
+			if c.Contains(network.InternetAddress) && c.Bits() > best {
+				best, gateway = c.Bits(), r.Gateway
+			}
 		}
 	}
-	gateway, ok := tx.InternetGateways.Get(best.Gateway)
-	return ok && gateway.VPC == g.VPC
+	igw, ok := tx.InternetGateways.Get(gateway)
+	return ok && igw.VPC == g.VPC
 }
 
 // aclOf is what the subnet's network ACL says, nil where it says nothing of use: that
@@ -215,8 +247,10 @@ func groupFor(g resource.SecurityGroup) network.SecurityGroup {
 			rule.CIDRs = append(rule.CIDRs, r.CIDR)
 		case r.Group != "":
 			rule.Groups = append(rule.Groups, r.Group)
+		case r.PrefixList != "":
+			rule.PrefixLists = append(rule.PrefixLists, r.PrefixList)
 		default:
-			continue // IPv6 and prefix lists have no data plane yet
+			continue // IPv6 has no data plane yet
 		}
 		if r.Egress {
 			out.Egress = append(out.Egress, rule)

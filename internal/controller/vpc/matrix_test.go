@@ -131,6 +131,18 @@ func rule(egress bool, port int32, cidr, group string) resource.SecurityGroupRul
 	return r
 }
 
+// list makes a prefix list.
+func (w *world) list(tx *store.Tx, name string, cidrs ...string) resource.PrefixList {
+	return ok(provision.PrefixList(tx, resource.PrefixList{Home: home, Name: name, Family: provision.FamilyIPv4, MaxEntries: 5}, entries(cidrs...)))(w)
+}
+
+func entries(cidrs ...string) (out []resource.PrefixListEntry) {
+	for _, c := range cidrs {
+		out = append(out, resource.PrefixListEntry{CIDR: netip.MustParsePrefix(c)})
+	}
+	return out
+}
+
 func (w *world) machine(tx *store.Tx, guest, subnet string, public bool, groups ...string) resource.NetworkInterface {
 	return ok(provision.Interface(tx, provision.InterfaceRequest{
 		Home: home, Subnet: subnet, SecurityGroups: groups, AutoPublic: public, Owner: guest,
@@ -214,7 +226,7 @@ func (w *world) matrix(what string, cells []cell) {
 		w.Fatal(err)
 	}
 	var group sync.WaitGroup
-	slots := make(chan struct{}, 12)
+	slots := make(chan struct{}, 40)
 	open := 0
 	for i, c := range cells {
 		if predicted[i] {
@@ -239,7 +251,7 @@ func (w *world) matrix(what string, cells []cell) {
 // onWire is the address at which a guest finds another's public address: see onTheInternet.
 func onWire(public string) string { return onTheInternet(netip.MustParseAddr(public)).String() }
 
-// Two VPCs, four subnets, four groups, a network ACL, peering, a NAT gateway and the
+// Two VPCs, four subnets, four groups, prefix lists, a network ACL, peering, a NAT gateway and the
 // internet: every source to every destination on every port, with real packets, against
 // what the records say; and again after each change of the records.
 func TestConnectivityMatrix(t *testing.T) {
@@ -249,25 +261,28 @@ func TestConnectivityMatrix(t *testing.T) {
 	var nat resource.NATGateway
 	var peering resource.PeeringConnection
 	var acl, isolated, app, web string
+	var clients, homeOfA resource.PrefixList
 	w.edit(func(tx *store.Tx) {
 		a, b := w.vpc(tx, "10.0.0.0/16"), w.vpc(tx, "10.1.0.0/16")
 		igw := resource.InternetGateway{Home: home, ID: "igw-1", VPC: a.ID}
 		tx.InternetGateways.Put(igw.ID, igw)
 		peering = ok(provision.Peering(tx, home, a.ID, b.ID, nil, time.Now()))(w)
 		ok(provision.MovePeering(tx, home, peering.ID, resource.PeeringActive, time.Now()))(w)
-		all, toA, toB := netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("10.0.0.0/16"), netip.MustParsePrefix("10.1.0.0/16")
+		all, toB := netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("10.1.0.0/16")
 
 		public := w.subnet(tx, a.ID, "10.0.0.0/24", resource.Route{Destination: all, Gateway: igw.ID}, resource.Route{Destination: toB, Peering: peering.ID})
 		eip := ok(provision.AllocateAddress(tx, home, nil))(w)
 		nat = ok(provision.NATGateway(tx, provision.NATGatewayRequest{Home: home, Subnet: public.ID, Allocation: eip.ID, Now: time.Now()}))(w)
 		private := w.subnet(tx, a.ID, "10.0.1.0/24", resource.Route{Destination: all, NATGateway: nat.ID}, resource.Route{Destination: toB, Peering: peering.ID})
 		isolated = w.subnet(tx, a.ID, "10.0.2.0/24").ID
-		far := w.subnet(tx, b.ID, "10.1.0.0/24", resource.Route{Destination: toA, Peering: peering.ID})
+		homeOfA = w.list(tx, "home-of-a", "10.0.0.0/24", "10.0.1.0/24")
+		far := w.subnet(tx, b.ID, "10.1.0.0/24", resource.Route{PrefixList: homeOfA.ID, Peering: peering.ID})
 
 		web = w.group(tx, a.ID, "web", true, rule(false, 80, "0.0.0.0/0", ""), rule(false, 22, "10.0.0.0/16", ""))
 		app = w.group(tx, a.ID, "app", true, rule(false, 8080, "", web), rule(false, 80, "10.1.0.0/16", ""))
 		db := w.group(tx, a.ID, "db", false, rule(false, 5432, "", app), rule(true, 80, "10.0.0.0/16", ""), rule(true, 8080, "0.0.0.0/0", ""))
-		other := w.group(tx, b.ID, "other", true, rule(false, 80, "10.0.0.0/24", ""), rule(false, 5432, "10.0.1.0/24", ""))
+		clients = w.list(tx, "clients", "10.0.1.0/25", "10.0.1.128/25", "10.0.1.7/32")
+		other := w.group(tx, b.ID, "other", true, rule(false, 80, "10.0.0.0/24", ""), resource.SecurityGroupRule{Protocol: "tcp", FromPort: 5432, ToPort: 5432, PrefixList: clients.ID})
 
 		machines["i-web"] = w.machine(tx, "i-web", public.ID, true, web)
 		machines["i-bare"] = w.machine(tx, "i-bare", public.ID, false, app)
@@ -314,6 +329,13 @@ func TestConnectivityMatrix(t *testing.T) {
 		t.Fatalf("only %d cells", len(cells))
 	}
 	w.matrix("as made", cells)
+
+	w.edit(func(tx *store.Tx) { // the same rules and routes, with other blocks in their lists
+		version := clients.Version()
+		ok(provision.ChangePrefixList(tx, clients, &version, entries("10.0.0.0/24"), []netip.Prefix{netip.MustParsePrefix("10.0.1.0/25")}))(w)
+		ok(provision.ChangePrefixList(tx, homeOfA, &version, nil, []netip.Prefix{netip.MustParsePrefix("10.0.1.0/24")}))(w)
+	})
+	w.matrix("with other prefix lists", cells)
 
 	w.edit(func(tx *store.Tx) {
 		made := ok(provision.NetworkACL(tx, home, vpc, nil))(w)

@@ -120,11 +120,24 @@ func (o oracle) route(subnet string, to netip.Addr) (best resource.Route) {
 	}
 	bits := -1
 	for _, r := range table.Routes {
-		if r.Destination.Contains(to) && r.Destination.Bits() > bits {
-			best, bits = r, r.Destination.Bits()
+		for _, c := range append(o.list(r.PrefixList), r.Destination) {
+			if c.Contains(to) && c.Bits() > bits {
+				best, bits = r, c.Bits()
+			}
 		}
 	}
 	return best
+}
+
+func (o oracle) list(id string) (out []netip.Prefix) {
+	l, ok := o.tx.PrefixLists.Get(id)
+	if !ok {
+		return nil
+	}
+	for _, e := range l.Versions[len(l.Versions)-1] {
+		out = append(out, e.CIDR)
+	}
+	return out
 }
 
 // acl says what a subnet's network ACL says of a packet to port.
@@ -155,7 +168,7 @@ func (o oracle) group(i resource.NetworkInterface, egress bool, peer netip.Addr,
 			if r.Egress != egress || r.Protocol != "-1" && (r.Protocol != "tcp" || port < r.FromPort || port > r.ToPort) {
 				continue
 			}
-			if r.CIDR.IsValid() && r.CIDR.Contains(peer) {
+			if slices.ContainsFunc(append(o.list(r.PrefixList), r.CIDR), func(c netip.Prefix) bool { return c.IsValid() && c.Contains(peer) }) {
 				return true
 			}
 			for _, other := range o.tx.Interfaces.All() {

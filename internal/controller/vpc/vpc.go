@@ -96,8 +96,9 @@ func (c *Controller) changed(tx *store.Tx, ch store.Change) {
 	case store.PeeringConnections:
 		v, _ := tx.PeeringConnections.Get(ch.Key)
 		wake(v.Requester, v.Accepter)
-	case store.InternetGateways, store.VPCEndpoints:
-		// A detached gateway, or an endpoint that is gone, no longer tells where it was.
+	case store.InternetGateways, store.VPCEndpoints, store.PrefixLists:
+		// A detached gateway, or an endpoint that is gone, no longer tells where it was;
+		// a prefix list never does.
 		for id := range tx.VPCs.All() {
 			wake(id)
 		}

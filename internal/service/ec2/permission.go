@@ -78,8 +78,10 @@ func readRules(tx *store.Tx, home resource.Home, egress bool, r ruleRequest) ([]
 			rule.Description = deref(u.Description)
 			out = append(out, rule)
 		}
-		for _, l := range p.PrefixListIds { // there are none
-			return nil, fault("InvalidPrefixListID.NotFound", "The prefix list ID '%s' does not exist", deref(l.PrefixListId))
+		rule.Group = ""
+		for _, l := range p.PrefixListIds {
+			rule.PrefixList, rule.Description = deref(l.PrefixListId), deref(l.Description)
+			out = append(out, rule)
 		}
 		if len(out) == before {
 			return nil, fault("MissingParameter", "Missing source specification: include source security group or CIDR information")

@@ -2,7 +2,6 @@ package ec2
 
 import (
 	"context"
-	"net/netip"
 	"slices"
 
 	"ekster.dev/ekster/gen/ec2"
@@ -32,9 +31,9 @@ func (s *Service) CreateRoute(ctx context.Context, call awsapi.Call, in *ec2.Cre
 		if err != nil {
 			return err
 		}
-		local := slices.ContainsFunc(v.CIDRs, func(c resource.CIDRAssociation) bool { return c.CIDR == to })
-		if local || slices.ContainsFunc(t.Routes, func(r resource.Route) bool { return r.Destination == to }) {
-			return fault("RouteAlreadyExists", "The route identified by %s already exists.", to)
+		local := slices.ContainsFunc(v.CIDRs, func(c resource.CIDRAssociation) bool { return c.CIDR == to.Destination })
+		if local || slices.ContainsFunc(t.Routes, to.SameDestination) {
+			return fault("RouteAlreadyExists", "The route identified by %s already exists.", to.To())
 		}
 		t.Routes = append(t.Routes, r)
 		tx.RouteTables.Put(t.ID, t)
@@ -87,31 +86,49 @@ func (s *Service) DeleteRoute(ctx context.Context, call awsapi.Call, in *ec2.Del
 	})
 }
 
-func routeDestination(v4, v6, list *string) (netip.Prefix, error) {
-	if err := reject(ask{"An IPv6 route", v6 != nil}, ask{"A route to a prefix list", list != nil}); err != nil {
-		return netip.Prefix{}, err
+// routeDestination is a route with the one destination that is given.
+func routeDestination(v4, v6, list *string) (r resource.Route, err error) {
+	given := 0
+	for _, s := range []*string{v4, v6, list} {
+		if s != nil {
+			given++
+		}
 	}
-	if v4 == nil {
-		return netip.Prefix{}, missing("destinationCidrBlock")
+	if err := reject(ask{"An IPv6 route", v6 != nil}); err != nil {
+		return r, err
 	}
-	return readCIDR("destinationCidrBlock", *v4)
+	switch {
+	case given == 0:
+		return r, missing("destinationCidrBlock")
+	case given > 1:
+		return r, fault("InvalidParameterCombination", "Exactly one destination of a route may be given")
+	case list != nil:
+		r.PrefixList = *list
+	default:
+		r.Destination, err = readCIDR("destinationCidrBlock", *v4)
+	}
+	return r, err
 }
 
-func findRoute(tx *store.Tx, call awsapi.Call, table string, to netip.Prefix) (resource.RouteTable, int, error) {
+func findRoute(tx *store.Tx, call awsapi.Call, table string, to resource.Route) (resource.RouteTable, int, error) {
 	t, err := provision.LookupRouteTable(tx, homeOf(call), table)
 	if err != nil {
 		return t, 0, err
 	}
-	at := slices.IndexFunc(t.Routes, func(r resource.Route) bool { return r.Destination == to })
+	at := slices.IndexFunc(t.Routes, to.SameDestination)
 	if at < 0 {
-		return t, 0, fault("InvalidRoute.NotFound", "no route with destination-cidr-block %s in route table %s", to, table)
+		return t, 0, fault("InvalidRoute.NotFound", "no route with destination-cidr-block %s in route table %s", to.To(), table)
 	}
 	return t, at, nil
 }
 
 // readRoute is a route of table to the one target that in names.
-func readRoute(tx *store.Tx, call awsapi.Call, t resource.RouteTable, to netip.Prefix, in ec2.CreateRouteInput) (resource.Route, error) {
-	r := resource.Route{Destination: to}
+func readRoute(tx *store.Tx, call awsapi.Call, t resource.RouteTable, r resource.Route, in ec2.CreateRouteInput) (resource.Route, error) {
+	if r.PrefixList != "" {
+		if _, err := provision.OwnPrefixList(tx, homeOf(call), r.PrefixList); err != nil {
+			return r, err // EC2 makes those to its own lists itself, for gateway endpoints
+		}
+	}
 	if err := reject(ask{"A route to anything but an internet gateway, a NAT gateway or a peering connection", in.EgressOnlyInternetGatewayId != nil ||
 		in.InstanceId != nil || in.NetworkInterfaceId != nil || in.TransitGatewayId != nil || in.VpcEndpointId != nil || in.LocalGatewayId != nil ||
 		in.CarrierGatewayId != nil || in.CoreNetworkArn != nil || in.OdbNetworkArn != nil}); err != nil {

@@ -123,7 +123,7 @@ func routeTables(tx *store.Tx) kind[resource.RouteTable, ec2.RouteTable] {
 			"route.origin":                           route(func(r ec2.Route) []string { return text(r.Origin) }),
 			"route.state":                            route(func(r ec2.Route) []string { return text(r.State) }),
 			"route.destination-ipv6-cidr-block":      none,
-			"route.destination-prefix-list-id":       none,
+			"route.destination-prefix-list-id":       route(func(r ec2.Route) []string { return text(r.DestinationPrefixListId) }),
 			"route.egress-only-internet-gateway-id":  none,
 			"route.instance-id":                      none,
 			"route.nat-gateway-id":                   route(func(r ec2.Route) []string { return text(r.NatGatewayId) }),
@@ -154,10 +154,23 @@ func describeRouteTable(tx *store.Tx, t resource.RouteTable) ec2.RouteTable {
 		}
 	}
 	for _, r := range t.Routes {
-		out.Routes = append(out.Routes, ec2.Route{
-			DestinationCidrBlock: new(r.Destination.String()), GatewayId: some(r.Gateway), NatGatewayId: some(r.NATGateway),
+		d := ec2.Route{
+			GatewayId: some(r.Gateway), NatGatewayId: some(r.NATGateway),
 			VpcPeeringConnectionId: some(r.Peering), Origin: new("CreateRoute"), State: new(routeState(tx, t, r)),
-		})
+		}
+		if r.PrefixList != "" {
+			d.DestinationPrefixListId = &r.PrefixList
+		} else {
+			d.DestinationCidrBlock = new(r.Destination.String())
+		}
+		out.Routes = append(out.Routes, d)
+	}
+	for e := range tx.VPCEndpoints.Values(func(e resource.VPCEndpoint) bool { return slices.Contains(e.RouteTables, t.ID) }) {
+		for _, l := range provision.AWSPrefixLists(t.Region) {
+			if l.Name == e.Service {
+				out.Routes = append(out.Routes, ec2.Route{DestinationPrefixListId: &l.ID, GatewayId: &e.ID, Origin: new("CreateRoute"), State: new("active")})
+			}
+		}
 	}
 	return out
 }

@@ -179,6 +179,9 @@ func changeTagsOf(tx *store.Tx, home resource.Home, id string, change func(resou
 	case provision.Endpoints.Prefix:
 		v, err := provision.LookupEndpoint(tx, home, id)
 		return retag(err, tx.VPCEndpoints, id, &v, &v.Tags, change)
+	case provision.PrefixLists.Prefix:
+		v, err := provision.OwnPrefixList(tx, home, id)
+		return retag(err, tx.PrefixLists, id, &v, &v.Tags, change)
 	case provision.NATGateways.Prefix:
 		v, ok := tx.NATGateways.Get(id)
 		if !ok || v.Home != home {
@@ -325,6 +328,9 @@ func tagged(tx *store.Tx, home resource.Home) func(func(taggedResource) bool) {
 	}
 	for id, v := range tx.VPCEndpoints.All() {
 		add(v.Home, "vpc-endpoint", id, v.Tags)
+	}
+	for id, v := range tx.PrefixLists.All() {
+		add(v.Home, "prefix-list", id, v.Tags)
 	}
 	for id, v := range tx.NATGateways.All() {
 		add(v.Home, "natgateway", id, v.Tags)
