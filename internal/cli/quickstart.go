@@ -137,7 +137,7 @@ func (q *quick) daemon(ctx context.Context, say func(string)) (string, error) {
 	say("starting")
 	quiet := *q.app
 	quiet.out = io.Discard
-	if err := quiet.upDetached(ctx, upFlags{pullThrough: true, joinTimeout: daemon.DefaultJoinTimeout}); err != nil {
+	if err := quiet.upDetached(ctx, upFlags{pullThrough: true, joinTimeout: daemon.DefaultJoinTimeout, repairWait: daemon.DefaultRepairWait}); err != nil {
 		return "", err
 	}
 	creds, settings, err := q.credentials()

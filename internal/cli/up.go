@@ -32,6 +32,7 @@ type upFlags struct {
 	etcd        []string
 	joinTimeout time.Duration
 	spotNotice  time.Duration
+	repairWait  time.Duration
 }
 
 func (a *app) up() *cobra.Command {
@@ -62,6 +63,7 @@ earlier daemon on the same state directory are found again.`,
 	c.Flags().StringSliceVar(&f.etcd, "etcd", nil, "endpoints of an etcd cluster to keep the records in (default: embedded)")
 	c.Flags().DurationVar(&f.joinTimeout, "join-timeout", daemon.DefaultJoinTimeout, "how long node groups wait for their nodes")
 	c.Flags().DurationVar(&f.spotNotice, "spot-notice", daemon.DefaultSpotNotice, "how long before its end a Spot instance is warned")
+	c.Flags().DurationVar(&f.repairWait, "node-repair-wait", daemon.DefaultRepairWait, "for how long a node is unhealthy before its node group repairs it")
 	return c
 }
 
@@ -81,7 +83,7 @@ func (a *app) serve(ctx context.Context, f upFlags) error {
 	}
 	cfg := daemon.Config{
 		Dir: daemon.Dir(dir), Port: f.port, Account: f.account, Payload: payload, Etcd: f.etcd, PullThrough: f.pullThrough,
-		JoinTimeout: f.joinTimeout, SpotNotice: f.spotNotice, Log: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})),
+		JoinTimeout: f.joinTimeout, SpotNotice: f.spotNotice, RepairWait: f.repairWait, Log: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})),
 	}
 	return daemon.Run(ctx, cfg)
 }
@@ -106,7 +108,8 @@ func (a *app) upDetached(ctx context.Context, f upFlags) error {
 			return err
 		}
 	}
-	argv := []string{"up", "--state-dir", abs, "--join-timeout", f.joinTimeout.String(), "--spot-notice", f.spotNotice.String(), "--pull-through=" + strconv.FormatBool(f.pullThrough)}
+	argv := []string{"up", "--state-dir", abs, "--join-timeout", f.joinTimeout.String(), "--spot-notice", f.spotNotice.String(),
+		"--node-repair-wait", f.repairWait.String(), "--pull-through=" + strconv.FormatBool(f.pullThrough)}
 	if a.payload != "" {
 		argv = append(argv, "--payload", a.payload)
 	}

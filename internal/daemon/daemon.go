@@ -30,6 +30,7 @@ import (
 
 	"ekster.dev/ekster/internal/addon"
 	"ekster.dev/ekster/internal/awsapi"
+	"ekster.dev/ekster/internal/controller/nodegroup"
 	"ekster.dev/ekster/internal/image"
 	"ekster.dev/ekster/internal/network"
 	"ekster.dev/ekster/internal/pki"
@@ -48,9 +49,13 @@ type Config struct {
 	PullThrough bool     // images that are not here are fetched from their registries
 	JoinTimeout time.Duration
 	SpotNotice  time.Duration // between a Spot instance's interruption notice and its end; 0: DefaultSpotNotice
+	RepairWait  time.Duration // for how long a node is unhealthy before its group repairs it; 0: EKS's time
 	Log         *slog.Logger
 	Ready       func() // called once requests are answered; may be nil
 }
+
+// DefaultRepairWait is for how long a node is unhealthy before EKS repairs it.
+const DefaultRepairWait = nodegroup.DefaultRepairWait
 
 // DefaultJoinTimeout is how long EKS waits for a node group's nodes.
 const DefaultJoinTimeout = 25 * time.Minute

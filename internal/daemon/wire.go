@@ -121,7 +121,7 @@ func (d *Daemon) controllers(doors vpc.Doors, authorizer *identity.Authorizer) [
 	if join == 0 {
 		join = DefaultJoinTimeout
 	}
-	nodegroups := nodegroup.New(nodegroup.Config{JoinTimeout: join, DrainTimeout: drainTimeout, DeleteDrainTimeout: deleteDrainTimeout, Now: time.Now}, d.store, nodes, d.log)
+	nodegroups := nodegroup.New(nodegroup.Config{JoinTimeout: join, DrainTimeout: drainTimeout, DeleteDrainTimeout: deleteDrainTimeout, RepairWait: d.cfg.RepairWait, Now: time.Now}, d.store, nodes, d.log)
 	addons := d.addonController()
 	spots := spotrequest.New(d.store, time.Now, d.log)
 	d.errors["spotrequest"] = spots.Errors

@@ -14,6 +14,8 @@ type Node struct {
 	Version  string // of the kubelet
 	Cordoned bool
 	Since    time.Time // of Ready's value
+
+	Conditions []NodeCondition // those that are bad, by type
 }
 
 // NodeKey is the key of a node's record.

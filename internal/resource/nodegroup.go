@@ -39,7 +39,7 @@ type NodegroupSpec struct {
 	MaxUnavailable           int32 // one of the two is set
 	MaxUnavailablePercentage int32
 	UpdateStrategy           string
-	NodeRepair               bool
+	Repair                   NodeRepair
 
 	LaunchTemplateID      string // the caller's, if any
 	LaunchTemplateName    string
@@ -85,6 +85,7 @@ type NodegroupStatus struct {
 	EverActive       bool
 	RolledRevision   int64 // of the last Spec.Roll that all nodes have been replaced for
 	Roll             RollStatus
+	Rebooted         map[string]time.Time // by instance: when a repair last had it booted again
 }
 
 // RollStatus is how far the replacement of a node group's nodes is.

@@ -35,7 +35,8 @@ func (c *Controller) Drain(ctx context.Context, cluster, node string) error {
 
 // Drain is the controller's Drain.
 func (d Drainer) Drain(ctx context.Context, node string) error {
-	err := d.api.core.Patch(types.MergePatchType).Resource("nodes").Name(node).Body([]byte(`{"spec":{"unschedulable":true}}`)).Do(ctx).Error()
+	var n core.Node
+	err := d.api.core.Patch(types.MergePatchType).Resource("nodes").Name(node).Body([]byte(`{"spec":{"unschedulable":true}}`)).Do(ctx).Into(&n)
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
@@ -46,7 +47,7 @@ func (d Drainer) Drain(ctx context.Context, node string) error {
 	defer tick.Stop()
 	var left []string
 	for {
-		now, err := d.round(ctx, node)
+		now, err := d.round(ctx, node, see("", &n).record.Ready)
 		if err == nil {
 			if left = now; len(left) == 0 {
 				return nil
@@ -79,8 +80,9 @@ func (e *LeftError) Unwrap() error { return e.Cause }
 func (e *LeftError) Pods() []string { return e.Left }
 
 // round asks for the eviction of every pod that is not on its way out, and returns those
-// that are left.
-func (d Drainer) round(ctx context.Context, node string) (left []string, err error) {
+// that are left. On a node that is not alive, pods that should have ended by now are not
+// waited for: there is no kubelet that would say so.
+func (d Drainer) round(ctx context.Context, node string, alive bool) (left []string, err error) {
 	var pods core.PodList
 	err = d.api.core.Get().Resource("pods").
 		VersionedParams(&metav1.ListOptions{FieldSelector: "spec.nodeName=" + node}, d.api.params).Do(ctx).Into(&pods)
@@ -89,7 +91,7 @@ func (d Drainer) round(ctx context.Context, node string) (left []string, err err
 	}
 	for i := range pods.Items {
 		p := &pods.Items[i]
-		if stays(p) {
+		if stays(p) || !alive && p.DeletionTimestamp != nil && time.Now().After(p.DeletionTimestamp.Time) {
 			continue
 		}
 		name := p.Namespace + "/" + p.Name

@@ -90,6 +90,9 @@ func testNode(t *testing.T, w *world) {
 		w.beat(nodeName, c.status, c.reason)
 		c.want.Cluster, c.want.Name, c.want.Instance, c.want.Version = arn, nodeName, instance, "v1.35.4-eks-0000000"
 		c.want.Since = time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC)
+		if !c.want.Ready {
+			c.want.Conditions = []resource.NodeCondition{{Type: "Ready", Reason: c.reason, Since: c.want.Since}}
+		}
 		eventually(t, "the record says "+c.reason, func() bool { got, _ := w.record(nodeName); return equal(got, c.want) })
 	}
 	// A heartbeat is nothing new.

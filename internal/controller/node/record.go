@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -35,6 +36,9 @@ func see(cluster string, n *core.Node) *seen {
 		s.taints = append(s.taints, t.Key)
 	}
 	for _, cond := range n.Status.Conditions {
+		if bad(cond) {
+			s.record.Conditions = append(s.record.Conditions, resource.NodeCondition{Type: string(cond.Type), Reason: cond.Reason, Since: cond.LastTransitionTime.UTC()})
+		}
 		if cond.Type != core.NodeReady {
 			continue
 		}
@@ -46,6 +50,19 @@ func see(cluster string, n *core.Node) *seen {
 		}
 	}
 	return s
+}
+
+// bad says whether a condition is one that speaks of a trouble. Of one whose name is a state
+// to be in, such as Ready or the node monitoring agent's KernelReady, that is when it is not
+// so; nobody knows whether the kubelet is Ready when it has not been heard of.
+func bad(c core.NodeCondition) bool {
+	switch {
+	case c.Type == core.NodeReady:
+		return c.Status != core.ConditionTrue
+	case strings.HasSuffix(string(c.Type), "Ready"):
+		return c.Status == core.ConditionFalse
+	}
+	return c.Status == core.ConditionTrue
 }
 
 func (s *seen) uninitialized() bool { return slices.Contains(s.taints, uninitializedTaint) }
@@ -191,9 +208,11 @@ func (c *Controller) putRecord(ctx context.Context, cl *cluster, name string, wa
 }
 
 func equal(a, b resource.Node) bool {
-	since := a.Since.Equal(b.Since)
-	a.Since = b.Since
-	return since && a == b
+	same := a.Since.Equal(b.Since) && slices.EqualFunc(a.Conditions, b.Conditions, func(x, y resource.NodeCondition) bool {
+		return x.Type == y.Type && x.Reason == y.Reason && x.Since.Equal(y.Since)
+	})
+	a.Since, a.Conditions, b.Conditions = b.Since, nil, nil
+	return same && reflect.DeepEqual(a, b)
 }
 
 // deleteNode deletes a Node whose instance is no more, and the pods that were on it: it is

@@ -45,6 +45,7 @@ type Config struct {
 	// with a cluster's last nodes, a disruption budget is never satisfied again.
 	DeleteDrainTimeout time.Duration
 	DrainedPause       time.Duration // between a node's being empty and its end, for load balancers to notice; 0: DefaultDrainedPause
+	RepairWait         time.Duration // for how long a node is unhealthy before it is repaired; 0: DefaultRepairWait
 	Now                func() time.Time
 }
 
@@ -108,7 +109,10 @@ type member struct {
 }
 
 // ready says whether it is a node that pods can be on.
-func (m member) ready() bool { return m.joined && m.node.Ready && m.Lifecycle == "InService" }
+func (m member) ready() bool { return m.joined && m.node.Ready && m.Lifecycle == inService }
+
+// inService is the state of a group's member that is neither coming nor going.
+const inService = "InService"
 
 // leaving says whether its end has begun.
 func (m member) leaving() bool {
@@ -182,8 +186,21 @@ func (c *Controller) Reconcile(ctx context.Context, arn string) (time.Duration, 
 	case s.ng.Status.AppliedRevision < s.ng.Spec.ForcedConfigUpdateRevision:
 		return reconcile.Never, c.applyConfig(ctx, s)
 	default:
-		return c.follow(ctx, s)
+		again, err := c.follow(ctx, s)
+		if err != nil {
+			return again, err
+		}
+		next, err := c.repair(ctx, s)
+		return sooner(again, next), err
 	}
+}
+
+// sooner is the earlier of two waits.
+func sooner(a, b time.Duration) time.Duration {
+	if a == reconcile.Never || b != reconcile.Never && b < a {
+		return b
+	}
+	return a
 }
 
 // follow compares the nodes that are Ready with those wanted, and what the group consists of

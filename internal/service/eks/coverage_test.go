@@ -21,7 +21,6 @@ var inert = []string{
 	"logging of clusters: there is no CloudWatch Logs for the control plane's logs to go to; `ekster logs cluster` shows them",
 	"endpointPrivateAccess of clusters: the addresses in the subnets are always open, to those whom security groups let in; nodes join by them",
 	"upgradePolicy of clusters: no version is ended",
-	"nodeRepairConfig of node groups: no node is repaired",
 }
 
 // TestCoverage compares docs/coverage.md with the operations of the model and the methods

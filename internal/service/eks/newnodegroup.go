@@ -204,27 +204,6 @@ func applyUpdateConfig(sub subject, u *eks.NodegroupUpdateConfig, spec *resource
 	return nil
 }
 
-func repairSettings(sub subject, in *eks.CreateNodegroupInput, spec *resource.NodegroupSpec) error {
-	return applyRepairConfig(sub, in.NodeRepairConfig, spec)
-}
-
-func applyRepairConfig(sub subject, r *eks.NodeRepairConfig, spec *resource.NodegroupSpec) error {
-	if r == nil {
-		return nil
-	}
-	const either = "Either provide max parallel nodes to repair count or percentage in the request."
-	switch {
-	case r.MaxParallelNodesRepairedCount != nil && r.MaxParallelNodesRepairedPercentage != nil,
-		r.MaxUnhealthyNodeThresholdCount != nil && r.MaxUnhealthyNodeThresholdPercentage != nil:
-		return sub.invalidParameter(either)
-	case r.MaxParallelNodesRepairedCount != nil || r.MaxParallelNodesRepairedPercentage != nil ||
-		r.MaxUnhealthyNodeThresholdCount != nil || r.MaxUnhealthyNodeThresholdPercentage != nil || len(r.NodeRepairConfigOverrides) > 0:
-		return sub.notYet("Thresholds and overrides of nodeRepairConfig are")
-	}
-	spec.NodeRepair = or(r.Enabled, spec.NodeRepair)
-	return nil
-}
-
 // templateSettings checks how a launch template is named and what may not stand beside it.
 func templateSettings(sub subject, in *eks.CreateNodegroupInput, spec *resource.NodegroupSpec) error {
 	lt := in.LaunchTemplate

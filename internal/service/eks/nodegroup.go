@@ -145,7 +145,7 @@ func describeNodegroup(tx *store.Tx, c resource.Cluster, n resource.Nodegroup) *
 			MaxUnavailable: optional(n.Spec.MaxUnavailable), MaxUnavailablePercentage: optional(n.Spec.MaxUnavailablePercentage),
 			UpdateStrategy: new(n.Spec.UpdateStrategy),
 		},
-		NodeRepairConfig: &eks.NodeRepairConfig{Enabled: new(n.Spec.NodeRepair)}, Tags: tagsOf(n.Spec.Tags),
+		NodeRepairConfig: describeRepair(n.Spec.Repair), Tags: tagsOf(n.Spec.Tags),
 	}
 	if !n.Spec.TemplateType {
 		out.InstanceTypes = n.Spec.InstanceTypes

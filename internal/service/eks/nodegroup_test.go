@@ -58,7 +58,12 @@ func TestDescribeNodegroupGolden(t *testing.T) {
 		in.Labels, in.Tags = map[string]string{"role": "app", "example.com/x": "y"}, map[string]string{"team": "a"}
 		in.Taints = []types.Taint{{Key: aws.String("dedicated"), Value: aws.String("gpu"), Effect: "NO_SCHEDULE"}, {Key: aws.String("k"), Effect: "NO_EXECUTE"}}
 		in.UpdateConfig = &types.NodegroupUpdateConfig{MaxUnavailablePercentage: aws.Int32(25), UpdateStrategy: "MINIMAL"}
-		in.NodeRepairConfig = &types.NodeRepairConfig{Enabled: aws.Bool(true)}
+		in.NodeRepairConfig = &types.NodeRepairConfig{
+			Enabled: aws.Bool(true), MaxUnhealthyNodeThresholdCount: aws.Int32(3), MaxParallelNodesRepairedPercentage: aws.Int32(20),
+			NodeRepairConfigOverrides: []types.NodeRepairConfigOverrides{{
+				NodeMonitoringCondition: aws.String("KernelReady"), NodeUnhealthyReason: aws.String("AppCrash"), MinRepairWaitTimeMins: aws.Int32(5), RepairAction: "NoAction",
+			}},
+		}
 		in.RemoteAccess = &types.RemoteAccessConfig{Ec2SshKey: aws.String("mine")}
 	})
 	w.change(t, arn, func(n *resource.Nodegroup) {
@@ -183,6 +188,9 @@ func TestCreateNodegroupRefusals(t *testing.T) {
 		{"both repaired", func(in *sdk.CreateNodegroupInput) {
 			in.NodeRepairConfig = &types.NodeRepairConfig{MaxParallelNodesRepairedCount: one, MaxParallelNodesRepairedPercentage: one}
 		}, invalid, "Either provide max parallel nodes to repair count or percentage in the request."},
+		{"half an override", func(in *sdk.CreateNodegroupInput) {
+			in.NodeRepairConfig = &types.NodeRepairConfig{NodeRepairConfigOverrides: []types.NodeRepairConfigOverrides{{NodeMonitoringCondition: aws.String("Ready"), RepairAction: "Reboot"}}}
+		}, invalid, "All of nodeMonitoringCondition, nodeUnhealthyReason, minRepairWaitTimeMins and repairAction must be specified in nodeRepairConfigOverrides."},
 		{"unknown role", role("arn:aws:iam::000000000000:role/none"), invalid,
 			"The role with name none cannot be found. (Service: AmazonIdentityManagement; Status Code: 404; Error Code: NoSuchEntity; Request ID: ID; Proxy: null)"},
 		{"role that trusts another", role("arn:aws:iam::000000000000:role/untrusting"), invalid,

@@ -199,10 +199,7 @@ func restrategize(sub subject, spec *resource.NodegroupSpec, in *eks.UpdateNodeg
 			out = append(out, resource.UpdateParam{Type: "UpdateStrategy", Value: *u.UpdateStrategy})
 		}
 	}
-	if r := in.NodeRepairConfig; r != nil && r.Enabled != nil {
-		out = append(out, param("NodeRepairEnabled", *r.Enabled))
-	}
-	return out, nil
+	return append(out, repairParams(in.NodeRepairConfig)...), nil
 }
 
 // param is a parameter whose value is JSON text, as EKS shows lists and objects.

@@ -34,14 +34,14 @@ func TestUpdateNodegroupConfig(t *testing.T) {
 		RemoveTaints:      []types.Taint{{Key: aws.String("old"), Effect: "NO_SCHEDULE"}},
 	}
 	in.UpdateConfig = &types.NodegroupUpdateConfig{MaxUnavailablePercentage: aws.Int32(50)}
-	in.NodeRepairConfig = &types.NodeRepairConfig{Enabled: aws.Bool(true)}
+	in.NodeRepairConfig = &types.NodeRepairConfig{Enabled: aws.Bool(true), MaxParallelNodesRepairedCount: aws.Int32(2)}
 	out, err := w.root.UpdateNodegroupConfig(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.golden(t, "update-nodegroup-config.json")
 	n := w.change(t, arn, func(*resource.Nodegroup) {})
-	if n.Spec.ForcedConfigUpdateRevision != 1 || n.Current() != resource.NodegroupUpdating || n.Spec.Desired != 4 || n.Spec.MaxUnavailable != 0 || !n.Spec.NodeRepair ||
+	if n.Spec.ForcedConfigUpdateRevision != 1 || n.Current() != resource.NodegroupUpdating || n.Spec.Desired != 4 || n.Spec.MaxUnavailable != 0 || !n.Spec.Repair.Enabled ||
 		!reflect.DeepEqual(n.Spec.Labels, map[string]string{"kept": "1", "new": "2"}) ||
 		!reflect.DeepEqual(n.Spec.Taints, []resource.Taint{{Key: "kept", Value: "2", Effect: "NO_SCHEDULE"}}) {
 		t.Errorf("recorded %+v", n.Spec)
