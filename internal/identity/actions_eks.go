@@ -115,7 +115,7 @@ var eksRules = rules{
 		return []string{s.accessEntry(in.ClusterName, in.PrincipalArn)}
 	}),
 	"DescribeCluster":         on(func(s scope, in *eks.DescribeClusterInput) []string { return []string{s.cluster(in.Name)} }),
-	"DescribeClusterVersions": anything,
+	"DescribeClusterVersions": on(func(s scope, _ *eks.DescribeClusterVersionsInput) []string { return []string{s.arn("eks", "*")} }),
 	"DescribeNodegroup": on(func(s scope, in *eks.DescribeNodegroupInput) []string {
 		return []string{s.nodegroup(in.ClusterName, in.NodegroupName)}
 	}),
@@ -132,7 +132,7 @@ var eksRules = rules{
 	"ListAssociatedAccessPolicies": on(func(s scope, in *eks.ListAssociatedAccessPoliciesInput) []string {
 		return []string{s.accessEntry(in.ClusterName, in.PrincipalArn)}
 	}),
-	"ListClusters": anything,
+	"ListClusters": on(func(s scope, _ *eks.ListClustersInput) []string { return []string{s.arn("eks", "cluster/*")} }),
 	"ListNodegroups": on(func(s scope, in *eks.ListNodegroupsInput) []string {
 		return []string{s.cluster(in.ClusterName)}
 	}),
