@@ -4172,7 +4172,7 @@ var shapes = []schema.Shape{
 		{Name: "Operator", Shape: shapeOperatorResponse, Wire: "operator"},
 		{Name: "ParentGroupId", Shape: shape_string, Wire: "parentGroupId"},
 	}},
-	shapePlacementGroupArn:          {Kind: schema.String, Pattern: "^arn:aws([a-z-]+)?:ec2:[a-z\\d-]+:\\d{12}:placement-group/^.{1,255}$"},
+	shapePlacementGroupArn:          {Kind: schema.String, Pattern: "^arn:aws([a-z-]+)?:ec2:[a-z\\d-]+:\\d{12}:placement-group/.{1,255}$"},
 	shapePlacementGroupIdStringList: {Kind: schema.List, Name: "PlacementGroupIdStringList", Elem: schema.Member{Shape: shape_string, Wire: "GroupId"}},
 	shapePlacementGroupInfo: {Kind: schema.Structure, Name: "PlacementGroupInfo", Members: []schema.Member{
 		{Name: "SupportedStrategies", Shape: shapePlacementGroupStrategyList, Wire: "supportedStrategies"},

@@ -222,7 +222,8 @@ type filler struct {
 var samples = []string{
 	"<a&b> \"ü\"", "example", "ex", "e", "arn:aws:iam::000000000000:role/example", "000000000000", "AKIAIOSFODNN7EXAMPLE", "/path/", "lt-0123456789abcdef0", "2017-11-01",
 	"eks.amazonaws.com", "example-token-example-token-example", "2", "123456", "true", "v1", "ami-0123456789abcdef0", "sixteen-letters-16", `{"Version":"2012-10-17"}`,
-	"0123456789abcdef0123456789abcdef01234567", "https://example.com",
+	"0123456789abcdef0123456789abcdef01234567", "https://example.com", "arn:aws:outposts:us-west-2:000000000000:outpost/op-0123456789abcdef0",
+	"arn:aws:ec2:us-west-2:000000000000:placement-group/example",
 }
 
 func (f *filler) structure(t *schema.Type, v reflect.Value, path string, depth int) {
