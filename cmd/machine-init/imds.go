@@ -46,40 +46,49 @@ func (m *metadata) do(method, path, header string) (string, error) {
 	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
 		return "", err
 	}
-	// HTTP/1.0: the answer is not chunked, and ends with the connection.
-	_, err = fmt.Fprintf(conn, "%s %s HTTP/1.0\r\nHost: 169.254.169.254\r\nContent-Length: 0\r\n%s\r\n\r\n", method, path, header)
+	status, body, err := exchange(conn, method+" "+path, "169.254.169.254", header)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	switch code, _, _ := strings.Cut(status, " "); code {
+	case "200":
+		return string(body), nil
+	case "404":
+		return "", fmt.Errorf("%s %s: %w", method, path, errAbsent)
+	default:
+		return "", fmt.Errorf("%s %s: %s: %s", method, path, status, bytes.TrimSpace(body))
+	}
+}
+
+// exchange sends a request without a body ("GET /path") and returns the answer's
+// status ("200 OK") and body.
+func exchange(conn net.Conn, request, host, header string) (status string, body []byte, err error) {
+	// HTTP/1.0: the answer is not chunked, and ends with the connection.
+	_, err = fmt.Fprintf(conn, "%s HTTP/1.0\r\nHost: %s\r\nContent-Length: 0\r\n%s\r\n\r\n", request, host, header)
+	if err != nil {
+		return "", nil, err
 	}
 	r := bufio.NewReader(conn)
 	tp := textproto.NewReader(r)
 	line, err := tp.ReadLine()
 	if err != nil {
-		return "", fmt.Errorf("%s %s: %w", method, path, err)
+		return "", nil, err
 	}
-	f := strings.SplitN(line, " ", 3)
-	if len(f) < 2 {
-		return "", fmt.Errorf("%s %s: malformed answer %q", method, path, line)
+	_, status, ok := strings.Cut(line, " ")
+	if !ok {
+		return "", nil, fmt.Errorf("malformed answer %q", line)
 	}
 	head, err := tp.ReadMIMEHeader()
 	if err != nil {
-		return "", fmt.Errorf("%s %s: %w", method, path, err)
+		return "", nil, err
 	}
-	body, err := io.ReadAll(io.LimitReader(r, 1<<20))
-	if err != nil {
-		return "", fmt.Errorf("%s %s: %w", method, path, err)
+	if body, err = io.ReadAll(io.LimitReader(r, 1<<20)); err != nil {
+		return "", nil, err
 	}
 	if want, err := strconv.Atoi(head.Get("Content-Length")); err == nil && want != len(body) {
-		return "", fmt.Errorf("%s %s: %w", method, path, io.ErrUnexpectedEOF)
+		return "", nil, io.ErrUnexpectedEOF
 	}
-	switch code, _ := strconv.Atoi(f[1]); code {
-	case 200:
-		return string(body), nil
-	case 404:
-		return "", fmt.Errorf("%s %s: %w", method, path, errAbsent)
-	default:
-		return "", fmt.Errorf("%s %s: %s: %s", method, path, strings.Join(f[1:], " "), bytes.TrimSpace(body))
-	}
+	return status, body, nil
 }
 
 // identity is what the boot needs of the instance identity document.

@@ -101,10 +101,15 @@ func bringUp(i spec.Instance, s *supervisor) error {
 	}
 	s.start(service{name: "containerd", path: binDir + "/containerd",
 		args: []string{"--config", "/etc/containerd/config.toml"}, env: environment(u.Node, "containerd")})
+	named := make(chan error, 1)
+	go func() { named <- nameNode(s, &f, u.Node) }() // while containerd starts
 	// Scripts may change what the kubelet starts with, as in cloud-init's order.
 	runScripts(s, f.InstanceID, u.Scripts)
 	if i.Kube == "" {
 		return errors.New("this instance has no kubelet")
+	}
+	if err := <-named; err != nil {
+		return fmt.Errorf("finding the node's name: %w", err)
 	}
 	args, err := configureKubelet(i, f, u.Node)
 	if err != nil {

@@ -12,7 +12,8 @@
 //	         kubelet (node.go), runs user scripts, starts and supervises both
 //	         daemons, reaps, and ends everything on SIGTERM
 //
-// "machine-init token" is the kubelet's credential plugin.
+// "machine-init token" is the kubelet's credential plugin, "machine-init
+// private-dns-name" asks EC2 for the node's name (details.go).
 //
 // Its standard output is the instance's console. It imports little: this
 // process is there once for every instance, for its whole life.
@@ -34,6 +35,9 @@ func main() {
 func run(args []string) error {
 	if len(args) > 0 && args[0] == "token" {
 		return token(args[1:], os.Stdout)
+	}
+	if len(args) > 0 && args[0] == "private-dns-name" {
+		return privateDNSName(args[1:])
 	}
 	if len(args) < 2 {
 		return fmt.Errorf("usage: machine-init boot SPEC [GENERATION] | token --cluster-name NAME --region REGION")

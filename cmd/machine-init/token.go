@@ -35,20 +35,9 @@ func token(args []string, out io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	m := &metadata{address: metadataAddress}
-	const path = "meta-data/iam/security-credentials/"
-	role, err := m.get(path)
+	c, err := roleCredentials()
 	if err != nil {
-		return fmt.Errorf("finding the instance's role: %w", err)
-	}
-	role, _, _ = strings.Cut(strings.TrimSpace(role), "\n")
-	raw, err := m.get(path + role)
-	if err != nil {
-		return fmt.Errorf("getting credentials of role %s: %w", role, err)
-	}
-	var c credentials
-	if err := json.Unmarshal([]byte(raw), &c); err != nil {
-		return fmt.Errorf("reading credentials of role %s: %w", role, err)
+		return err
 	}
 	now := time.Now().UTC()
 	type status struct {
@@ -60,40 +49,73 @@ func token(args []string, out io.Writer) error {
 		"apiVersion": "client.authentication.k8s.io/v1beta1",
 		"spec":       map[string]any{},
 		"status": status{now.Add(tokenLife).Format(time.RFC3339),
-			"k8s-aws-v1." + base64.RawURLEncoding.EncodeToString([]byte(presign(c, *cluster, *region, now)))},
+			"k8s-aws-v1." + base64.RawURLEncoding.EncodeToString([]byte(tokenURL(c, *cluster, *region, now)))},
 	})
 }
 
-// presign makes the URL of an STS GetCallerIdentity that only the holder of c
+// roleCredentials are those of the instance's role.
+func roleCredentials() (c credentials, err error) {
+	m := &metadata{address: metadataAddress}
+	const path = "meta-data/iam/security-credentials/"
+	role, err := m.get(path)
+	if err != nil {
+		return c, fmt.Errorf("finding the instance's role: %w", err)
+	}
+	role, _, _ = strings.Cut(strings.TrimSpace(role), "\n")
+	raw, err := m.get(path + role)
+	if err != nil {
+		return c, fmt.Errorf("getting credentials of role %s: %w", role, err)
+	}
+	if err := json.Unmarshal([]byte(raw), &c); err != nil {
+		return c, fmt.Errorf("reading credentials of role %s: %w", role, err)
+	}
+	return c, nil
+}
+
+// tokenURL makes the URL of an STS GetCallerIdentity that only the holder of c
 // can make and that is good for one cluster.
-func presign(c credentials, cluster, region string, now time.Time) string {
-	host := "sts." + region + ".amazonaws.com"
+func tokenURL(c credentials, cluster, region string, now time.Time) string {
+	return presign(c, "sts", region, url.Values{"Action": {"GetCallerIdentity"}, "Version": {"2011-06-15"}}, now,
+		[2]string{"x-k8s-aws-id", strings.TrimSpace(cluster)})
+}
+
+// apiHost is the name of a service's endpoint in a region.
+func apiHost(service, region string) string {
+	host := service + "." + region + ".amazonaws.com"
 	if strings.HasPrefix(region, "cn-") {
 		host += ".cn"
 	}
+	return host
+}
+
+// presign signs a GET with its parameters in the URL. Headers are sorted, and after "host".
+func presign(c credentials, service, region string, query url.Values, now time.Time, headers ...[2]string) string {
+	host := apiHost(service, region)
 	date := now.Format("20060102")
-	scope := date + "/" + region + "/sts/aws4_request"
-	query := url.Values{
-		"Action":              {"GetCallerIdentity"},
-		"Version":             {"2011-06-15"},
-		"X-Amz-Algorithm":     {"AWS4-HMAC-SHA256"},
-		"X-Amz-Credential":    {c.AccessKeyID + "/" + scope},
-		"X-Amz-Date":          {now.Format("20060102T150405Z")},
-		"X-Amz-Expires":       {"60"},
-		"X-Amz-SignedHeaders": {"host;x-k8s-aws-id"},
+	scope := date + "/" + region + "/" + service + "/aws4_request"
+	names, lines := "host", "host:"+host+"\n"
+	for _, h := range headers {
+		names, lines = names+";"+h[0], lines+h[0]+":"+h[1]+"\n"
+	}
+	for k, v := range map[string]string{
+		"X-Amz-Algorithm":     "AWS4-HMAC-SHA256",
+		"X-Amz-Credential":    c.AccessKeyID + "/" + scope,
+		"X-Amz-Date":          now.Format("20060102T150405Z"),
+		"X-Amz-Expires":       "60",
+		"X-Amz-SignedHeaders": names,
+	} {
+		query.Set(k, v)
 	}
 	if c.Token != "" {
 		query.Set("X-Amz-Security-Token", c.Token)
 	}
 	canonicalQuery := canonical(query)
 	empty := sha256.Sum256(nil)
-	request := strings.Join([]string{"GET", "/", canonicalQuery,
-		"host:" + host, "x-k8s-aws-id:" + strings.TrimSpace(cluster), "",
-		"host;x-k8s-aws-id", hex.EncodeToString(empty[:])}, "\n")
+	request := strings.Join([]string{"GET", "/", canonicalQuery, lines, names, hex.EncodeToString(empty[:])}, "\n")
 	hashed := sha256.Sum256([]byte(request))
 	toSign := strings.Join([]string{"AWS4-HMAC-SHA256", query.Get("X-Amz-Date"), scope, hex.EncodeToString(hashed[:])}, "\n")
 	key := []byte("AWS4" + c.SecretAccessKey)
-	for _, part := range []string{date, region, "sts", "aws4_request", toSign} {
+	for _, part := range []string{date, region, service, "aws4_request", toSign} {
 		mac := hmac.New(sha256.New, key)
 		mac.Write([]byte(part))
 		key = mac.Sum(nil)

@@ -28,7 +28,7 @@ func TestPresign(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := presign(c, "a cluster", region, at); got != want {
+			if got := tokenURL(c, "a cluster", region, at); got != want {
 				t.Errorf("%s in %s:\n got %s\nwant %s", name, region, got, want)
 			}
 		}

@@ -20,7 +20,7 @@ const conflist = `{"cniVersion":"1.0.0","name":"test","plugins":[{"type":"none"}
 func (w *world) config(payload string) machine.Config {
 	return machine.Config{
 		ID: "i-0123456789abcdef0", Dir: filepath.Join(w.dir, "i-0123456789abcdef0"), Netns: w.guest,
-		Hostname: nodeName, Region: region, VCPU: 8, MemoryMiB: 32768, MaxPods: 58, DiskGiB: 20,
+		Hostname: hostName, Region: region, VCPU: 8, MemoryMiB: 32768, MaxPods: 58, DiskGiB: 20,
 		CgroupParent: filepath.Base(w.dir),
 		NodePayload:  filepath.Join(payload, "node"), Kube: filepath.Join(payload, "kubernetes", kubeMinor),
 		Mirror: "http://198.18.0.1:5000", Pause: "registry.ekster.internal/pause:3.10",
@@ -241,7 +241,7 @@ func TestWithoutDisk(t *testing.T) {
 		return err
 	})
 	raw, err := os.ReadFile(filepath.Join(c.Dir, "disk/var/log/cloud-init-output.log"))
-	if err != nil || !strings.HasPrefix(string(raw), nodeName+"\n") || strings.Contains(string(raw), c.CgroupParent) {
+	if err != nil || !strings.HasPrefix(string(raw), hostName+"\n") || strings.Contains(string(raw), c.CgroupParent) {
 		t.Errorf("%s, %v: want the host name, and no cgroup but the root", raw, err)
 	}
 	poll(t, 10*time.Second, "the end of the boot", func() error {

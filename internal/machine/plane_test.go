@@ -59,6 +59,8 @@ Content-Type: application/node.eks.aws
 apiVersion: node.eks.aws/v1alpha1
 kind: NodeConfig
 spec:
+  featureGates:
+    InstanceIdNodeName: true # else EC2 is asked for the name
   cluster:
     apiServerEndpoint: https://%s:6443
     certificateAuthority: %s

@@ -23,7 +23,8 @@ import (
 const (
 	zone      = "us-west-2a"
 	region    = "us-west-2"
-	nodeName  = "ip-10-0-0-2.us-west-2.compute.internal"
+	hostName  = "ip-10-0-0-2.us-west-2.compute.internal"
+	nodeName  = "i-0123456789abcdef0" // by the feature gate that these nodes have
 	guestIP   = "10.0.0.2"
 	routerIP  = "10.0.0.1"
 	kubeMinor = "1.35"
@@ -192,7 +193,7 @@ func (w *world) serve(t *testing.T, address string, h http.Handler) {
 func (w *world) metadata(t *testing.T) {
 	w.instance = imds.Instance{
 		ID: "i-0123456789abcdef0", Type: "m5.2xlarge", ImageID: "ami-0123", Account: "111122223333",
-		Region: region, Zone: zone, ZoneID: "usw2-az1", Hostname: nodeName, PrivateIP: guestIP, TokensRequired: true,
+		Region: region, Zone: zone, ZoneID: "usw2-az1", Hostname: hostName, PrivateIP: guestIP, TokensRequired: true,
 		ProfileARN: "arn:aws:iam::111122223333:instance-profile/p", Role: "node-role",
 		Credentials: func(context.Context) (imds.Credentials, error) {
 			return imds.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "secret", Token: "session",
