@@ -66,7 +66,8 @@ func (a *app) logFile(ctx context.Context, words []string) (path string, keep fu
 			return "", nil, fmt.Errorf("%w: no machine of instance %s is on this host", errNotFound, words[1])
 		}
 		if len(words) == 3 {
-			return filepath.Join(in, "disk", "var", "log", filepath.Base(words[2])+".log"), all, nil
+			path, err := machine.DaemonLog(in, words[2])
+			return path, all, err
 		}
 		return machine.ConsoleLog(in), all, nil
 	}

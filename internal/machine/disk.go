@@ -9,9 +9,23 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+
+	"ekster.dev/ekster/internal/process"
 )
 
 func diskImage(dir string) string { return filepath.Join(dir, "disk.img") }
+
+// DaemonLog is the file in which a machine keeps what one of its daemons says. On a volume
+// of its own it can be read only as long as the machine runs: nobody else has it mounted.
+func DaemonLog(dir, name string) (string, error) {
+	file := filepath.Join("var", "log", filepath.Base(name)+".log")
+	p, running, err := process.Find(dir, initName)
+	if err != nil || !running {
+		return filepath.Join(dir, "disk", file), err
+	}
+	return filepath.Join("/proc", strconv.Itoa(p.PID), "root", file), nil
+}
 
 // DiskSupport tells why this host cannot give instances a volume of their own:
 // it has no loop devices, or no mkfs.ext4. Config.DiskGiB has to be 0 then.
