@@ -15,6 +15,9 @@ const (
 	reservedLast  = 1
 )
 
+// noFreeAddresses is the code with which EC2 refuses for want of addresses.
+const noFreeAddresses = "InsufficientFreeAddressesInSubnet"
+
 // Address finds an address of a subnet that no interface has: want itself if it is
 // valid, else any. Any is a random one, as on AWS, so that an address just freed is
 // seldom used again while somebody still remembers its last owner.
@@ -82,7 +85,7 @@ func takeAddresses(tx *store.Tx, s resource.Subnet, wants []netip.Addr) ([]netip
 		}
 		a, ok := freeAddress(s, used)
 		if !ok {
-			return nil, fault("InsufficientFreeAddressesInSubnet", "The specified subnet does not have enough free addresses to satisfy the request.")
+			return nil, fault(noFreeAddresses, "The specified subnet does not have enough free addresses to satisfy the request.")
 		}
 		used[a] = true
 		out[i] = a
