@@ -5,7 +5,7 @@
 //	doctor  what this host lacks      logs     of the daemon, a cluster, an instance
 //	kubectl a cluster's, embedded     image    load images into the registry
 //	account a new AWS account, or one less
-//	fault   an outage: capacity that runs out, a Spot instance taken back
+//	fault   an outage: a zone that goes, capacity that runs out, a Spot instance taken back
 //	quickstart  a cluster with nodes and a workload, from nothing
 //
 // Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong, 3 there is no

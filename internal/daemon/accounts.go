@@ -121,7 +121,7 @@ func (d *Daemon) answerCLI(w http.ResponseWriter, v any, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	switch {
 	case err == nil:
-	case errors.Is(err, errNoAccount):
+	case errors.Is(err, errNoAccount), errors.Is(err, errNoZone):
 		w.WriteHeader(http.StatusNotFound)
 	case errors.Is(err, errAccountExists), errors.Is(err, errDefaultAccount), errors.Is(err, provision.ErrNotSpot):
 		w.WriteHeader(http.StatusConflict)

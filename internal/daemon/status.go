@@ -111,6 +111,7 @@ func (d *Daemon) serveAdmin() (*http.Server, error) {
 	})
 	d.serveAccounts(mux)
 	d.serveCapacity(mux)
+	d.serveZones(mux)
 	s := &http.Server{Handler: mux}
 	go d.serve(s, l)
 	return s, nil

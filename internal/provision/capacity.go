@@ -22,8 +22,11 @@ const (
 )
 
 // HasCapacity says whether there is room for one more instance of a type in a zone. There
-// is, unless a drill has taken it.
+// is, unless a drill has taken it, or the zone.
 func HasCapacity(tx *store.Tx, kind, zone, lifecycle string) bool {
+	if tx.ZoneFaults.Has(zone) {
+		return false
+	}
 	for _, f := range tx.CapacityFaults.All() {
 		if (f.Lifecycle == "" || f.Lifecycle == lifecycle) && glob(f.Type, kind) && glob(f.Zone, zone) {
 			return false

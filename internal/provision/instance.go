@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"ekster.dev/ekster/internal/ami"
+	"ekster.dev/ekster/internal/awsapi"
 	"ekster.dev/ekster/internal/awsid"
 	"ekster.dev/ekster/internal/instancetype"
 	"ekster.dev/ekster/internal/resource"
@@ -308,12 +310,16 @@ func launchInterface(tx *store.Tx, r InstanceRequest, instance string, spec Inte
 		if spec.Public != nil {
 			public = *spec.Public
 		}
-		return Interface(tx, InterfaceRequest{
+		eni, err := Interface(tx, InterfaceRequest{
 			AutoPublic: public,
 			Home:       r.Home, Subnet: spec.Subnet, SecurityGroups: spec.SecurityGroups, Description: spec.Description,
 			Address: spec.Address, Secondary: spec.Secondary, SecondaryCount: spec.SecondaryCount,
 			Owner: instance, Attachment: attachment, Tags: r.InterfaceTags, Now: r.Now,
 		})
+		if e, ok := errors.AsType[*awsapi.Error](err); ok && e.Code == noFreeAddresses {
+			err = fault(noFreeAddresses, "There are not enough free addresses in subnet '%s' to satisfy the requested number of instances.", spec.Subnet)
+		}
+		return eni, err
 	}
 	eni, err := LookupInterface(tx, r.Home, spec.ID)
 	if err != nil {

@@ -3,6 +3,7 @@ package provision
 import (
 	"time"
 
+	"ekster.dev/ekster/internal/instancetype"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -65,6 +66,11 @@ func Start(tx *store.Tx, home resource.Home, id string, now time.Time) (previous
 	case resource.InstanceStopped:
 	default:
 		return "", fault("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be started.", id)
+	}
+	if t, ok := instancetype.Lookup(i.Spec.Type); ok {
+		if err := checkCapacity(tx, home, t, i.Spec.Zone, or(i.Spec.Lifecycle, OnDemand)); err != nil {
+			return "", err
+		}
 	}
 	for _, eni := range InterfacesOf(tx, id) {
 		if !eni.AutoPublic || eni.PublicIP != "" {

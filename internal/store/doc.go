@@ -42,6 +42,7 @@
 //	/ekster/podidentityassociations/<arn>       resource.PodIdentityAssociation
 //	/ekster/identityproviders/<arn>             resource.IdentityProvider
 //	/ekster/addons/<arn>                        resource.Addon
+//	/ekster/zonefaults/<zone name>              resource.ZoneFault
 //
 // All records are also in memory, so a read costs a map look-up and a transaction
 // reads its own writes. Update runs its function alone among writers, commits what

@@ -44,6 +44,7 @@ const (
 	PodIdentityAssociations = "podidentityassociations"
 	IdentityProviders       = "identityproviders"
 	Addons                  = "addons"
+	ZoneFaults              = "zonefaults"
 )
 
 // A Tx is one transaction: a field a table.
@@ -88,6 +89,7 @@ type Tx struct {
 	PodIdentityAssociations *Table[resource.PodIdentityAssociation]
 	IdentityProviders       *Table[resource.IdentityProvider]
 	Addons                  *Table[resource.Addon]
+	ZoneFaults              *Table[resource.ZoneFault]
 }
 
 // tables are all records in memory.
@@ -132,6 +134,7 @@ type tables struct {
 	podIdentityAssociations *table[resource.PodIdentityAssociation]
 	identityProviders       *table[resource.IdentityProvider]
 	addons                  *table[resource.Addon]
+	zoneFaults              *table[resource.ZoneFault]
 }
 
 func newTables() tables {
@@ -176,6 +179,7 @@ func newTables() tables {
 		podIdentityAssociations: newTable[resource.PodIdentityAssociation](PodIdentityAssociations),
 		identityProviders:       newTable[resource.IdentityProvider](IdentityProviders),
 		addons:                  newTable[resource.Addon](Addons),
+		zoneFaults:              newTable[resource.ZoneFault](ZoneFaults),
 	}
 }
 
@@ -221,6 +225,7 @@ func (t tables) list() []anyTable {
 		t.podIdentityAssociations,
 		t.identityProviders,
 		t.addons,
+		t.zoneFaults,
 	}
 }
 
@@ -266,6 +271,7 @@ func (t tables) begin(write bool) *Tx {
 		PodIdentityAssociations: begin(t.podIdentityAssociations, write),
 		IdentityProviders:       begin(t.identityProviders, write),
 		Addons:                  begin(t.addons, write),
+		ZoneFaults:              begin(t.zoneFaults, write),
 	}
 }
 
@@ -321,6 +327,7 @@ func (tx *Tx) ops() ([]op, error) {
 		tx.PodIdentityAssociations.ops,
 		tx.IdentityProviders.ops,
 		tx.Addons.ops,
+		tx.ZoneFaults.ops,
 	} {
 		ops, err := f()
 		if err != nil {

@@ -7,6 +7,7 @@
 //	running ──reboot asked─────▶ machine.Stop ──▶ the next generation: machine.Ensure again
 //	Off ───────────────────────▶ machine.Stop ──▶ stopped, with its disk and its interfaces
 //	stopped ──start asked──────▶ the next generation: pending
+//	running ──zone goes away───▶ terminated, like one that died (resource.ZoneFault)
 //	Terminating ───────────────▶ machine.Remove, guest removed ──▶ terminated
 //	terminated ──an hour later─▶ the record leaves
 //
@@ -89,6 +90,11 @@ func (c *Controller) Run(ctx context.Context) error {
 }
 
 func (c *Controller) changed(tx *store.Tx, ch store.Change) {
+	if ch.Table == store.ZoneFaults { // whom it concerns, Reconcile finds out
+		for id := range tx.Instances.All() {
+			c.queue.Wake(id)
+		}
+	}
 	if ch.Table != store.Interfaces {
 		return
 	}
@@ -106,9 +112,10 @@ func (c *Controller) Dir(id string) string { return filepath.Join(c.cfg.Dir, id)
 // Reconcile brings the machine nearer to the instance's record.
 func (c *Controller) Reconcile(ctx context.Context, id string) (time.Duration, error) {
 	var in resource.Instance
-	var ok, plugged bool
+	var ok, plugged, lost bool
 	err := c.store.View(func(tx *store.Tx) error {
 		in, ok = tx.Instances.Get(id)
+		lost = tx.ZoneFaults.Has(in.Spec.Zone)
 		eni, there := tx.Interfaces.Get(in.Spec.PrimaryInterface)
 		plugged = there && eni.Status.Plugged == id
 		return nil
@@ -120,6 +127,8 @@ func (c *Controller) Reconcile(ctx context.Context, id string) (time.Duration, e
 		return c.forget(ctx, in)
 	case in.Terminating:
 		return reconcile.Never, c.end(ctx, id, "", "")
+	case lost && in.Status.State != resource.InstanceStopped: // a stopped one has nothing there to lose
+		return reconcile.Never, c.end(ctx, id, "Server.InternalError", "Server.InternalError: The Availability Zone of the instance is unavailable")
 	case in.Spec.Off:
 		return reconcile.Never, c.stop(ctx, in)
 	case !plugged:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -66,19 +67,19 @@ type guests struct{}
 func (guests) GuestPath(guest string) string             { return "/run/netns/x-" + guest }
 func (guests) RemoveGuest(context.Context, string) error { return nil }
 
-// Stop, start and reboot, each with every call failing once and every step run twice.
-func TestPower(t *testing.T) {
-	home := resource.Home{Account: "000000000000", Region: "us-west-2"}
+// newInstance is one in a store, with two ways to go on: edit changes records, settle reconciles,
+// with every call failing once and every step run twice, and checks what came of it.
+func newInstance(t *testing.T) (id string, m *machines, edit func(func(*store.Tx) error), settle func(state string, running bool, started int)) {
+	t.Helper()
 	st, err := store.Open(t.Context(), store.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { st.Close() })
-	m := &machines{fail: map[string]bool{}}
+	m = &machines{fail: map[string]bool{}}
 	c := New(Config{Dir: t.TempDir(), BootID: "boot", Now: time.Now, Kube: func(string) (string, bool) { return "/kube", true }}, st, m, guests{}, slog.New(slog.DiscardHandler))
 	c.ctx = t.Context()
-	var id string
-	edit := func(f func(tx *store.Tx) error) {
+	edit = func(f func(tx *store.Tx) error) {
 		t.Helper()
 		if err := st.Update(t.Context(), f); err != nil {
 			t.Fatal(err)
@@ -99,7 +100,7 @@ func TestPower(t *testing.T) {
 		tx.Interfaces.Put(eni.ID, eni)
 		return nil
 	})
-	settle := func(state string, running bool, started int) {
+	settle = func(state string, running bool, started int) {
 		t.Helper()
 		m.fail = map[string]bool{"ensure": true, "stop": true}
 		for range 4 {
@@ -117,6 +118,14 @@ func TestPower(t *testing.T) {
 			t.Errorf("%s, running %t, started %d times; want %s, %t, %d", in.Current(), m.running, m.started, state, running, started)
 		}
 	}
+	return id, m, edit, settle
+}
+
+var home = resource.Home{Account: "000000000000", Region: "us-west-2"}
+
+// Stop, start and reboot.
+func TestPower(t *testing.T) {
+	id, m, edit, settle := newInstance(t)
 	settle(resource.InstanceRunning, true, 1)
 	edit(func(tx *store.Tx) error { return provision.Reboot(tx, home, id) })
 	settle(resource.InstanceRunning, true, 2)
@@ -130,4 +139,36 @@ func TestPower(t *testing.T) {
 	if !slices.Contains(m.calls, "remove") {
 		t.Error("its machine was not removed")
 	}
+}
+
+// An instance ends with its zone; one that is stopped stays, and does not start before the zone is back.
+func TestZoneGone(t *testing.T) {
+	id, _, edit, settle := newInstance(t)
+	settle(resource.InstanceRunning, true, 1)
+	var zone string
+	gone := func(tx *store.Tx) error {
+		in, _ := tx.Instances.Get(id)
+		zone = in.Spec.Zone
+		tx.ZoneFaults.Put(zone, resource.ZoneFault{Zone: zone})
+		return nil
+	}
+	edit(func(tx *store.Tx) error { _, err := provision.Stop(tx, home, id, time.Now()); return err })
+	settle(resource.InstanceStopped, false, 1)
+	edit(gone)
+	settle(resource.InstanceStopped, false, 1)
+	edit(func(tx *store.Tx) error {
+		_, err := provision.Start(tx, home, id, time.Now())
+		if err == nil || !strings.HasPrefix(err.Error(), "InsufficientInstanceCapacity: We currently do not have sufficient t3.small capacity in the Availability Zone you requested ("+zone+").") {
+			t.Errorf("a start in a zone that is gone: %v", err)
+		}
+		return nil
+	})
+	edit(func(tx *store.Tx) error {
+		tx.ZoneFaults.Delete(zone)
+		_, err := provision.Start(tx, home, id, time.Now())
+		return err
+	})
+	settle(resource.InstanceRunning, true, 2)
+	edit(gone)
+	settle(resource.InstanceTerminated, false, 2)
 }

@@ -8,13 +8,11 @@ import (
 	"ekster.dev/ekster/gen/ec2"
 	"ekster.dev/ekster/internal/awsapi"
 	"ekster.dev/ekster/internal/region"
+	"ekster.dev/ekster/internal/store"
 )
 
 // DescribeAvailabilityZones lists the region's zones.
-func (s *Service) DescribeAvailabilityZones(_ context.Context, call awsapi.Call, in *ec2.DescribeAvailabilityZonesInput) (*ec2.DescribeAvailabilityZonesOutput, error) {
-	if is(in.DryRun) {
-		return nil, dryRunOperation()
-	}
+func (s *Service) DescribeAvailabilityZones(ctx context.Context, call awsapi.Call, in *ec2.DescribeAvailabilityZonesInput) (*ec2.DescribeAvailabilityZonesOutput, error) {
 	none := always[ec2.AvailabilityZone]()
 	match, err := matcher(in.Filters, fields[ec2.AvailabilityZone]{
 		"group-name":           func(z ec2.AvailabilityZone) []string { return text(z.GroupName) },
@@ -48,13 +46,27 @@ func (s *Service) DescribeAvailabilityZones(_ context.Context, call awsapi.Call,
 			return nil, fault("InvalidParameterValue", "Invalid availability zone: [%s]", name)
 		}
 	}
+	gone := map[string]bool{}
+	err = s.view(ctx, call, in.DryRun, func(tx *store.Tx) error {
+		for zone := range tx.ZoneFaults.All() {
+			gone[zone] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
 	out := &ec2.DescribeAvailabilityZonesOutput{}
 	for _, z := range r.Zones {
+		state := "available"
+		if gone[z.Name] {
+			state = "unavailable"
+		}
 		if len(in.ZoneNames) > 0 && !slices.Contains(in.ZoneNames, z.Name) || len(in.ZoneIds) > 0 && !slices.Contains(in.ZoneIds, z.ID) {
 			continue
 		}
 		shape := ec2.AvailabilityZone{
-			ZoneName: &z.Name, ZoneId: &z.ID, RegionName: &r.Name, State: new("available"), ZoneType: new("availability-zone"),
+			ZoneName: &z.Name, ZoneId: &z.ID, RegionName: &r.Name, State: &state, ZoneType: new("availability-zone"),
 			GroupName: new(r.Name + "-zg-1"), GroupLongName: new(r.Geography + " 1"), NetworkBorderGroup: &r.Name, OptInStatus: new("opt-in-not-required"),
 		}
 		if match(shape) {
