@@ -14,7 +14,6 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"ekster.dev/ekster/test/lab"
 )
@@ -78,7 +77,7 @@ func (r *refusals) otherSubnets(t *testing.T) {
 	r.strangeSubnet = subnet(r.strangeVPC, "10.9.0.0/24")
 	// A /28 has 11 addresses; an instance that takes 6 of them leaves one too few.
 	r.full = subnet(r.land.VPC, "172.31.240.0/28")
-	ami, err := r.cloud.SSM.GetParameter(ctx, &ssm.GetParameterInput{Name: new("/aws/service/eks/optimized-ami/" + version + "/amazon-linux-2023/x86_64/standard/recommended/image_id")})
+	ami, err := r.cloud.SSM.GetParameter(ctx, recommendedImage(version))
 	no(t, err)
 	_, err = r.cloud.EC2.RunInstances(ctx, &ec2.RunInstancesInput{
 		ImageId: ami.Parameter.Value, InstanceType: "t3.medium", MinCount: new(int32(1)), MaxCount: new(int32(1)),

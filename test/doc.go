@@ -6,6 +6,7 @@
 //	TestKill        kill -9 of each part; down and up; everything killed at once
 //	TestTwoDaemons  two state directories side by side
 //	TestBadInput    what is refused, in which words, and that nothing is half made
+//	TestFailures    what fails on EKS for want of a network, a role or room, to the message that is read
 //	TestAddons      EKS add-ons instead of self-managed ones; metrics and an autoscaler on them
 //	TestPods        AWS identities of pods, and people with tokens of an OIDC issuer
 //	TestVersions    a cluster of each Kubernetes version that is built

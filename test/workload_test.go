@@ -49,13 +49,17 @@ func (j *job) workload(t *testing.T) {
 }
 
 // createWeb is `kubectl create deployment web` and `kubectl expose`.
-func createWeb(ctx context.Context, k *lab.Kube, replicas int32) error {
+func createWeb(ctx context.Context, k *lab.Kube, replicas int32, change ...func(*corev1.PodSpec)) error {
 	labels := map[string]string{"app": "web"}
+	spec := corev1.PodSpec{Containers: []corev1.Container{{Name: "hello", Image: helloImage}}}
+	for _, f := range change {
+		f(&spec)
+	}
 	_, err := k.AppsV1().Deployments("default").Create(ctx, &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Name: "web", Labels: labels},
 		Spec: appsv1.DeploymentSpec{Replicas: &replicas, Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: corev1.PodTemplateSpec{
 			ObjectMeta: metav1.ObjectMeta{Labels: labels},
-			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "hello", Image: helloImage}}},
+			Spec:       spec,
 		}},
 	}, metav1.CreateOptions{})
 	if err != nil {

@@ -58,7 +58,7 @@ func Output(ctx context.Context, env []string, path string, argv ...string) (str
 
 // Up starts the daemon detached and returns when it answers.
 func (d *Daemon) Up(ctx context.Context) error {
-	_, err := d.Run(ctx, "up", "--detach", "--pull-through=false", "--port", strconv.Itoa(d.Port))
+	_, err := d.Run(ctx, append([]string{"up", "--detach", "--pull-through=false", "--port", strconv.Itoa(d.Port)}, d.Flags...)...)
 	return err
 }
 

@@ -31,6 +31,7 @@ type Daemon struct {
 	Port  int
 	Pin   string // CPU list for taskset; "" for all
 	Env   []string
+	Flags []string // more of `ekster up`
 
 	before hostState // of the host, before the first start
 }
@@ -153,7 +154,7 @@ func until(ctx context.Context, within, every time.Duration, what string, f func
 	last := ""
 	for {
 		done, now, err := f(ctx)
-		if now != "" {
+		if now != "" && ctx.Err() == nil { // else it tells of the deadline only
 			last = now
 		}
 		if err != nil && ctx.Err() == nil {
