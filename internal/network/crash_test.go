@@ -16,6 +16,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// another is the same host to another daemon, which knows nothing of this one's.
+func another(t *testing.T, h *Host) *Host {
+	t.Helper()
+	again, err := New(h.prefix, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return again
+}
+
 // Whichever step fails, before or after it was done, on the way to one VPC or from that
 // to another: a new daemon's EnsureVPC of the latter ends as if none had.
 func TestEveryStepMayFail(t *testing.T) {
@@ -78,7 +88,7 @@ func failEachStep(t *testing.T, done bool, want string, before, after VPC) {
 		if !errors.Is(err, killed) {
 			t.Fatalf("step %q failed and the error is %v", hit, err)
 		}
-		again := &Host{prefix: h.prefix, log: h.log}
+		again := another(t, h)
 		ensure(t, again, after)
 		if diff := cmp.Diff(want, state(t, again)); diff != "" {
 			t.Errorf("after %q failed (done: %t): -want +got\n%s", hit, done, diff)
@@ -115,7 +125,7 @@ func TestEveryStepOfARemovalMayFail(t *testing.T) {
 			if hit == (err == nil) {
 				t.Fatalf("step %d failed: %t, error: %v", n, hit, err)
 			}
-			again := &Host{prefix: h.prefix, log: h.log}
+			again := another(t, h)
 			if err := remove(again); err != nil {
 				t.Fatal(err)
 			}
@@ -135,7 +145,7 @@ func TestARepeatChangesNothing(t *testing.T) {
 	h := newHost(t)
 	ensure(t, h, controlPlane())
 	want := state(t, h)
-	again := &Host{prefix: h.prefix, log: slog.New(slog.DiscardHandler)}
+	again := another(t, h)
 	again.fault = func(what string, _ bool) error { return fmt.Errorf("%s: nothing was to be done", what) }
 	v := controlPlane()
 	slices.Reverse(v.Interfaces)
@@ -169,7 +179,7 @@ func TestWhatWasBrokenIsMended(t *testing.T) {
 		}},
 		{"guest unmounted", func(h *Host) error { return unix.Unmount(h.GuestPath("cp-1"), unix.MNT_DETACH) }},
 		{"router unmounted", func(h *Host) error { return unix.Unmount(h.RouterPath("vpc-1"), unix.MNT_DETACH) }},
-		{"guest removed", func(h *Host) error { return h.RemoveGuest(context.Background(), "cp-1") }},
+		{"guest removed by somebody else", func(h *Host) error { return another(t, h).RemoveGuest(context.Background(), "cp-1") }},
 		{"router unmounted and held", func(h *Host) error {
 			sp, err := openSpace(h.RouterPath("vpc-1"))
 			if err != nil {

@@ -20,7 +20,8 @@ import (
 type Host struct {
 	prefix string
 	log    *slog.Logger
-	mu     sync.Mutex // one change at a time; each takes milliseconds
+	mu     sync.Mutex      // one change at a time; each takes milliseconds
+	gone   map[string]bool // guests that were removed
 
 	relaysMu sync.Mutex
 	relays   map[string]map[Relay]net.Listener // by VPC
@@ -35,7 +36,7 @@ func New(prefix string, log *slog.Logger) (*Host, error) {
 	if prefix == "" || strings.Trim(prefix, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
 		return nil, fmt.Errorf("network prefix %q is not made of lower case letters and digits", prefix)
 	}
-	return &Host{prefix: prefix, log: log}, nil
+	return &Host{prefix: prefix, log: log, gone: map[string]bool{}}, nil
 }
 
 // GuestPath is where the guest's namespace is mounted, if it exists.
@@ -74,14 +75,16 @@ func (h *Host) ensureGuest(ctx context.Context, guest string) error {
 }
 
 // RemoveGuest removes the guest's namespace and all veths in it, also those the
-// guest made. An absent guest is no error. Interfaces that a VPC still lists in
-// the guest come back, with the guest, at the next EnsureVPC.
+// guest made. An absent guest is no error. It does not come back: interfaces that a VPC
+// still lists in the guest are left out from then on. Who removes a guest cannot know what
+// an EnsureVPC that is under way has been told, and would leave it behind.
 func (h *Host) RemoveGuest(ctx context.Context, guest string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	h.gone[guest] = true
 	return h.removeNamespace(h.GuestPath(guest))
 }
 

@@ -88,6 +88,24 @@ func TestRemovedGuestThatIsHeldHasNoInterfaces(t *testing.T) {
 	}
 }
 
+// A controller that takes a machine away does so while the one of its VPC may be about to
+// plug it in: what that one was told before counts no more.
+func TestRemovedGuestDoesNotComeBack(t *testing.T) {
+	h := newHost(t)
+	v := twoSubnets()
+	ensure(t, h, v)
+	if err := h.RemoveGuest(t.Context(), "i-1"); err != nil {
+		t.Fatal(err)
+	}
+	ensure(t, h, v)
+	if _, err := os.Stat(h.GuestPath("i-1")); !os.IsNotExist(err) {
+		t.Errorf("the guest: %v", err)
+	}
+	if _, err := os.Stat(h.GuestPath("i-2")); err != nil {
+		t.Errorf("another guest: %v", err)
+	}
+}
+
 func TestThreadsComeBack(t *testing.T) {
 	h := newHost(t)
 	ensure(t, h, twoSubnets())

@@ -25,6 +25,7 @@ func (h *Host) EnsureVPC(ctx context.Context, v VPC) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	v.Interfaces = slices.DeleteFunc(slices.Clone(v.Interfaces), func(i Interface) bool { return h.gone[i.Guest] })
 	if err := h.ensureVPC(ctx, v); err != nil {
 		return fmt.Errorf("VPC %s: %w", v.ID, err)
 	}
