@@ -94,10 +94,7 @@ func (s *Service) DeleteCluster(ctx context.Context, call awsapi.Call, in *eks.D
 		if s := c.Current(); c.Spec.DeletionProtection && (s == resource.ClusterActive || s == resource.ClusterUpdating) {
 			return nil, sub.invalidRequest("Cluster %s cannot be deleted because deletion protection is enabled. Disable deletion protection and try again.", c.Name)
 		}
-		busy := c.Status.State == resource.ClusterUpdating || count(tx.Updates.Values(func(u resource.Update) bool {
-			return u.Cluster == c.ARN && u.Nodegroup == "" && u.Addon == "" && u.State == resource.UpdateInProgress
-		})) > 0
-		if busy {
+		if c.Status.State == resource.ClusterUpdating || updating(tx, c) {
 			return nil, sub.inUse("Cannot delete because cluster %s currently has an update in progress", c.Name)
 		}
 		c.Deleting = true

@@ -42,6 +42,9 @@ func (s *Service) AssociateIdentityProviderConfig(ctx context.Context, call awsa
 			}
 			return &eks.AssociateIdentityProviderConfigOutput{Update: describeUpdate(u), Tags: tagsOf(prior.Tags)}, nil
 		}
+		if err := checkIdle(tx, c, associateProvider); err != nil {
+			return nil, err
+		}
 		u := providerUpdate(call, c, want, associateProvider)
 		want.Update = u.ID
 		tx.IdentityProviders.Put(want.ARN, want)
@@ -57,8 +60,14 @@ func (s *Service) DisassociateIdentityProviderConfig(ctx context.Context, call a
 		if err != nil {
 			return nil, err
 		}
+		if u, ok := tx.Updates.Get(p.Update); ok && p.Deleting && u.Token != "" && u.Token == deref(in.ClientRequestToken) {
+			return &eks.DisassociateIdentityProviderConfigOutput{Update: describeUpdate(u)}, nil
+		}
 		if p.Current() != resource.ProviderActive {
 			return nil, subject{cluster: c.Name}.inUse("Identity provider config %s is in status %s", p.Name, p.Current())
+		}
+		if err := checkIdle(tx, c, disassociateUpdate); err != nil {
+			return nil, err
 		}
 		u := providerUpdate(call, c, p, disassociateUpdate)
 		u.Token = deref(in.ClientRequestToken)

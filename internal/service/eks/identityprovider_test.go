@@ -44,6 +44,9 @@ func TestIdentityProviderLife(t *testing.T) {
 			p.State = resource.ProviderActive
 			tx.IdentityProviders.Put(key, p)
 		}
+		u, _ := tx.Updates.Get(*out.Update.Id)
+		u.State = resource.UpdateSuccessful
+		tx.Updates.Put(u.ID, u)
 	})
 	d, err := w.root.DescribeIdentityProviderConfig(t.Context(), &sdk.DescribeIdentityProviderConfigInput{ClusterName: aws.String("c1"), IdentityProviderConfig: id})
 	if err != nil {
@@ -87,4 +90,31 @@ func TestIdentityProviderRefusals(t *testing.T) {
 		ClusterName: aws.String("c1"), IdentityProviderConfig: &types.IdentityProviderConfig{Type: aws.String("oidc"), Name: aws.String("none")},
 	})
 	fails(t, err, "ResourceNotFoundException", "Identity provider config not found: none")
+}
+
+// One update at a time, whatever it is about; and no node group joins a cluster meanwhile.
+func TestUpdatesExcludeEachOther(t *testing.T) {
+	w := newWorld(t)
+	w.active(t, "c1")
+	const inUse = "ResourceInUseException"
+	if _, err := w.root.AssociateIdentityProviderConfig(t.Context(), provider("c1")); err != nil {
+		t.Fatal(err)
+	}
+	protect := &sdk.UpdateClusterConfigInput{Name: aws.String("c1"), DeletionProtection: aws.Bool(true)}
+	_, err := w.root.UpdateClusterConfig(t.Context(), protect)
+	fails(t, err, inUse, "Cannot DeletionProtectionUpdate because cluster c1 currently has an update in progress")
+	_, err = w.root.UpdateClusterVersion(t.Context(), &sdk.UpdateClusterVersionInput{Name: aws.String("c1"), Version: aws.String("1.36")})
+	fails(t, err, inUse, "Cannot VersionUpdate because cluster c1 currently has an update in progress")
+	_, err = w.root.DeleteCluster(t.Context(), &sdk.DeleteClusterInput{Name: aws.String("c1")})
+	fails(t, err, inUse, "Cannot delete because cluster c1 currently has an update in progress")
+
+	w.active(t, "c2")
+	protect.Name = aws.String("c2")
+	if _, err := w.root.UpdateClusterConfig(t.Context(), protect); err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.root.AssociateIdentityProviderConfig(t.Context(), provider("c2"))
+	fails(t, err, inUse, "Cannot AssociateIdentityProviderConfig because cluster c2 currently has an update in progress")
+	_, err = w.root.CreateNodegroup(t.Context(), w.nodegroup("c2", "ng"))
+	fails(t, err, "InvalidRequestException", "Cluster 'c2' is not in ACTIVE status")
 }

@@ -22,9 +22,12 @@ func (s *Service) CreateNodegroup(ctx context.Context, call awsapi.Call, in *eks
 		return nil, err
 	}
 	return update(ctx, s, func(tx *store.Tx) (*eks.CreateNodegroupOutput, error) {
-		c, err := findActiveCluster(tx, call, deref(in.ClusterName))
+		c, err := findCluster(tx, call, deref(in.ClusterName))
 		if err != nil {
 			return nil, err
+		}
+		if c.Current() != resource.ClusterActive { // nor during an update, other than most
+			return nil, notActive(c.Name)
 		}
 		want, err := newNodegroup(call, c, in)
 		if err != nil {

@@ -111,14 +111,15 @@ func findCluster(tx *store.Tx, call awsapi.Call, name string) (resource.Cluster,
 	return c, nil
 }
 
-// findActiveCluster is findCluster for what only an ACTIVE cluster can be asked.
+// findActiveCluster is findCluster for what a cluster can be asked once it has been ACTIVE,
+// also during an update.
 func findActiveCluster(tx *store.Tx, call awsapi.Call, name string) (resource.Cluster, error) {
 	c, err := findCluster(tx, call, name)
 	if err != nil {
 		return c, err
 	}
 	if s := c.Current(); s != resource.ClusterActive && s != resource.ClusterUpdating {
-		return c, &eks.InvalidRequestException{ClusterName: &name, Message: new("Cluster '" + name + "' is not in ACTIVE status")}
+		return c, notActive(name)
 	}
 	return c, nil
 }

@@ -46,12 +46,8 @@ func (s *Service) updateCluster(ctx context.Context, call awsapi.Call, name, tok
 				return describeUpdate(u), nil
 			}
 		}
-		switch c.Current() {
-		case resource.ClusterActive:
-		case resource.ClusterUpdating:
-			return nil, sub.inUse("Cannot %s because cluster %s currently has an update in progress", kind, c.Name)
-		default:
-			return nil, sub.invalidRequest("Cluster '%s' is not in ACTIVE status", c.Name)
+		if err := checkIdle(tx, c, kind); err != nil {
+			return nil, err
 		}
 		// A version that was asked for and did not come up is not asked for again by an
 		// update of something else.
@@ -69,4 +65,32 @@ func (s *Service) updateCluster(ctx context.Context, call awsapi.Call, name, tok
 		tx.Updates.Put(u.ID, u)
 		return describeUpdate(u), nil
 	})
+}
+
+// checkIdle refuses an update, whose type refusals name, of a cluster that is not ACTIVE or
+// that another one is under way of: EKS carries out one at a time, whatever they are about.
+func checkIdle(tx *store.Tx, c resource.Cluster, kind string) error {
+	sub := subject{cluster: c.Name}
+	switch state := c.Current(); {
+	case state == resource.ClusterUpdating || state == resource.ClusterActive && updating(tx, c):
+		return sub.inUse("Cannot %s because cluster %s currently has an update in progress", kind, c.Name)
+	case state != resource.ClusterActive:
+		return notActive(c.Name)
+	}
+	return nil
+}
+
+// updating says whether an update of the cluster itself is under way, also one that does not
+// show in its status, as those of its identity provider.
+func updating(tx *store.Tx, c resource.Cluster) bool {
+	for range tx.Updates.Values(func(u resource.Update) bool {
+		return u.Cluster == c.ARN && u.Nodegroup == "" && u.Addon == "" && u.State == resource.UpdateInProgress
+	}) {
+		return true
+	}
+	return false
+}
+
+func notActive(cluster string) error {
+	return subject{cluster: cluster}.invalidRequest("Cluster '%s' is not in ACTIVE status", cluster)
 }
