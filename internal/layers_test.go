@@ -60,6 +60,8 @@ var layers = map[string][]string{
 	"internal/addon":          {}, "internal/kubeapply": {}, "internal/image": {}, "internal/imds": {}, "internal/network": {}, "internal/pki": {}, "internal/process": {},
 	"internal/resolver": {}, "internal/vpccni": {},
 
+	"internal/lifecycle": {}, // only a test, of everything above
+
 	// Who knows everybody.
 	"internal/daemon": {"gen/...", "internal/..."},
 	"internal/cli":    slices.Concat([]string{"internal/daemon"}, host, data),
@@ -82,6 +84,7 @@ var testsMayImport = map[string][]string{
 	"internal/machine":              {"internal/imds"},                             // a machine boots from it
 	"internal/controller/nodegroup": {"internal/controller/autoscalinggroup"},      // it rolls nodes through a real group
 	"internal/service/*":            {"internal/service/*"},                        // services are tested through the front door, together
+	"internal/lifecycle":            {"internal/..."},                              // it puts everything but the host together, as internal/daemon does
 }
 
 // owners are packages that alone may import what stands for a technology.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http/httptest"
+	"sync"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -33,7 +34,11 @@ type Door struct {
 	Authorizer *identity.Authorizer
 	Root       resource.AccessKey // of Account
 	URL        string
+	Close      func() // before the test ends
 }
+
+// managed are AWS's policies: reading them takes a while, and they are the same for every Door.
+var managed = sync.OnceValues(identity.LoadAWSPolicies)
 
 // Open starts a door over a store of its own. services makes what is behind it; the door
 // has all but its URL by then.
@@ -48,8 +53,15 @@ func Open(t testing.TB, services func(*Door) []*awsapi.Service) *Door {
 			t.Error(err)
 		}
 	})
+	return Over(t, st, services)
+}
+
+// Over starts a door over a store that is there, perhaps with another door's records.
+func Over(t testing.TB, st *store.Store, services func(*Door) []*awsapi.Service) *Door {
+	t.Helper()
 	d := &Door{Store: st}
-	if d.Managed, err = identity.LoadAWSPolicies(); err != nil {
+	var err error
+	if d.Managed, err = managed(); err != nil {
 		t.Fatal(err)
 	}
 	d.Policies = identity.NewPolicies(d.Managed)
@@ -68,7 +80,7 @@ func Open(t testing.TB, services func(*Door) []*awsapi.Service) *Door {
 	}
 	srv := httptest.NewServer(server)
 	t.Cleanup(srv.Close)
-	d.URL = srv.URL
+	d.URL, d.Close = srv.URL, srv.Close
 	return d
 }
 
