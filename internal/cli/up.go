@@ -33,6 +33,7 @@ type upFlags struct {
 	joinTimeout time.Duration
 	spotNotice  time.Duration
 	repairWait  time.Duration
+	sessions    time.Duration
 }
 
 func (a *app) up() *cobra.Command {
@@ -46,6 +47,9 @@ earlier daemon on the same state directory are found again.`,
 		Example: "  sudo ekster up --detach\n  sudo ekster up --state-dir ./state --port 4600",
 		Args:    args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
+			if f.sessions != 0 && f.sessions < minSession {
+				return fmt.Errorf("%w: --max-session is at least %s, not %s", errUsage, minSession, f.sessions)
+			}
 			if os.Geteuid() != 0 {
 				return errors.New("up needs root: it makes network namespaces and cgroups (try sudo)")
 			}
@@ -64,8 +68,12 @@ earlier daemon on the same state directory are found again.`,
 	c.Flags().DurationVar(&f.joinTimeout, "join-timeout", daemon.DefaultJoinTimeout, "how long node groups wait for their nodes")
 	c.Flags().DurationVar(&f.spotNotice, "spot-notice", daemon.DefaultSpotNotice, "how long before its end a Spot instance is warned")
 	c.Flags().DurationVar(&f.repairWait, "node-repair-wait", daemon.DefaultRepairWait, "for how long a node is unhealthy before its node group repairs it")
+	c.Flags().DurationVar(&f.sessions, "max-session", 0, "end temporary credentials after this time at the latest, to see that programs renew them (default: as on AWS)")
 	return c
 }
+
+// minSession is the shortest --max-session: nodes, too, have to live with it.
+const minSession = 10 * time.Second
 
 // serve runs the daemon in this process.
 func (a *app) serve(ctx context.Context, f upFlags) error {
@@ -83,7 +91,8 @@ func (a *app) serve(ctx context.Context, f upFlags) error {
 	}
 	cfg := daemon.Config{
 		Dir: daemon.Dir(dir), Port: f.port, Account: f.account, Payload: payload, Etcd: f.etcd, PullThrough: f.pullThrough,
-		JoinTimeout: f.joinTimeout, SpotNotice: f.spotNotice, RepairWait: f.repairWait, Log: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})),
+		JoinTimeout: f.joinTimeout, SpotNotice: f.spotNotice, RepairWait: f.repairWait, MaxSession: f.sessions,
+		Log: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})),
 	}
 	return daemon.Run(ctx, cfg)
 }
@@ -118,6 +127,9 @@ func (a *app) upDetached(ctx context.Context, f upFlags) error {
 	}
 	if f.account != "" {
 		argv = append(argv, "--account", f.account)
+	}
+	if f.sessions != 0 {
+		argv = append(argv, "--max-session", f.sessions.String())
 	}
 	if f.verbose {
 		argv = append(argv, "--verbose")

@@ -31,6 +31,7 @@ import (
 	"ekster.dev/ekster/internal/addon"
 	"ekster.dev/ekster/internal/awsapi"
 	"ekster.dev/ekster/internal/controller/nodegroup"
+	"ekster.dev/ekster/internal/identity"
 	"ekster.dev/ekster/internal/image"
 	"ekster.dev/ekster/internal/network"
 	"ekster.dev/ekster/internal/pki"
@@ -50,6 +51,7 @@ type Config struct {
 	JoinTimeout time.Duration
 	SpotNotice  time.Duration // between a Spot instance's interruption notice and its end; 0: DefaultSpotNotice
 	RepairWait  time.Duration // for how long a node is unhealthy before its group repairs it; 0: EKS's time
+	MaxSession  time.Duration // the longest that temporary credentials last; 0: as on AWS
 	Log         *slog.Logger
 	Ready       func() // called once requests are answered; may be nil
 }
@@ -83,6 +85,7 @@ type Daemon struct {
 	ca          *pki.CA
 	issuerHost  string
 	metadataKey []byte
+	instances   identity.Instances
 	addons      *addon.Catalogue
 	clusters    *apiServers
 	errors      map[string]func() map[string]error // controller → its keys' errors

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"ekster.dev/ekster/internal/imds"
 	"ekster.dev/ekster/internal/network"
 	"ekster.dev/ekster/internal/resolver"
 )
@@ -23,7 +24,7 @@ import (
 //	198.18.0.1:5000       the image registry
 type doors struct {
 	host     *network.Host
-	metadata func(vpc string) http.Handler
+	metadata func(vpc string) *imds.Handler
 	zone     func(vpc string) resolver.Config
 	apis     *http.Server
 	wrap     func(net.Listener) net.Listener // TLS beside HTTP on one port
@@ -56,7 +57,8 @@ func (d *doors) Open(ctx context.Context, vpc string) error {
 		go serve(l)
 		return nil
 	}
-	meta := &http.Server{Handler: d.metadata(vpc), ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)}
+	meta := d.metadata(vpc).Server()
+	meta.ErrorLog = slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)
 	closers = append(closers, meta)
 	err := errors.Join(
 		listen(network.MetadataAddress, 80, d.serve(meta)),

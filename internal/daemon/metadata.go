@@ -2,8 +2,8 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -22,7 +22,7 @@ import (
 
 // metadata is the metadata service of one VPC: who asks is told by the address that the
 // request comes from.
-func (d *Daemon) metadata(vpc string) http.Handler {
+func (d *Daemon) metadata(vpc string) *imds.Handler {
 	return imds.New(imds.Config{
 		Key: d.metadataKey, Log: d.log, Now: time.Now,
 		Instance: func(_ context.Context, remote netip.Addr) (out imds.Instance, ok bool) {
@@ -109,7 +109,10 @@ func (d *Daemon) describeInstance(tx *store.Tx, in resource.Instance) imds.Insta
 }
 
 func (d *Daemon) instanceCredentials(ctx context.Context, in resource.Instance) (imds.Credentials, error) {
-	s, ok, err := identity.InstanceCredentials(ctx, d.store, in, time.Now())
+	s, ok, err := d.instances.Credentials(ctx, in, time.Now())
+	if errors.Is(err, identity.ErrNotTrusted) {
+		return imds.Credentials{}, fmt.Errorf("%w: %w", imds.ErrNotAssumable, err)
+	}
 	if err != nil {
 		return imds.Credentials{}, err
 	}

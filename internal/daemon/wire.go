@@ -62,6 +62,8 @@ func (d *Daemon) wire(ctx context.Context) (func(vpc.Doors) []controller, error)
 	}
 	d.clusters = &apiServers{api: d.api, clients: map[string]*http.Client{}}
 	policies := identity.NewPolicies(aws)
+	lifetime := identity.Lifetime(d.cfg.MaxSession)
+	d.instances = identity.Instances{Store: d.store, Policies: policies, Lifetime: lifetime}
 	authorizer := identity.NewAuthorizer(d.store, policies)
 	hasVersion := func(minor string) bool { _, ok := d.cfg.Payload.Kubernetes(minor); return ok }
 	issuers := tokenIssuers{timeout: tokenIssuerTimeout}
@@ -73,8 +75,8 @@ func (d *Daemon) wire(ctx context.Context) (func(vpc.Doors) []controller, error)
 			eks.Service(eksservice.New(eksservice.Config{Store: d.store, Policies: policies, Payload: hasVersion, Addons: d.addons})),
 			ec2.Service(ec2service.New(d.store)),
 			iam.Service(iamAPI),
-			sts.Service(stsservice.New(stsservice.Config{Store: d.store, Policies: policies, IssuerKeys: issuers.Keys})),
-			eksauth.Service(eksauthservice.New(eksauthservice.Config{Store: d.store, Policies: policies, Review: d.clusters.review})),
+			sts.Service(stsservice.New(stsservice.Config{Store: d.store, Policies: policies, IssuerKeys: issuers.Keys, Lifetime: lifetime})),
+			eksauth.Service(eksauthservice.New(eksauthservice.Config{Store: d.store, Policies: policies, Review: d.clusters.review, Lifetime: lifetime})),
 			ssm.Service(ssmservice.New()),
 			autoscaling.Service(autoscalingservice.New(d.store)),
 		},

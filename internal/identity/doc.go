@@ -3,7 +3,8 @@
 //
 //	Keys          access key id → secret and principal   (the front door's question)
 //	Authorizer    call and input → nil or AWS's denial   (the front door's second question)
-//	NewSession    role → temporary credentials           (STS, IMDS)
+//	NewSession    role → temporary credentials           (STS, EKS Auth)
+//	Instances     instance → those of its role           (IMDS)
 //	Policies      principal → the policies that apply    (Authorizer, STS)
 //	EnsureRoot    account → its root access key          (the daemon's start)
 //

@@ -118,7 +118,7 @@ func TestInstanceCredentials(t *testing.T) {
 	i := resource.Instance{ID: "i-1", Spec: resource.InstanceSpec{InstanceProfileARN: "arn:aws:iam::000000000000:instance-profile/node"}}
 	get := func(now time.Time) (resource.Session, bool) {
 		t.Helper()
-		s, ok, err := identity.InstanceCredentials(t.Context(), d.Store, i, now)
+		s, ok, err := identity.Instances{Store: d.Store, Policies: d.Policies}.Credentials(t.Context(), i, now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -160,6 +160,45 @@ func TestInstanceCredentials(t *testing.T) {
 	d.Update(t, func(tx *store.Tx) { tx.Instances.Delete(i.ID) })
 	if n, err := identity.PurgeSessions(t.Context(), d.Store, now); err != nil || n != 1 || count() != 0 {
 		t.Errorf("of a terminated instance %d are purged, %d left, %v", n, count(), err)
+	}
+}
+
+// Sessions may be made shorter than AWS makes them, and a role has to trust EC2.
+func TestShortInstanceCredentials(t *testing.T) {
+	d := open(t)
+	now := time.Now()
+	i := resource.Instance{ID: "i-1", Spec: resource.InstanceSpec{InstanceProfileARN: "arn:aws:iam::000000000000:instance-profile/node"}}
+	var role resource.Role
+	d.Update(t, func(tx *store.Tx) { role = addRole(tx, "node", ""); tx.Instances.Put(i.ID, i) })
+	g := identity.Instances{Store: d.Store, Policies: d.Policies, Lifetime: identity.Lifetime(time.Minute)}
+	get := func(after time.Duration) (resource.Session, error) {
+		s, _, err := g.Credentials(t.Context(), i, now.Add(after))
+		return s, err
+	}
+	first, err := get(0)
+	if err != nil || first.Expires.Sub(first.Issued) != time.Minute {
+		t.Fatalf("got %+v, %v", first, err)
+	}
+	if s, err := get(48 * time.Second); err != nil || s.AccessKeyID != first.AccessKeyID {
+		t.Errorf("other credentials after four fifths of their time, %v", err)
+	}
+	d.Update(t, func(tx *store.Tx) {
+		role.Trust = strings.Replace(role.Trust, "ec2.", "eks.", 1)
+		tx.Roles.Put(role.ARN, role)
+	})
+	if s, err := get(48 * time.Second); err != nil || s.AccessKeyID != first.AccessKeyID {
+		t.Errorf("what is handed out ends with the trust, %v", err)
+	}
+	if s, err := get(51 * time.Second); !errors.Is(err, identity.ErrNotTrusted) {
+		t.Errorf("a role that does not trust EC2: %+v, %v", s, err)
+	}
+}
+
+func TestLifetime(t *testing.T) {
+	for _, c := range [][3]time.Duration{{0, time.Hour, time.Hour}, {time.Minute, time.Hour, time.Minute}, {2 * time.Hour, time.Hour, time.Hour}} {
+		if got := identity.Lifetime(c[0]).Of(c[1]); got != c[2] {
+			t.Errorf("with at most %s, %s are %s, want %s", c[0], c[1], got, c[2])
+		}
 	}
 }
 

@@ -11,17 +11,22 @@ import (
 	"ekster.dev/ekster/internal/store"
 )
 
-// How long credentials of an instance last, and how long before their end IMDS
-// hands out new ones. SDKs refresh some minutes before the expiration that they are
-// told, so the two overlap amply.
-const (
-	instanceLifetime = 6 * time.Hour
-	instanceOverlap  = time.Hour
-)
-
 // sessionLinger is how long an expired session is kept, for the front door to answer
 // ExpiredToken rather than that it does not know the key.
 const sessionLinger = 24 * time.Hour
+
+// A Lifetime is the longest that sessions last, whatever is asked for; 0 is as long as on
+// AWS. It is there for who wants to see that a program renews its credentials: AWS makes
+// none that end within 15 minutes.
+type Lifetime time.Duration
+
+// Of is how long a session lasts that would last d.
+func (l Lifetime) Of(d time.Duration) time.Duration {
+	if l > 0 {
+		return min(d, time.Duration(l))
+	}
+	return d
+}
 
 // A Grant is what a new session is made from.
 type Grant struct {
@@ -95,56 +100,6 @@ func NewSession(tx *store.Tx, role resource.Role, g Grant, now time.Time) resour
 
 // newToken is opaque, as AWS's is: it starts as theirs do, some clients look.
 func newToken() string { return "IQoJb3JpZ2luX2Vj" + awsid.Secret(340) }
-
-// InstanceCredentials returns credentials of the role in the instance's profile, for
-// IMDS. They last six hours and are handed out again until an hour before their end.
-// ok is false while the instance has no profile, or its profile no role.
-func InstanceCredentials(ctx context.Context, st *store.Store, i resource.Instance, now time.Time) (s resource.Session, ok bool, err error) {
-	var role resource.Role
-	err = st.View(func(tx *store.Tx) error {
-		if role, ok = instanceRole(tx, i); !ok {
-			return nil
-		}
-		s, _ = freshSession(tx, i, role, now)
-		return nil
-	})
-	if err != nil || !ok || s.AccessKeyID != "" {
-		return s, ok, err
-	}
-	err = st.Update(ctx, func(tx *store.Tx) error {
-		if role, ok = instanceRole(tx, i); !ok {
-			return nil
-		}
-		var fresh bool
-		if s, fresh = freshSession(tx, i, role, now); !fresh {
-			s = NewSession(tx, role, Grant{Name: i.ID, Lifetime: instanceLifetime, Instance: i.ID}, now)
-		}
-		return nil
-	})
-	if err != nil {
-		return s, false, fmt.Errorf("making credentials for %s: %w", i.ID, err)
-	}
-	return s, ok, nil
-}
-
-// instanceRole returns the role in the instance's profile.
-func instanceRole(tx *store.Tx, i resource.Instance) (resource.Role, bool) {
-	p, ok := tx.InstanceProfiles.Get(i.Spec.InstanceProfileARN)
-	if !ok {
-		return resource.Role{}, false
-	}
-	return tx.Roles.Get(p.Role)
-}
-
-// freshSession finds the newest session of the instance that is good for a while yet.
-func freshSession(tx *store.Tx, i resource.Instance, role resource.Role, now time.Time) (best resource.Session, ok bool) {
-	for _, s := range tx.Sessions.All() {
-		if s.Instance == i.ID && s.RoleID == role.ID && s.Expires.Sub(now) > instanceOverlap && s.Expires.After(best.Expires) {
-			best, ok = s, true
-		}
-	}
-	return best, ok
-}
 
 // PurgeSessions forgets sessions that have been over for a day, and those of instances
 // that are no more. It returns how many.

@@ -13,9 +13,12 @@
 // Tokens carry their own expiry and are signed with the handler's key: there is
 // no table of them, and a restarted daemon with the same key accepts them.
 //
-// It does not sign identity documents (pkcs7, signature: 404), serves no spot
-// notices but those in Instance and no maintenance events, and leaves the hop limit to the
-// network, where the TTL is.
+// The answer to PUT leaves with the instance's hop limit as its IP TTL (hops.go): what is
+// further away than that, as a pod is from its node at limit 1, gets no token and hangs,
+// as on EC2.
+//
+// It does not sign identity documents (pkcs7, signature: 404), and serves no spot
+// notices but those in Instance and no maintenance events.
 package imds
 
 import (
@@ -121,6 +124,11 @@ func (h *Handler) giveToken(w http.ResponseWriter, r *http.Request, in Instance)
 	ttl, err := strconv.Atoi(r.Header.Get(ttlHeader))
 	if err != nil || ttl < 1 || ttl > maxTTL {
 		refuse(w, http.StatusBadRequest)
+		return
+	}
+	if err := limitHops(r.Context(), in.HopLimit); err != nil {
+		h.c.Log.Error("limiting the hops of a metadata token", "instance", in.ID, "limit", in.HopLimit, "err", err)
+		refuse(w, http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set(ttlHeader, strconv.Itoa(ttl))

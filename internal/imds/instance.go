@@ -57,7 +57,7 @@ type Instance struct {
 
 	TokensRequired bool // http-tokens
 	Disabled       bool // http-endpoint
-	HopLimit       int  // kept for who shows it; the network enforces it
+	HopLimit       int  // http-put-response-hop-limit; 0: none
 }
 
 // An Interface is one attached ENI.

@@ -37,6 +37,7 @@ const (
 type Config struct {
 	Store    *store.Store
 	Policies *identity.Policies
+	Lifetime identity.Lifetime // of all sessions
 
 	// Review asks a cluster whether a token is good for an audience.
 	Review func(ctx context.Context, c resource.Cluster, token, audience string) (bool, error)
@@ -132,7 +133,7 @@ func (s *Service) assume(tx *store.Tx, call awsapi.Call, c resource.Cluster, pod
 // session assumes the association's role, and with its session the target role, if it has one.
 func (s *Service) session(tx *store.Tx, now time.Time, c resource.Cluster, a resource.PodIdentityAssociation, pod podClaims) (resource.Session, error) {
 	who := identity.Pod{Cluster: c, Namespace: pod.Namespace, ServiceAccount: pod.ServiceAccount.Name, Name: pod.Pod.Name, UID: pod.Pod.UID}
-	g := identity.Grant{Name: sessionName(c.Name, pod.Pod.Name), Lifetime: lifetime}
+	g := identity.Grant{Name: sessionName(c.Name, pod.Pod.Name), Lifetime: s.Lifetime.Of(lifetime)}
 	if !a.DisableSessionTags {
 		g.Tags = who.Tags()
 		g.Transitive = slices.Sorted(maps.Keys(g.Tags))
@@ -167,7 +168,7 @@ func (s *Service) session(tx *store.Tx, now time.Time, c resource.Cluster, a res
 	if !ok {
 		return resource.Session{}, denied("Unauthorized Exception! EKS does not have permissions to assume the target role.")
 	}
-	g.Lifetime, g.Chained = chained, true
+	g.Lifetime, g.Chained = s.Lifetime.Of(chained), true
 	if a.Policy != "" {
 		g.Policies = []string{a.Policy}
 	}

@@ -38,6 +38,7 @@ func (s *Service) AssumeRole(ctx context.Context, call awsapi.Call, in *sts.Assu
 		if err := checkLifetime(role, want.Grant); err != nil {
 			return err
 		}
+		want.Lifetime = s.Lifetime.Of(want.Lifetime)
 		session = identity.NewSession(tx, role, want.Grant, call.Time)
 		role.LastUsed, role.LastRegion = session.Issued, call.Region
 		tx.Roles.Put(role.ARN, role)

@@ -80,6 +80,7 @@ func (s *Service) own(ctx context.Context, call awsapi.Call, g identity.Grant) (
 				return awsapi.Errorf("InvalidParameterValue", 400, "PolicyArns: %s does not exist or is not attachable.", arn)
 			}
 		}
+		g.Lifetime = s.Lifetime.Of(g.Lifetime)
 		session = identity.NewUserSession(tx, call.Caller, g, call.Time)
 		return nil
 	})

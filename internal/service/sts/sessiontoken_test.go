@@ -9,6 +9,9 @@ import (
 	sdkiam "github.com/aws/aws-sdk-go-v2/service/iam"
 	sdk "github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
+
+	"ekster.dev/ekster/internal/identity"
+	"ekster.dev/ekster/internal/service/sts"
 )
 
 func config(d interface {
@@ -94,4 +97,31 @@ func TestAccessKeyInfo(t *testing.T) {
 	}
 	_, err = sdk.NewFromConfig(d.AsRoot()).DecodeAuthorizationMessage(ctx, &sdk.DecodeAuthorizationMessageInput{EncodedMessage: aws.String("nonsense")})
 	fails(t, err, "InvalidAuthorizationMessageException", "Message is not valid")
+}
+
+// TestLifetime has sessions end earlier than was asked for. What may be asked for stays as it is.
+func TestLifetime(t *testing.T) {
+	d := openWith(t, sts.Config{Lifetime: identity.Lifetime(time.Minute)})
+	r := role(t, d, "r", trust("arn:aws:iam::"+account+":root", `"sts:AssumeRole"`, ""), "")
+	ann := user(t, d, account, "ann", statement("Allow", `"sts:AssumeRole"`, `"Resource":"*"`))
+	near := func(what string, expires *time.Time) {
+		t.Helper()
+		if left := time.Until(*expires); left > time.Minute || left < 50*time.Second {
+			t.Errorf("%s: %s left", what, left)
+		}
+	}
+	a, err := assume(t, ann, &sdk.AssumeRoleInput{RoleArn: &r, DurationSeconds: aws.Int32(7200)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	near("AssumeRole", a.Credentials.Expiration)
+	own, err := sdk.NewFromConfig(ann).GetSessionToken(t.Context(), &sdk.GetSessionTokenInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	near("GetSessionToken", own.Credentials.Expiration)
+	_, err = assume(t, ann, &sdk.AssumeRoleInput{RoleArn: &r, DurationSeconds: aws.Int32(60)})
+	failsWith(t, err, "ValidationError", "")
+	_, err = assume(t, ann, &sdk.AssumeRoleInput{RoleArn: &r, DurationSeconds: aws.Int32(7201)})
+	failsWith(t, err, "ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
 }

@@ -24,6 +24,7 @@ import (
 type Config struct {
 	Store    *store.Store
 	Policies *identity.Policies
+	Lifetime identity.Lifetime // of all sessions
 
 	// IssuerKeys asks an issuer that is no cluster's of ours for its keys. nil: none can be reached.
 	IssuerKeys func(ctx context.Context, issuer string) (IssuerKeys, error)

@@ -29,11 +29,14 @@ const (
 	other   = "111111111111"
 )
 
-func open(t *testing.T) *identitytest.Door {
+func open(t *testing.T) *identitytest.Door { return openWith(t, sts.Config{}) }
+
+func openWith(t *testing.T, c sts.Config) *identitytest.Door {
 	t.Helper()
 	d := identitytest.Open(t, func(d *identitytest.Door) []*awsapi.Service {
+		c.Store, c.Policies = d.Store, d.Policies
 		return []*awsapi.Service{
-			gensts.Service(sts.New(sts.Config{Store: d.Store, Policies: d.Policies})),
+			gensts.Service(sts.New(c)),
 			geniam.Service(iam.New(d.Store, d.Managed)),
 		}
 	})
