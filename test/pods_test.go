@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
@@ -31,13 +30,16 @@ type pods struct {
 	kube    *lab.Kube
 	account string
 	issuer  string // without https://
+	steady  string // the association of a pod that goes on
 }
 
 // TestPods gives pods each kind of AWS identity, and people one of an OIDC issuer. In the pods
 // an AWS SDK that nothing has been told of Ekster asks who it is.
 func TestPods(t *testing.T) {
 	people := newIssuer(t)
-	d, cloud := newDaemonWith(t, "SSL_CERT_FILE="+people.bundle)
+	d, cloud := newDaemonWith(t, func(d *lab.Daemon) {
+		d.Env, d.Flags = []string{"SSL_CERT_FILE=" + people.bundle}, []string{"--max-session", maxSession.String()}
+	})
 	p := &pods{cloud: cloud}
 	land, err := cloud.Landscape(t.Context())
 	no(t, err)
@@ -56,13 +58,18 @@ func TestPods(t *testing.T) {
 	_, err = p.kube.AwaitNodes(t.Context(), 1)
 	no(t, err)
 
+	// Pods that watch who they are run beside all else; what has become of them is seen at the end.
 	t.Run("the node's role", p.nodeRole)
 	t.Run("IRSA", p.irsa)
 	t.Run("Pod Identity", p.podIdentity)
+	t.Run("renewal", p.renewal)
+	t.Run("roles are taken away", p.takenAway)
+	t.Run("hop limit", p.hopLimit)
+	t.Run("no role any more", p.roleless)
 }
 
-// newDaemonWith is newDaemon with more in the daemon's environment.
-func newDaemonWith(t *testing.T, env ...string) (*lab.Daemon, *lab.Cloud) {
+// newDaemonWith is newDaemon with a daemon that is not started as all are.
+func newDaemonWith(t *testing.T, differ func(*lab.Daemon)) (*lab.Daemon, *lab.Cloud) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("runs real clusters")
@@ -72,7 +79,7 @@ func newDaemonWith(t *testing.T, env ...string) (*lab.Daemon, *lab.Cloud) {
 	}
 	d, err := lab.New()
 	no(t, err)
-	d.Env = env
+	differ(d)
 	t.Cleanup(func() { purge(t, d) })
 	no(t, d.Up(t.Context()))
 	cloud, err := d.Cloud(t.Context())
@@ -83,22 +90,43 @@ func newDaemonWith(t *testing.T, env ...string) (*lab.Daemon, *lab.Cloud) {
 // run runs aws-identity to its end as a service account, which it makes if it is not there.
 func (p *pods) run(t *testing.T, name, namespace, account string, annotations map[string]string, args ...string) (pod *corev1.Pod, log string) {
 	t.Helper()
-	ctx := t.Context()
-	accounts := p.kube.CoreV1().ServiceAccounts(namespace)
-	if _, err := accounts.Get(ctx, account, metav1.GetOptions{}); err != nil {
-		_, err = accounts.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: account, Annotations: annotations}}, metav1.CreateOptions{})
-		no(t, err)
-	}
-	_, err := p.kube.CoreV1().Pods(namespace).Create(ctx, &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.PodSpec{
+	p.create(t, identityPod(name, namespace, account, args...), annotations)
+	return p.end(t, name, namespace)
+}
+
+// end is what has become of a pod that ends by itself.
+func (p *pods) end(t *testing.T, name, namespace string) (pod *corev1.Pod, log string) {
+	t.Helper()
+	pod, log, err := p.kube.AwaitEnd(t.Context(), namespace, name)
+	no(t, err)
+	return pod, strings.TrimSpace(log)
+}
+
+// start starts aws-identity in namespace default, for it to go on.
+func (p *pods) start(t *testing.T, name, account string, annotations map[string]string, args ...string) {
+	t.Helper()
+	p.create(t, identityPod(name, "default", account, args...), annotations)
+}
+
+func identityPod(name, namespace, account string, args ...string) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Spec: corev1.PodSpec{
 			ServiceAccountName: account, RestartPolicy: corev1.RestartPolicyNever,
 			Containers: []corev1.Container{{Name: "main", Image: identityImage, Args: args}},
 		},
-	}, metav1.CreateOptions{})
+	}
+}
+
+func (p *pods) create(t *testing.T, pod *corev1.Pod, annotations map[string]string) {
+	t.Helper()
+	ctx := t.Context()
+	accounts := p.kube.CoreV1().ServiceAccounts(pod.Namespace)
+	if _, err := accounts.Get(ctx, pod.Spec.ServiceAccountName, metav1.GetOptions{}); err != nil {
+		_, err = accounts.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: pod.Spec.ServiceAccountName, Annotations: annotations}}, metav1.CreateOptions{})
+		no(t, err)
+	}
+	_, err := p.kube.CoreV1().Pods(pod.Namespace).Create(ctx, pod, metav1.CreateOptions{})
 	no(t, err)
-	pod, log, err = p.kube.AwaitEnd(ctx, namespace, name)
-	no(t, err)
-	return pod, strings.TrimSpace(log)
 }
 
 // says checks the end of a pod and what it has printed.
@@ -116,21 +144,22 @@ func says(t *testing.T, pod *corev1.Pod, log string, phase corev1.PodPhase, want
 func (p *pods) nodeRole(t *testing.T) {
 	pod, log := p.run(t, "plain", "default", "default", nil)
 	says(t, pod, log, corev1.PodSucceeded, "arn:aws:sts::"+p.account+":assumed-role/lab-node/i-", "EC2RoleProvider")
+	p.start(t, "steady-node", "default", nil, "watch", "250ms", renewEarly.String())
 	if len(pod.Spec.Containers[0].Env) > 0 || len(pod.Spec.Volumes) != 1 {
 		t.Errorf("a pod without an identity was changed: %+v", pod.Spec)
 	}
 }
 
-// irsaTrust lets the pods of default/app have a role.
-func (p *pods) irsaTrust(namespace string) *string {
+// irsaTrust lets the pods of a service account have a role.
+func (p *pods) irsaTrust(namespace, account string) *string {
 	return new(fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::%s:oidc-provider/%s"},
-		"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{"%s:sub":"system:serviceaccount:%s:app","%s:aud":"sts.amazonaws.com"}}}]}`,
-		p.account, p.issuer, p.issuer, namespace, p.issuer))
+		"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{"%s:sub":"system:serviceaccount:%s:%s","%s:aud":"sts.amazonaws.com"}}}]}`,
+		p.account, p.issuer, p.issuer, namespace, account, p.issuer))
 }
 
 func (p *pods) irsa(t *testing.T) {
 	ctx := t.Context()
-	role, err := p.cloud.Role(ctx, "irsa", p.irsaTrust("default"))
+	role, err := p.cloud.Role(ctx, "irsa", p.irsaTrust("default", "app"))
 	no(t, err)
 	annotated := map[string]string{"eks.amazonaws.com/role-arn": role}
 	pod, log := p.run(t, "too-early", "default", "app", annotated)
@@ -138,30 +167,28 @@ func (p *pods) irsa(t *testing.T) {
 
 	_, err = p.cloud.IAM.CreateOpenIDConnectProvider(ctx, &iam.CreateOpenIDConnectProviderInput{Url: new("https://" + p.issuer), ClientIDList: []string{"sts.amazonaws.com"}})
 	no(t, err)
+	steady, err := p.cloud.Role(ctx, "steady-irsa", p.irsaTrust("default", "steady-irsa"))
+	no(t, err)
+	p.start(t, "steady-irsa", "steady-irsa", map[string]string{"eks.amazonaws.com/role-arn": steady}, "watch", "250ms", renewEarly.String())
+
 	pod, log = p.run(t, "irsa", "default", "app", annotated)
 	says(t, pod, log, corev1.PodSucceeded, "arn:aws:sts::"+p.account+":assumed-role/irsa/", "WebIdentityCredentials")
 
 	pod, log = p.run(t, "irsa-denied", "default", "app", annotated, "describe", clusterName)
 	says(t, pod, log, corev1.PodFailed, "AccessDenied", "is not authorized to perform: eks:DescribeCluster")
-	p.allow(t, "irsa")
-	pod, log = p.run(t, "irsa-allowed", "default", "app", annotated, "describe", clusterName)
-	says(t, pod, log, corev1.PodSucceeded, *p.cluster.Arn)
+	// All of EKS, but no lists.
+	_, err = p.cloud.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: new("irsa"), PolicyName: new("no-lists"), PolicyDocument: new(
+		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"eks:*","Resource":"*"},{"Effect":"Deny","Action":"eks:List*","Resource":"*"}]}`)})
+	no(t, err)
+	pod, log = p.run(t, "irsa-both", "default", "app", annotated, "both", clusterName)
+	says(t, pod, log, corev1.PodSucceeded, "describe: "+*p.cluster.Arn, "list: error: ", "AccessDeniedException",
+		"is not authorized to perform: eks:ListClusters on resource: arn:aws:eks:us-west-2:"+p.account+":cluster/* with an explicit deny in an identity-based policy")
 
 	// Another namespace in the trust policy's condition.
-	_, err = p.cloud.IAM.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: new("irsa"), PolicyDocument: p.irsaTrust("elsewhere")})
+	_, err = p.cloud.IAM.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: new("irsa"), PolicyDocument: p.irsaTrust("elsewhere", "app")})
 	no(t, err)
 	pod, log = p.run(t, "irsa-typo", "default", "app", annotated)
 	says(t, pod, log, corev1.PodFailed, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
-}
-
-// allow lets a role describe clusters.
-func (p *pods) allow(t *testing.T, role string) {
-	t.Helper()
-	_, err := p.cloud.IAM.PutRolePolicy(t.Context(), &iam.PutRolePolicyInput{
-		RoleName: &role, PolicyName: new("describe"),
-		PolicyDocument: new(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"eks:DescribeCluster","Resource":"*"}]}`),
-	})
-	no(t, err)
 }
 
 func (p *pods) podIdentity(t *testing.T) {
@@ -172,12 +199,14 @@ func (p *pods) podIdentity(t *testing.T) {
 	role, err := p.cloud.Role(ctx, "pod-identity", &trust)
 	no(t, err)
 	// The service account still has its annotation, of a role that it may not have any more.
-	a, err := p.cloud.EKS.CreatePodIdentityAssociation(ctx, &eks.CreatePodIdentityAssociationInput{
-		ClusterName: new(clusterName), Namespace: new("default"), ServiceAccount: new("app"), RoleArn: &role,
-	})
-	no(t, err)
+	p.associate(t, "app", role)
 	_, err = p.kube.AwaitPods(ctx, "kube-system", "app.kubernetes.io/name=eks-pod-identity-agent", 1)
 	no(t, err)
+	steady, err := p.cloud.Role(ctx, "steady-pod-identity", &trust)
+	no(t, err)
+	p.steady = p.associate(t, "steady-pod-identity", steady)
+	p.start(t, "steady-pod-identity", "steady-pod-identity", nil, "watch", "250ms", renewEarly.String())
+
 	pod, log := p.run(t, "pod-identity", "default", "app", nil)
 	says(t, pod, log, corev1.PodSucceeded, "arn:aws:sts::"+p.account+":assumed-role/pod-identity/eks-"+clusterName[:4], "CredentialsEndpointProvider")
 	if pod.Labels["eks.amazonaws.com/pod-identity"] != "enabled" {
@@ -193,9 +222,6 @@ func (p *pods) podIdentity(t *testing.T) {
 	says(t, pod, log, corev1.PodSucceeded, *p.cluster.Arn)
 
 	t.Run("a token whose pod is gone", p.tokenOfNoPod)
-	p.takenAway(t)
-	_, err = p.cloud.EKS.DeletePodIdentityAssociation(ctx, &eks.DeletePodIdentityAssociationInput{ClusterName: new(clusterName), AssociationId: a.Association.AssociationId})
-	no(t, err)
 }
 
 // tokenOfNoPod presents two tokens of one pod: one while it is there, one when it is not.
@@ -212,18 +238,13 @@ func (p *pods) tokenOfNoPod(t *testing.T) {
 		return r.Status.Token
 	}
 	present := func(name, token string) (*corev1.Pod, string) {
-		_, err := p.kube.CoreV1().Pods("default").Create(ctx, &corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{
-				Name: "main", Image: identityImage, Env: []corev1.EnvVar{
-					{Name: "AWS_CONTAINER_CREDENTIALS_FULL_URI", Value: "http://169.254.170.23/v1/credentials"},
-					{Name: "AWS_CONTAINER_AUTHORIZATION_TOKEN", Value: token},
-				},
-			}}},
-		}, metav1.CreateOptions{})
-		no(t, err)
-		pod, log, err := p.kube.AwaitEnd(ctx, "default", name)
-		no(t, err)
-		return pod, strings.TrimSpace(log)
+		pod := identityPod(name, "default", "default")
+		pod.Spec.Containers[0].Env = []corev1.EnvVar{
+			{Name: "AWS_CONTAINER_CREDENTIALS_FULL_URI", Value: "http://169.254.170.23/v1/credentials"},
+			{Name: "AWS_CONTAINER_AUTHORIZATION_TOKEN", Value: token},
+		}
+		p.create(t, pod, nil)
+		return p.end(t, name, "default")
 	}
 	first, second := token(), token()
 	if first == second {
@@ -240,33 +261,14 @@ func (p *pods) tokenOfNoPod(t *testing.T) {
 	says(t, pod, log, corev1.PodFailed, "InvalidTokenException")
 }
 
-// takenAway deletes the role while a pod uses it.
-func (p *pods) takenAway(t *testing.T) {
-	ctx := t.Context()
-	_, err := p.kube.CoreV1().Pods("default").Create(ctx, &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: "watch"}, Spec: corev1.PodSpec{
-			ServiceAccountName: "app", Containers: []corev1.Container{{Name: "main", Image: identityImage, Args: []string{"watch", "200ms"}}},
-		},
-	}, metav1.CreateOptions{})
+// associate gives a service account of namespace default a role.
+func (p *pods) associate(t *testing.T, account, role string) (id string) {
+	t.Helper()
+	a, err := p.cloud.EKS.CreatePodIdentityAssociation(t.Context(), &eks.CreatePodIdentityAssociationInput{
+		ClusterName: new(clusterName), Namespace: new("default"), ServiceAccount: &account, RoleArn: &role,
+	})
 	no(t, err)
-	last := func(what, want string) {
-		t.Helper()
-		no(t, lab.Until(ctx, 30*time.Second, what, func(ctx context.Context) (bool, string, error) {
-			log, err := p.kube.Log(ctx, "default", "watch")
-			if err != nil {
-				return false, err.Error(), nil // it is still being started
-			}
-			lines := strings.Split(strings.TrimSpace(log), "\n")
-			line := lines[len(lines)-1]
-			return strings.Contains(line, want), line, nil
-		}))
-	}
-	last("the pod to be somebody", "assumed-role/pod-identity/")
-	_, err = p.cloud.IAM.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: new("pod-identity"), PolicyName: new("describe")})
-	no(t, err)
-	_, err = p.cloud.IAM.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: new("pod-identity")})
-	no(t, err)
-	last("the pod to be nobody", "error: ")
+	return *a.Association.AssociationId
 }
 
 // installAgent applies the objects of the add-on eks-pod-identity-agent.

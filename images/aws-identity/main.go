@@ -1,9 +1,11 @@
 // Command aws-identity is a small program with an AWS SDK, as any in a pod: it prints who
 // it is to AWS, by the SDK's own search for credentials, and nothing else configures it.
 //
-//	aws-identity              once: a line, or the error and exit 1
-//	aws-identity watch [T]    every T (1s): a line, or the error
-//	aws-identity describe C   describes cluster C: a call that a policy may deny
+//	aws-identity                     once: a line, or the error and exit 1
+//	aws-identity watch T [EARLY]     every T: a line, or the error; credentials are renewed
+//	                                 once they have no more than EARLY left
+//	aws-identity describe C [T]      describes cluster C, a call that a policy may deny; every T
+//	aws-identity both C              describes cluster C and lists clusters: a line or an error each
 //
 // A line is the ARN, where the credentials come from, and the access key.
 package main
@@ -44,20 +46,36 @@ func run(ctx context.Context, args []string) error {
 		line, err := whoami(ctx, cfg)
 		fmt.Println(line)
 		return err
-	case args[0] == "watch" && len(args) <= 2:
-		every := time.Second
-		if len(args) == 2 {
-			if every, err = time.ParseDuration(args[1]); err != nil {
-				return err
-			}
-		}
-		return watch(ctx, cfg, every)
-	case args[0] == "describe" && len(args) == 2:
-		out, err := eks.NewFromConfig(cfg).DescribeCluster(ctx, &eks.DescribeClusterInput{Name: &args[1]})
+	case args[0] == "watch" && (len(args) == 2 || len(args) == 3):
+		every, early, err := durations(args[1:])
 		if err != nil {
 			return err
 		}
-		fmt.Println(*out.Cluster.Arn)
+		return watch(ctx, every, func() (string, error) {
+			renew(ctx, cfg, early)
+			return whoami(ctx, cfg)
+		})
+	case args[0] == "describe" && len(args) == 2:
+		line, err := describe(ctx, cfg, args[1])
+		fmt.Println(line)
+		return err
+	case args[0] == "describe" && len(args) == 3:
+		every, _, err := durations(args[2:])
+		if err != nil {
+			return err
+		}
+		return watch(ctx, every, func() (string, error) { return describe(ctx, cfg, args[1]) })
+	case args[0] == "both" && len(args) == 2:
+		for name, call := range map[string]func() (string, error){
+			"describe": func() (string, error) { return describe(ctx, cfg, args[1]) },
+			"list":     func() (string, error) { return list(ctx, cfg) },
+		} {
+			line, err := call()
+			if err != nil {
+				line = "error: " + err.Error()
+			}
+			fmt.Println(name + ": " + line)
+		}
 		return nil
 	}
 	return fmt.Errorf("unknown arguments %q", args)
@@ -77,11 +95,48 @@ func whoami(ctx context.Context, cfg aws.Config) (string, error) {
 	return fmt.Sprintf("%s %s %s", *out.Arn, c.Source, c.AccessKeyID), nil
 }
 
-func watch(ctx context.Context, cfg aws.Config, every time.Duration) error {
+func describe(ctx context.Context, cfg aws.Config, cluster string) (string, error) {
+	out, err := eks.NewFromConfig(cfg).DescribeCluster(ctx, &eks.DescribeClusterInput{Name: &cluster})
+	if err != nil {
+		return "", err
+	}
+	return *out.Cluster.Arn, nil
+}
+
+func list(ctx context.Context, cfg aws.Config) (string, error) {
+	out, err := eks.NewFromConfig(cfg).ListClusters(ctx, &eks.ListClustersInput{})
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprint(out.Clusters), nil
+}
+
+// renew has the SDK fetch new credentials where those it keeps end soon. By itself it does so
+// some minutes before, and only for credentials that last longer than these.
+func renew(ctx context.Context, cfg aws.Config, early time.Duration) {
+	cache, ok := cfg.Credentials.(*aws.CredentialsCache)
+	if !ok || early == 0 {
+		return
+	}
+	c, err := cache.Retrieve(ctx)
+	if err == nil && c.CanExpire && time.Until(c.Expires) <= early {
+		cache.Invalidate()
+	}
+}
+
+// durations reads one or two.
+func durations(args []string) (first, second time.Duration, err error) {
+	if first, err = time.ParseDuration(args[0]); err == nil && len(args) > 1 {
+		second, err = time.ParseDuration(args[1])
+	}
+	return first, second, err
+}
+
+func watch(ctx context.Context, every time.Duration, call func() (string, error)) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
-		line, err := whoami(ctx, cfg)
+		line, err := call()
 		if err != nil {
 			line = "error: " + err.Error()
 		}
