@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds what an instance boots with into bin/payload/node: containerd, its
-# shim and runc from their Go modules (runtime/), and machine-init from this
+# shim and runc from their Go modules (runtime/), machine-init and machine-sshd from this
 # module. A stamp of the inputs makes a second run cheap; machine-init goes
 # through the Go build cache each time its sources differ.
 #
@@ -56,4 +56,9 @@ fi
 if ! stamp machine-init go.mod $(find cmd/machine-init internal/nodeconfig internal/machine/spec -name '*.go' ! -name '*_test.go' | sort); then
 	CGO_ENABLED=0 build . machine-init ./cmd/machine-init "" ""
 	done_with machine-init
+fi
+
+if ! stamp machine-sshd go.mod cmd/machine-sshd/*.go; then
+	CGO_ENABLED=0 build . machine-sshd ./cmd/machine-sshd "" ""
+	done_with machine-sshd
 fi

@@ -27,6 +27,7 @@ var layers = map[string][]string{
 	// Programs.
 	"cmd/ekster":          {"internal/cli"},
 	"cmd/machine-init":    {"internal/machine/spec", "internal/nodeconfig"},
+	"cmd/machine-sshd":    {},
 	"cmd/vpc-cni":         {"internal/vpccni"},
 	"hack/awsgen":         {},
 	"hack/build-images":   {"internal/image"},

@@ -14,6 +14,13 @@ import (
 	"ekster.dev/ekster/internal/machine/spec"
 )
 
+// The user that EC2's images have for people.
+const (
+	userName = "ec2-user"
+	userHome = "/home/" + userName
+	userID   = 1000
+)
+
 // machineID is stable for an instance, and in the form EC2 gives it.
 func machineID(id string) string {
 	return "ec2" + fmt.Sprintf("%x", sha256.Sum256([]byte(id)))[:29]
@@ -43,19 +50,27 @@ func writeEtc(i spec.Instance) error {
 		}
 	}
 	for path, content := range map[string]string{
-		"/etc/passwd": "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
-		"/etc/group":  "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n",
-		"/etc/shadow": "root:*:19000::::::\nnobody:*:19000::::::\n",
+		"/etc/passwd": "root:x:0:0:root:/root:/bin/bash\n" +
+			"ec2-user:x:1000:1000:EC2 Default User:" + userHome + ":/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+		"/etc/group":  "root:x:0:\nadm:x:4:ec2-user\ntty:x:5:\nwheel:x:10:ec2-user\nec2-user:x:1000:\nnogroup:x:65534:\n",
+		"/etc/shadow": "root:*:19000::::::\nec2-user:!!:19000::::::\nnobody:*:19000::::::\n",
 	} {
 		if err := writeOnce(path, content); err != nil {
 			return err
 		}
 	}
+	if err := os.Mkdir(userHome, 0o700); err == nil {
+		if err := os.Chown(userHome, userID, userID); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, os.ErrExist) {
+		return err
+	}
 	if err := symlink("../usr/lib/os-release", "/etc/os-release"); err != nil {
 		return err
 	}
 	for name, to := range map[string]string{
-		"containerd": nodeDir, "containerd-shim-runc-v2": nodeDir, "runc": nodeDir, "machine-init": nodeDir,
+		"containerd": nodeDir, "containerd-shim-runc-v2": nodeDir, "runc": nodeDir, "machine-init": nodeDir, "machine-sshd": nodeDir,
 		"kubelet": kubeDir + "/kube", "kubectl": kubeDir + "/kube",
 	} {
 		if to == nodeDir {

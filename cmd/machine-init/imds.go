@@ -108,6 +108,7 @@ type facts struct {
 	zoneID   string
 	ipv6     string // of the primary interface, "" without
 	userData []byte
+	keys     []string // public keys that it was launched with, in OpenSSH's form
 }
 
 // readFacts asks IMDS until it answers; on EC2, too, the network may come up
@@ -151,10 +152,35 @@ func tryFacts(m *metadata) (facts, error) {
 			return f, err
 		}
 	}
+	if f.keys, err = publicKeys(m); err != nil {
+		return f, err
+	}
 	data, err := m.get("user-data")
 	if err != nil && !errors.Is(err, errAbsent) {
 		return f, err
 	}
 	f.userData = []byte(data)
 	return f, nil
+}
+
+// publicKeys are the public halves of the key pairs that the instance was launched with. The
+// directory lists them as 0=name.
+func publicKeys(m *metadata) ([]string, error) {
+	list, err := m.get("meta-data/public-keys/")
+	if errors.Is(err, errAbsent) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	for line := range strings.Lines(list) {
+		n, _, _ := strings.Cut(strings.TrimSpace(line), "=")
+		key, err := m.get("meta-data/public-keys/" + n + "/openssh-key")
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, strings.TrimSpace(key))
+	}
+	return keys, nil
 }

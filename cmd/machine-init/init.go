@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -77,11 +76,13 @@ func bringUp(i spec.Instance, s *supervisor) error {
 	if err != nil {
 		return fmt.Errorf("user data: %w", err)
 	}
-	for _, t := range u.Ignored {
-		console("user data: a part of type %s is not supported and was passed over", t)
+	cloud := newCloudInit(s, f, u)
+	cloud.early()
+	if cloud.sshd() {
+		s.start(service{name: "sshd", path: binDir + "/machine-sshd", env: []string{path, "HOME=/root"}})
 	}
 	if !u.HasNode {
-		runScripts(s, f.InstanceID, u.Scripts)
+		cloud.final()
 		console("user data holds no NodeConfig: this is a plain instance")
 		return nil
 	}
@@ -104,7 +105,7 @@ func bringUp(i spec.Instance, s *supervisor) error {
 	named := make(chan error, 1)
 	go func() { named <- nameNode(s, &f, u.Node) }() // while containerd starts
 	// Scripts may change what the kubelet starts with, as in cloud-init's order.
-	runScripts(s, f.InstanceID, u.Scripts)
+	cloud.final()
 	if i.Kube == "" {
 		return errors.New("this instance has no kubelet")
 	}
@@ -151,31 +152,6 @@ func environment(c nodeconfig.NodeConfig, daemon string) []string {
 		}
 	}
 	return env
-}
-
-// runScripts runs the user's scripts one after the other, once in the life of
-// the instance. One that fails does not keep the node from joining.
-func runScripts(s *supervisor, id string, scripts [][]byte) {
-	dir := filepath.Join("/var/lib/cloud/instances", id, "scripts")
-	for n, script := range scripts {
-		file := filepath.Join(dir, fmt.Sprintf("part-%03d", n+1))
-		if _, err := os.Stat(file + ".done"); err == nil {
-			continue
-		}
-		err := os.MkdirAll(dir, 0o700)
-		if err == nil {
-			err = os.WriteFile(file, script, 0o700)
-		}
-		if err != nil {
-			console("user script %d: %v", n+1, err)
-			continue
-		}
-		status := s.runOnce(service{name: "cloud-init-output", path: file, env: []string{path, "HOME=/root"}})
-		console("user script %d: %s", n+1, status)
-		if err := os.WriteFile(file+".done", nil, 0o600); err != nil {
-			console("user script %d: %v", n+1, err)
-		}
-	}
 }
 
 // waitForSocket returns once somebody answers at the socket. containerd that

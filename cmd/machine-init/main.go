@@ -8,9 +8,9 @@
 //	root     builds the root file system on the instance's disk, with the
 //	         host's /usr read-only, moves into it, dresses /proc and /sys up as
 //	         the instance type's hardware (hardware.go), then is
-//	init     reads IMDS, writes the configuration of containerd and the
-//	         kubelet (node.go), runs user scripts, starts and supervises both
-//	         daemons, reaps, and ends everything on SIGTERM
+//	init     reads IMDS, does what user data asks for (cloudinit.go), writes the
+//	         configuration of containerd and the kubelet (node.go), starts and
+//	         supervises the daemons, reaps, and ends everything on SIGTERM
 //
 // "machine-init token" is the kubelet's credential plugin, "machine-init
 // private-dns-name" asks EC2 for the node's name (details.go).

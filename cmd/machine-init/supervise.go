@@ -33,6 +33,9 @@ type service struct {
 	path string
 	args []string
 	env  []string
+	// console, if there is one, has what it prints go to the instance's console, too, and
+	// is closed when nobody prints any more.
+	console chan struct{}
 }
 
 // running is a service with a process. Only the supervisor's loop touches it.
@@ -114,7 +117,13 @@ func forkService(v service) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer log.Close()
+	out := log
+	if v.console != nil {
+		if out, err = teed(log, v.console); err != nil {
+			return 0, errors.Join(err, log.Close())
+		}
+	}
+	defer out.Close()
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return 0, err
@@ -123,7 +132,7 @@ func forkService(v service) (int, error) {
 	pid, err := syscall.ForkExec(v.path, append([]string{v.name}, v.args...), &syscall.ProcAttr{
 		Dir:   "/",
 		Env:   v.env,
-		Files: []uintptr{null.Fd(), log.Fd(), log.Fd()},
+		Files: []uintptr{null.Fd(), out.Fd(), out.Fd()},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -69,11 +70,15 @@ func (d *Daemon) wire(ctx context.Context) (func(vpc.Doors) []controller, error)
 	issuers := tokenIssuers{timeout: tokenIssuerTimeout}
 	iamAPI := iamservice.New(d.store, aws)
 	iamAPI.Thumbprint = issuers.Thumbprint
+	ec2API := ec2service.New(d.store)
+	ec2API.Console = func(id string, most int64) ([]byte, time.Time, error) {
+		return machine.Console(filepath.Join(d.cfg.Dir.Instances(), id), most)
+	}
 	d.front, err = awsapi.NewServer(awsapi.Config{
 		Keys: identity.NewKeys(d.store, policies), Authorize: authorizer.Authorize, Log: d.log,
 		Services: []*awsapi.Service{
 			eks.Service(eksservice.New(eksservice.Config{Store: d.store, Policies: policies, Payload: hasVersion, Addons: d.addons})),
-			ec2.Service(ec2service.New(d.store)),
+			ec2.Service(ec2API),
 			iam.Service(iamAPI),
 			sts.Service(stsservice.New(stsservice.Config{Store: d.store, Policies: policies, IssuerKeys: issuers.Keys, Lifetime: lifetime})),
 			eksauth.Service(eksauthservice.New(eksauthservice.Config{Store: d.store, Policies: policies, Review: d.clusters.review, Lifetime: lifetime})),

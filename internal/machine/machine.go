@@ -25,6 +25,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -246,6 +247,25 @@ func Remove(ctx context.Context, dir string) error {
 
 // ConsoleLog is the file with the console output of the instance in dir.
 func ConsoleLog(dir string) string { return filepath.Join(dir, "console.log") }
+
+// Console returns the last bytes, as many as most, of what the instance in dir has printed,
+// and when it last did; the zero time if it never has.
+func Console(dir string, most int64) ([]byte, time.Time, error) {
+	f, err := os.Open(ConsoleLog(dir))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, time.Time{}, nil
+	}
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	raw, err := io.ReadAll(io.NewSectionReader(f, max(0, st.Size()-most), most))
+	return raw, st.ModTime(), err
+}
 
 func specFile(dir string) string { return filepath.Join(dir, "instance.json") }
 

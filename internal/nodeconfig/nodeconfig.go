@@ -4,17 +4,19 @@
 // User data is one of
 //
 //   - a NodeConfig (YAML or JSON, one or several documents),
-//   - a script that begins with #!,
-//   - a MIME multipart message whose parts are any of these: parts of type
-//     application/node.eks.aws are NodeConfigs, text/x-shellscript are scripts,
+//   - a script that begins with #!, a cloud-config that begins with #cloud-config, a
+//     boothook that begins with #cloud-boothook,
+//   - a MIME multipart message whose parts are any of these, as their content types say:
+//     application/node.eks.aws is a NodeConfig, text/x-shellscript a script,
+//     text/cloud-config and text/cloud-boothook what cloud-init takes them for,
 //
 // each of them optionally gzipped. Several NodeConfigs are merged in their
 // order, the last wins: objects by member, kubelet flags by appending, all
 // else by replacing. Members that this package does not know are refused, as
-// nodeadm refuses them.
+// nodeadm refuses them; those of a cloud-config are named in CloudConfig.Ignored.
 //
-// It does not read drop-in files, does not run anything, and does not
-// understand cloud-config: such parts are named in UserData.Ignored.
+// It does not read drop-in files and does not run anything. Parts of other types are
+// named in UserData.Ignored.
 package nodeconfig
 
 import (

@@ -86,10 +86,17 @@ func TestParse(t *testing.T) {
 			mimeOf("Content-Type: text/cloud-config\n\npackages: [x]\n",
 				"Content-Type: text/x-shellscript; charset=\"us-ascii\"\n\n#!/bin/sh\ntrue",
 				"Content-Type: application/node.eks.aws\nContent-Transfer-Encoding: base64\n\n"+base64.StdEncoding.EncodeToString([]byte(plain))),
-			UserData{Node: single, HasNode: true, Scripts: [][]byte{[]byte("#!/bin/sh\ntrue")}, Ignored: []string{"text/cloud-config"}}},
+			UserData{Node: single, HasNode: true, Scripts: [][]byte{[]byte("#!/bin/sh\ntrue")}, Cloud: CloudConfig{Packages: []string{"x"}}}},
 		"crlf":         {strings.ReplaceAll(mimeOf("Content-Type: application/node.eks.aws\n\n"+plain), "\n", "\r\n"), UserData{Node: single, HasNode: true}},
 		"script":       {"#!/bin/bash\necho hi\n", UserData{Scripts: [][]byte{[]byte("#!/bin/bash\necho hi\n")}}},
-		"cloud-config": {"#cloud-config\npackages: []\n", UserData{Ignored: []string{"text/cloud-config"}}},
+		"cloud-config": {"#cloud-config\npackages: []\nswap: {}\n", UserData{Cloud: CloudConfig{Ignored: []string{"swap"}}}},
+		"plain parts": {mimeOf("Content-Type: text/plain\n\n#!/bin/sh\necho a", "Content-Type: text/plain\n\n#cloud-config\nruncmd: [a, [b, 1]]",
+			"Content-Type: text/plain\n\nnothing", "Content-Type: text/x-include-url\n\nhttp://x"), UserData{
+			Scripts: [][]byte{[]byte("#!/bin/sh\necho a")}, Cloud: CloudConfig{Commands: []Command{{Line: "a"}, {Args: []string{"b", "1"}}}},
+			Ignored: []string{"text/plain", "text/x-include-url"}}},
+		"scripts of all kinds": {mimeOf("Content-Type: text/cloud-boothook\n\n#cloud-boothook\n#!/bin/sh\nhook", "Content-Type: text/x-shellscript-per-boot\n\n#!/bin/sh\nboot",
+			"Content-Type: text/x-shellscript-per-once\n\n#!/bin/sh\nonce"), UserData{
+			Boothooks: [][]byte{[]byte("#!/bin/sh\nhook")}, PerBoot: [][]byte{[]byte("#!/bin/sh\nboot")}, PerInstance: [][]byte{[]byte("#!/bin/sh\nonce")}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Parse([]byte(c.in))

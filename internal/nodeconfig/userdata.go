@@ -25,28 +25,51 @@ const maxUnpacked = 4 << 20
 // UserData is what an instance's user data asks for.
 type UserData struct {
 	Node    NodeConfig
-	HasNode bool     // there was at least one NodeConfig
-	Scripts [][]byte // in their order, each beginning with #!
-	Ignored []string // content types of the parts that were passed over
+	HasNode bool // there was at least one NodeConfig
+	Cloud   CloudConfig
+	Scripts [][]byte // run at the first boot, in their order
+	// Boothooks run at every boot, before anything else; PerBoot at every boot, too, but
+	// with the scripts; PerInstance at the first one, before the scripts.
+	Boothooks, PerBoot, PerInstance [][]byte
+	Ignored                         []string // content types of the parts that were passed over
 }
+
+// parts are the documents of user data that are merged before they are read.
+type parts struct{ node, cloud [][]byte }
 
 // Parse reads user data. Empty user data is not an error: it asks for nothing.
 func Parse(raw []byte) (UserData, error) {
 	var u UserData
-	var docs [][]byte
-	if err := u.read(raw, "", &docs); err != nil {
+	var p parts
+	if err := u.read(raw, "", &p); err != nil {
 		return UserData{}, err
 	}
 	var err error
-	if u.Node, u.HasNode, err = merge(docs); err != nil {
+	if u.Node, u.HasNode, err = merge(p.node); err != nil {
 		return UserData{}, err
+	}
+	if len(p.cloud) > 0 {
+		if u.Cloud, err = parseCloudConfig(p.cloud); err != nil {
+			return UserData{}, err
+		}
 	}
 	return u, nil
 }
 
-// read sorts one part into u and docs; mediaType is "" at the top, where the
-// content tells what it is.
-func (u *UserData) read(raw []byte, mediaType string, docs *[][]byte) error {
+// begins are what user data, or a part that is plain text, begins with, and the content
+// type that it then is.
+var begins = [...]struct{ prefix, mediaType string }{
+	{"#!", "text/x-shellscript"},
+	{"#cloud-config", "text/cloud-config"},
+	{"#cloud-boothook", "text/cloud-boothook"},
+	{"#include", "text/x-include-url"},
+	{"#part-handler", "text/part-handler"},
+	{"## template: jinja", "text/jinja2"},
+}
+
+// read sorts one part into u and p; mediaType is "" at the top, where the content tells
+// what it is.
+func (u *UserData) read(raw []byte, mediaType string, p *parts) error {
 	raw, err := unpack(raw)
 	if err != nil {
 		return err
@@ -54,21 +77,44 @@ func (u *UserData) read(raw []byte, mediaType string, docs *[][]byte) error {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return nil
 	}
-	switch {
-	case mediaType == ContentType:
-		*docs = append(*docs, documents(raw)...)
-	case mediaType == "text/x-shellscript", bytes.HasPrefix(raw, []byte("#!")):
+	top := mediaType == ""
+	if top || mediaType == "text/plain" || mediaType == "application/x-gzip" || mediaType == "application/gzip" {
+		for _, b := range begins {
+			if bytes.HasPrefix(raw, []byte(b.prefix)) {
+				mediaType = b.mediaType
+			}
+		}
+	}
+	switch mediaType {
+	case ContentType:
+		p.node = append(p.node, documents(raw)...)
+	case "text/x-shellscript":
 		u.Scripts = append(u.Scripts, raw)
-	case mediaType != "":
-		u.Ignored = append(u.Ignored, mediaType)
-	case isMIME(raw):
-		return u.readMIME(raw, docs)
-	case bytes.HasPrefix(raw, []byte("#cloud-config")):
-		u.Ignored = append(u.Ignored, "text/cloud-config")
+	case "text/x-shellscript-per-boot":
+		u.PerBoot = append(u.PerBoot, raw)
+	case "text/x-shellscript-per-instance", "text/x-shellscript-per-once":
+		u.PerInstance = append(u.PerInstance, raw)
+	case "text/cloud-boothook":
+		u.Boothooks = append(u.Boothooks, boothook(raw))
+	case "text/cloud-config":
+		p.cloud = append(p.cloud, raw)
+	case "":
+		if isMIME(raw) {
+			return u.readMIME(raw, p)
+		}
+		p.node = append(p.node, documents(raw)...)
 	default:
-		*docs = append(*docs, documents(raw)...)
+		u.Ignored = append(u.Ignored, mediaType)
 	}
 	return nil
+}
+
+// boothook is a boothook's script: cloud-init takes the line off that says what it is.
+func boothook(raw []byte) []byte {
+	if bytes.HasPrefix(raw, []byte("#cloud-boothook")) {
+		_, raw, _ = bytes.Cut(raw, []byte("\n"))
+	}
+	return raw
 }
 
 func isMIME(raw []byte) bool {
@@ -77,7 +123,7 @@ func isMIME(raw []byte) bool {
 	return bytes.HasPrefix(head, []byte("mime-version:")) || bytes.HasPrefix(head, []byte("content-type:"))
 }
 
-func (u *UserData) readMIME(raw []byte, docs *[][]byte) error {
+func (u *UserData) readMIME(raw []byte, p *parts) error {
 	r := bufio.NewReader(bytes.NewReader(raw))
 	header, err := textproto.NewReader(r).ReadMIMEHeader()
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -92,7 +138,7 @@ func (u *UserData) readMIME(raw []byte, docs *[][]byte) error {
 		if err != nil {
 			return fmt.Errorf("reading the user data: %w", err)
 		}
-		return u.read(body, mediaType, docs)
+		return u.read(body, mediaType, p)
 	}
 	parts := multipart.NewReader(r, params["boundary"])
 	for {
@@ -114,7 +160,7 @@ func (u *UserData) readMIME(raw []byte, docs *[][]byte) error {
 		if partType, _, err = mime.ParseMediaType(partType); err != nil {
 			return fmt.Errorf("reading a part's content type: %w", err)
 		}
-		if err := u.read(body, partType, docs); err != nil {
+		if err := u.read(body, partType, p); err != nil {
 			return err
 		}
 	}

@@ -43,37 +43,20 @@ func New(st *store.Store, now func() time.Time, log *slog.Logger) *Controller {
 
 // Run reconciles every request once and then those that change, until ctx ends.
 func (c *Controller) Run(ctx context.Context) error {
-	c.store.Subscribe(func(changes []store.Change) {
-		for _, ch := range changes {
-			switch ch.Table {
-			case store.SpotRequests:
-				c.queue.Wake(ch.Key)
-			case store.Instances:
-				_ = c.store.View(func(tx *store.Tx) error {
-					if i, ok := tx.Instances.Get(ch.Key); ok && i.Spec.SpotRequest != "" {
-						c.queue.Wake(i.Spec.SpotRequest)
-					}
-					return nil
-				})
-			case store.CapacityFaults:
-				_ = c.wake(func(r resource.SpotRequest) bool { return r.State == resource.SpotOpen })
-			}
-		}
-	})
-	if err := c.wake(func(resource.SpotRequest) bool { return true }); err != nil {
-		return err
-	}
-	c.queue.Run(ctx, 2)
-	return nil
+	return reconcile.Serve(ctx, c.queue, c.store, 2, func(tx *store.Tx) *store.Table[resource.SpotRequest] { return tx.SpotRequests }, c.changed)
 }
 
-func (c *Controller) wake(which func(resource.SpotRequest) bool) error {
-	return c.store.View(func(tx *store.Tx) error {
-		for r := range tx.SpotRequests.Values(which) {
+func (c *Controller) changed(tx *store.Tx, ch store.Change) {
+	switch ch.Table {
+	case store.Instances:
+		if i, ok := tx.Instances.Get(ch.Key); ok && i.Spec.SpotRequest != "" {
+			c.queue.Wake(i.Spec.SpotRequest)
+		}
+	case store.CapacityFaults:
+		for r := range tx.SpotRequests.Values(func(r resource.SpotRequest) bool { return r.State == resource.SpotOpen }) {
 			c.queue.Wake(r.ID)
 		}
-		return nil
-	})
+	}
 }
 
 // Errors are those of the requests that could not be brought on.

@@ -6,6 +6,7 @@ import (
 
 	sdk "github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"golang.org/x/crypto/ssh"
 
 	"ekster.dev/ekster/internal/provision"
 	"ekster.dev/ekster/internal/resource"
@@ -273,4 +274,23 @@ func TestVolumesAndOptions(t *testing.T) {
 		t.Errorf("got %+v", a)
 	}
 	fails(w.TerminateInstances(ctx, &sdk.TerminateInstancesInput{InstanceIds: []string{*id}}))(w, "OperationNotPermitted", "")
+}
+
+// A key pair of type ed25519 has a private half that SSH reads, and the fingerprint of its
+// public half, as an imported one has.
+func TestED25519KeyPair(t *testing.T) {
+	w := newWorld(t)
+	made := must(w.CreateKeyPair(t.Context(), &sdk.CreateKeyPairInput{KeyName: new("mine"), KeyType: types.KeyTypeEd25519}))(w)
+	signer, err := ssh.ParsePrivateKey([]byte(*made.KeyMaterial))
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := must(w.DescribeKeyPairs(t.Context(), &sdk.DescribeKeyPairsInput{IncludePublicKey: new(true)}))(w).KeyPairs[0]
+	if want := string(ssh.MarshalAuthorizedKey(signer.PublicKey())); public.KeyType != types.KeyTypeEd25519 || *public.PublicKey != strings.TrimSpace(want)+" mine" {
+		t.Errorf("%s %q, want %q", public.KeyType, *public.PublicKey, want)
+	}
+	imported := must(w.ImportKeyPair(t.Context(), &sdk.ImportKeyPairInput{KeyName: new("again"), PublicKeyMaterial: []byte(*public.PublicKey)}))(w)
+	if *imported.KeyFingerprint != *made.KeyFingerprint {
+		t.Errorf("made %s, imported %s", *made.KeyFingerprint, *imported.KeyFingerprint)
+	}
 }

@@ -2,6 +2,7 @@ package ec2
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/md5" // of no security: it is what EC2's fingerprints are
 	"crypto/rand"
 	"crypto/rsa"
@@ -15,6 +16,8 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+
+	"golang.org/x/crypto/ssh"
 
 	"ekster.dev/ekster/gen/ec2"
 	"ekster.dev/ekster/internal/awsapi"
@@ -72,27 +75,54 @@ func (s *Service) CreateKeyPair(ctx context.Context, call awsapi.Call, in *ec2.C
 	if err != nil {
 		return nil, err
 	}
-	if err := reject(
-		ask{"Making a key pair of the type " + deref(in.KeyType), or(deref(in.KeyType), ec2.KeyTypeRsa) != ec2.KeyTypeRsa},
-		ask{"The key format " + deref(in.KeyFormat), or(deref(in.KeyFormat), ec2.KeyFormatPem) != ec2.KeyFormatPem},
-	); err != nil {
+	if err := reject(ask{"The key format " + deref(in.KeyFormat), or(deref(in.KeyFormat), ec2.KeyFormatPem) != ec2.KeyFormatPem}); err != nil {
 		return nil, err
 	}
+	k := resource.KeyPair{Home: homeOf(call), ID: awsid.New("key"), Name: *in.KeyName, Created: call.Time, Tags: tags["key-pair"]}
+	fill := newRSA
+	if deref(in.KeyType) == ec2.KeyTypeEd25519 {
+		fill = newED25519
+	}
+	material, err := fill(&k)
+	if err != nil {
+		return nil, fmt.Errorf("making a key pair: %w", err)
+	}
+	out := &ec2.CreateKeyPairOutput{KeyPairId: &k.ID, KeyName: &k.Name, KeyFingerprint: &k.Fingerprint, KeyMaterial: &material, Tags: tagSet(k.Tags)}
+	return out, s.addKeyPair(ctx, call, in.DryRun, k)
+}
+
+// newRSA fills in a key pair of type rsa and returns its private half.
+func newRSA(k *resource.KeyPair) (string, error) {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	k := resource.KeyPair{
-		Home: homeOf(call), ID: awsid.New("key"), Name: *in.KeyName, Fingerprint: colons(sha1.Sum(der)), Created: call.Time, Tags: tags["key-pair"],
-		PublicKey: "ssh-rsa " + base64.StdEncoding.EncodeToString(wireKey(&private.PublicKey)) + " " + *in.KeyName,
+	k.Fingerprint = colons(sha1.Sum(der)) // of the private half, unlike an imported one's
+	k.PublicKey = "ssh-rsa " + base64.StdEncoding.EncodeToString(wireKey(&private.PublicKey)) + " " + k.Name
+	return string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(private)})), nil
+}
+
+// newED25519 is newRSA for the type ed25519.
+func newED25519(k *resource.KeyPair) (string, error) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return "", err
 	}
-	material := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(private)}))
-	out := &ec2.CreateKeyPairOutput{KeyPairId: &k.ID, KeyName: &k.Name, KeyFingerprint: &k.Fingerprint, KeyMaterial: &material, Tags: tagSet(k.Tags)}
-	return out, s.addKeyPair(ctx, call, in.DryRun, k)
+	block, err := ssh.MarshalPrivateKey(private, k.Name)
+	if err != nil {
+		return "", err
+	}
+	wire, err := ssh.NewPublicKey(public)
+	if err != nil {
+		return "", err
+	}
+	k.PublicKey = strings.TrimSpace(string(ssh.MarshalAuthorizedKey(wire))) + " " + k.Name
+	k.Fingerprint, _ = importedFingerprint(k.PublicKey) // it is one: it has just been made
+	return string(pem.EncodeToMemory(block)), nil
 }
 
 // ImportKeyPair keeps the public half of a key pair of the caller's: RSA or ED25519, in

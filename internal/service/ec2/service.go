@@ -20,6 +20,7 @@ package ec2
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"ekster.dev/ekster/gen/ec2"
 	"ekster.dev/ekster/internal/awsapi"
@@ -32,6 +33,10 @@ import (
 type Service struct {
 	ec2.Unimplemented
 	store *store.Store
+
+	// Console returns the last bytes of what an instance's machine has printed, and when it
+	// last did; the zero time if there is none. It is nil where no machines are run.
+	Console func(instance string, most int64) ([]byte, time.Time, error)
 }
 
 // New returns the EC2 API over s.

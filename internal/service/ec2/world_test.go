@@ -41,9 +41,10 @@ func (keys) Lookup(context.Context, string) (awsapi.Key, error) {
 type world struct {
 	*testing.T
 	*sdk.Client
-	store *store.Store
-	url   string
-	now   time.Time
+	store   *store.Store
+	service *ec2.Service
+	url     string
+	now     time.Time
 }
 
 func newWorld(t *testing.T) *world {
@@ -52,9 +53,9 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, store: s, now: time.Now()}
+	w := &world{T: t, store: s, service: ec2.New(s), now: time.Now()}
 	server, err := awsapi.NewServer(awsapi.Config{
-		Services: []*awsapi.Service{gen.Service(ec2.New(s))}, Keys: keys{},
+		Services: []*awsapi.Service{gen.Service(w.service)}, Keys: keys{},
 		Authorize: func(context.Context, awsapi.Call, any) error { return nil },
 		Log:       slog.New(slog.NewTextHandler(testLog{t}, nil)),
 	})
