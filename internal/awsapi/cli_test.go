@@ -55,7 +55,8 @@ func TestCLI(t *testing.T) {
 		{args: "eks list-addons --cluster-name demo", fail: true, want: "(NotImplemented) when calling the ListAddons operation: The operation ListAddons of EKS is not supported yet."},
 		{args: "ec2 describe-vpcs --filters Name=tag:a~b,Values=c*,d --max-results 5", fail: true, want: "(NotImplemented)",
 			in: &ec2.DescribeVpcsInput{Filters: []ec2.Filter{{Name: new("tag:a~b"), Values: []string{"c*", "d"}}}, MaxResults: new(int32(5))}},
-		{args: "ec2 run-instances --image-id ami-1 --count 2 --dry-run", fail: true, want: "(DryRunOperation) when calling the RunInstances operation: Request would have succeeded, but DryRun flag is set."},
+		{args: "ec2 run-instances --image-id ami-1 --count 2 --client-token t --dry-run", fail: true, want: "(NotImplemented)",
+			in: &ec2.RunInstancesInput{ImageId: new("ami-1"), MinCount: new(int32(2)), MaxCount: new(int32(2)), DryRun: new(true), ClientToken: new("t")}},
 		{args: "ssm get-parameter --name /aws/service/eks/x", fail: true, want: "(NotImplemented)", in: &ssm.GetParameterInput{Name: new("/aws/service/eks/x")}},
 		{args: "iam get-role --role-name no/such", fail: true, want: "(ValidationError) when calling the GetRole operation: 1 validation error detected: Value 'no/such' at 'roleName'"},
 	} {

@@ -106,8 +106,6 @@ func TestInvalidInput(t *testing.T) {
 		{"ec2 an element twice", formPost(t, "ec2", "Action=DescribeVpcs&VpcId.1=a&VpcId.01=b"+ec2), 400, "", "The parameter VpcId.1 is given twice"},
 		{"ec2 malformed", formPost(t, "ec2", "Action=DescribeVpcs&VpcId.1=%zz"+ec2), 400, "", "<Code>MalformedQueryString</Code>"},
 
-		{"ec2 dry run", formPost(t, "ec2", "Action=TerminateInstances&InstanceId.1=i-1&DryRun=true"+ec2), 412, "", "<Code>DryRunOperation</Code><Message>Request would have succeeded, but DryRun flag is set.</Message>"},
-
 		{"query missing", formPost(t, "iam", "Action=CreateRole&RoleName=a"+iam), 400, "",
 			"<Type>Sender</Type><Code>ValidationError</Code><Message>1 validation error detected: Value null at &apos;assumeRolePolicyDocument&apos; failed to satisfy constraint: Member must not be null</Message>"},
 		{"query bad name", formPost(t, "iam", "Action=GetRole&RoleName=a%20b"+iam), 400, "", "Member must satisfy regular expression pattern: [\\w+=,.@-]+"},

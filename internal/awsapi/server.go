@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"reflect"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -237,9 +236,6 @@ func (s *Server) serve(ctx context.Context, b *binding, q *request, sreq *sigv4.
 	if vs := schema.Validate(&b.types[op.Input], in); len(vs) > 0 {
 		return fail(b.invalid(vs))
 	}
-	if b.dryRun(op, in) {
-		return fail(Errorf("DryRunOperation", http.StatusPreconditionFailed, "Request would have succeeded, but DryRun flag is set."))
-	}
 	out, err := op.Handle.Call(ctx, *call, in)
 	if err != nil {
 		return fail(err)
@@ -297,21 +293,6 @@ func (b *binding) decode(op *Operation, q *request, labels map[string]string, in
 	default:
 		return wire.DecodeForm(t, q.form, wire.Query, in)
 	}
-}
-
-// dryRun says that an EC2 request asks only whether it would be allowed. It is
-// answered here, so that no handler can forget it and do the thing.
-func (b *binding) dryRun(op *Operation, in any) bool {
-	if b.Protocol != ProtocolEC2 {
-		return false
-	}
-	for i, f := range b.types[op.Input].Fields {
-		if f.Name == "DryRun" {
-			set, _ := reflect.ValueOf(in).Elem().Field(i).Interface().(*bool)
-			return set != nil && *set
-		}
-	}
-	return false
 }
 
 // regionOf is the region of an unsigned request: that of AWS's own host names,

@@ -116,6 +116,9 @@ func describeEndpoint(tx *store.Tx, e resource.VPCEndpoint) ec2.VpcEndpoint {
 
 // DescribeVpcEndpointServices lists the services that have endpoints here.
 func (s *Service) DescribeVpcEndpointServices(ctx context.Context, call awsapi.Call, in *ec2.DescribeVpcEndpointServicesInput) (*ec2.DescribeVpcEndpointServicesOutput, error) {
+	if is(in.DryRun) {
+		return nil, dryRunOperation()
+	}
 	r, _ := region.Lookup(call.Region)
 	var zones []string
 	for _, z := range r.Zones {
