@@ -46,6 +46,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"frobnicate"}, exitUsage, `unknown command "frobnicate"`},
 		{[]string{"up", "--prot", "1"}, exitUsage, "unknown flag: --prot"},
 		{[]string{"up", "--max-session", "9s"}, exitUsage, "--max-session is at least 10s, not 9s"},
+		{[]string{"up", "--allow-issuer", "https://issuer.example"}, exitUsage, `"https://issuer.example" is no host`},
 		{[]string{"status", "-o", "yaml"}, exitUsage, "-o takes table or json"},
 		{[]string{"status", "extra"}, exitUsage, "extra"},
 		{[]string{"logs"}, exitUsage, "logs --help"},

@@ -34,6 +34,7 @@ type upFlags struct {
 	spotNotice  time.Duration
 	repairWait  time.Duration
 	sessions    time.Duration
+	issuers     []string
 }
 
 func (a *app) up() *cobra.Command {
@@ -49,6 +50,11 @@ earlier daemon on the same state directory are found again.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if f.sessions != 0 && f.sessions < minSession {
 				return fmt.Errorf("%w: --max-session is at least %s, not %s", errUsage, minSession, f.sessions)
+			}
+			for _, host := range f.issuers {
+				if err := daemon.CheckIssuerHost(host); err != nil {
+					return fmt.Errorf("%w: --allow-issuer: %w", errUsage, err)
+				}
 			}
 			if os.Geteuid() != 0 {
 				return errors.New("up needs root: it makes network namespaces and cgroups (try sudo)")
@@ -68,6 +74,7 @@ earlier daemon on the same state directory are found again.`,
 	c.Flags().DurationVar(&f.joinTimeout, "join-timeout", daemon.DefaultJoinTimeout, "how long node groups wait for their nodes")
 	c.Flags().DurationVar(&f.spotNotice, "spot-notice", daemon.DefaultSpotNotice, "how long before its end a Spot instance is warned")
 	c.Flags().DurationVar(&f.repairWait, "node-repair-wait", daemon.DefaultRepairWait, "for how long a node is unhealthy before its node group repairs it")
+	c.Flags().StringSliceVar(&f.issuers, "allow-issuer", nil, "hosts beyond this machine that are asked for the keys of OIDC issuers (default: none for IAM, all for clusters)")
 	c.Flags().DurationVar(&f.sessions, "max-session", 0, "end temporary credentials after this time at the latest, to see that programs renew them (default: as on AWS)")
 	return c
 }
@@ -91,7 +98,7 @@ func (a *app) serve(ctx context.Context, f upFlags) error {
 	}
 	cfg := daemon.Config{
 		Dir: daemon.Dir(dir), Port: f.port, Account: f.account, Payload: payload, Etcd: f.etcd, PullThrough: f.pullThrough,
-		JoinTimeout: f.joinTimeout, SpotNotice: f.spotNotice, RepairWait: f.repairWait, MaxSession: f.sessions,
+		JoinTimeout: f.joinTimeout, SpotNotice: f.spotNotice, RepairWait: f.repairWait, MaxSession: f.sessions, AllowIssuers: f.issuers,
 		Log: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})),
 	}
 	return daemon.Run(ctx, cfg)
@@ -133,6 +140,9 @@ func (a *app) upDetached(ctx context.Context, f upFlags) error {
 	}
 	if f.verbose {
 		argv = append(argv, "--verbose")
+	}
+	for _, host := range f.issuers {
+		argv = append(argv, "--allow-issuer", host)
 	}
 	for _, e := range f.etcd {
 		argv = append(argv, "--etcd", e)

@@ -52,8 +52,10 @@ type Config struct {
 	SpotNotice  time.Duration // between a Spot instance's interruption notice and its end; 0: DefaultSpotNotice
 	RepairWait  time.Duration // for how long a node is unhealthy before its group repairs it; 0: EKS's time
 	MaxSession  time.Duration // the longest that temporary credentials last; 0: as on AWS
-	Log         *slog.Logger
-	Ready       func() // called once requests are answered; may be nil
+	// AllowIssuers are hosts beyond this machine where OIDC issuers may be (CheckIssuerHost).
+	AllowIssuers []string
+	Log          *slog.Logger
+	Ready        func() // called once requests are answered; may be nil
 }
 
 // DefaultRepairWait is for how long a node is unhealthy before EKS repairs it.
@@ -88,6 +90,7 @@ type Daemon struct {
 	instances   identity.Instances
 	addons      *addon.Catalogue
 	clusters    *apiServers
+	people      *http.Client                       // asks the OIDC issuers of clusters
 	errors      map[string]func() map[string]error // controller → its keys' errors
 }
 

@@ -22,9 +22,10 @@ import (
 //	GET /oidc/<id>/.well-known/openid-configuration   the issuer's, with jwks_uri replaced by the next line
 //	GET /oidc/<id>/keys                               what the issuer's own jwks_uri answers
 //
-// The issuer has to be https, with a certificate that this host trusts. Nothing is kept:
-// the API server asks seldom.
+// The issuer has to be https, with a certificate that this host trusts, and where issuerHosts
+// says. Nothing is kept: the API server asks seldom.
 type issuerProxy struct {
+	http    *http.Client
 	store   *store.Store
 	cluster string
 	log     *slog.Logger
@@ -36,6 +37,15 @@ const (
 	maxDocument   = 1 << 20
 )
 
+// peopleIssuers is how the issuers of clusters are asked.
+func (d *Daemon) peopleIssuers() *http.Client {
+	if len(d.cfg.AllowIssuers) == 0 {
+		return &http.Client{Timeout: issuerTimeout}
+	}
+	t := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
+	return issuerHosts(d.cfg.AllowIssuers).client(t, issuerTimeout)
+}
+
 func (p *issuerProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	provider, ok := p.provider(id)
@@ -46,7 +56,7 @@ func (p *issuerProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), issuerTimeout)
 	defer cancel()
-	doc, keys, err := discover(ctx, provider.IssuerURL)
+	doc, keys, err := p.discover(ctx, provider.IssuerURL)
 	var body []byte
 	switch {
 	case err != nil:
@@ -54,7 +64,7 @@ func (p *issuerProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		doc["jwks_uri"] = controlplane.AdmissionURL + "/oidc/" + id + "/keys"
 		body, err = json.Marshal(doc)
 	default:
-		body, err = fetch(ctx, keys)
+		body, err = p.fetch(ctx, keys)
 	}
 	if err != nil {
 		p.log.Warn("an OIDC issuer cannot be read", "cluster", p.cluster, "issuer", provider.IssuerURL, "err", err)
@@ -76,8 +86,8 @@ func (p *issuerProxy) provider(id string) (out resource.IdentityProvider, ok boo
 }
 
 // discover reads the issuer's document and finds where its keys are.
-func discover(ctx context.Context, issuer string) (doc map[string]any, keys string, err error) {
-	body, err := fetch(ctx, strings.TrimSuffix(issuer, "/")+discoveryPath)
+func (p *issuerProxy) discover(ctx context.Context, issuer string) (doc map[string]any, keys string, err error) {
+	body, err := p.fetch(ctx, strings.TrimSuffix(issuer, "/")+discoveryPath)
 	if err != nil {
 		return nil, "", err
 	}
@@ -91,12 +101,12 @@ func discover(ctx context.Context, issuer string) (doc map[string]any, keys stri
 	return doc, keys, nil
 }
 
-func fetch(ctx context.Context, at string) ([]byte, error) {
+func (p *issuerProxy) fetch(ctx context.Context, at string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 	if err != nil {
 		return nil, err
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := p.http.Do(req)
 	if err != nil {
 		return nil, err
 	}

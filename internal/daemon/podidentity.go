@@ -22,7 +22,7 @@ import (
 func (d *Daemon) onSockets(cluster string, mux *http.ServeMux) {
 	webhook := podidentity.New(podidentity.Config{Store: d.store, Annotations: d.clusters.annotations, Log: d.log})
 	mux.Handle("POST /mutate", webhook.Handler(cluster))
-	mux.Handle("GET /oidc/{id}/", &issuerProxy{store: d.store, cluster: cluster, log: d.log})
+	mux.Handle("GET /oidc/{id}/", &issuerProxy{http: d.people, store: d.store, cluster: cluster, log: d.log})
 }
 
 // apiServers asks clusters' API servers about service accounts and tokens, each time anew:

@@ -7,27 +7,24 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
+	"log/slog"
 	"net/http"
-	"net/netip"
 	"strings"
-	"syscall"
 	"time"
 
 	stsservice "ekster.dev/ekster/internal/service/sts"
 )
 
-// tokenIssuers talks to issuers of OIDC tokens for IAM and STS. Users choose the URLs, so
-// only those on this machine's loopback addresses are dialled: the daemon is root, and not
-// a way into the networks around it.
+// tokenIssuers talks to issuers of OIDC tokens for IAM and STS.
 //
 // Certificates are not checked against authorities: who was registered as a provider is
 // known by thumbprint, which STS compares.
 type tokenIssuers struct {
 	timeout time.Duration
+	hosts   issuerHosts
+	log     *slog.Logger
 }
 
 // tokenIssuerTimeout is how long an issuer may take.
@@ -36,24 +33,13 @@ const tokenIssuerTimeout = 5 * time.Second
 // maxIssuerAnswer bounds what an issuer may answer.
 const maxIssuerAnswer = 1 << 20
 
-var errNotLoopback = errors.New("issuers are only dialled on loopback addresses")
-
 func (i tokenIssuers) client() *http.Client {
-	d := &net.Dialer{Timeout: i.timeout, Control: func(_, address string, _ syscall.RawConn) error {
-		ap, err := netip.ParseAddrPort(address)
-		if err != nil || !ap.Addr().Unmap().IsLoopback() {
-			return fmt.Errorf("%w: %s", errNotLoopback, address)
-		}
-		return nil
-	}}
-	return &http.Client{
-		Timeout: i.timeout,
-		Transport: &http.Transport{
-			DialContext: d.DialContext, DisableKeepAlives: true,
-			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}, //nolint:gosec // see tokenIssuers
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	c := i.hosts.client(&http.Transport{
+		Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true,
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}, //nolint:gosec // see tokenIssuers
+	}, i.timeout)
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return c
 }
 
 // get asks for a JSON document and returns it with the certificates that came with it.
@@ -80,8 +66,16 @@ func (i tokenIssuers) get(ctx context.Context, url string, into any) ([]*x509.Ce
 }
 
 // Keys finds an issuer's key set by discovery, with the thumbprints of the certificates
-// that the keys came with.
+// that the keys came with. Why it cannot is in the log: STS tells nobody.
 func (i tokenIssuers) Keys(ctx context.Context, issuer string) (stsservice.IssuerKeys, error) {
+	keys, err := i.keys(ctx, issuer)
+	if err != nil {
+		i.log.Warn("an OIDC issuer cannot be asked for its keys", "err", err)
+	}
+	return keys, err
+}
+
+func (i tokenIssuers) keys(ctx context.Context, issuer string) (stsservice.IssuerKeys, error) {
 	issuer = strings.TrimSuffix(issuer, "/")
 	var discovery struct {
 		Issuer string `json:"issuer"`

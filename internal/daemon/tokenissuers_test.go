@@ -3,6 +3,7 @@ package daemon
 import (
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -20,7 +21,7 @@ func TestTokenIssuers(t *testing.T) {
 		}
 	})
 	mux.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"keys":[]}`)) })
-	i := tokenIssuers{timeout: 5 * time.Second}
+	i := tokenIssuers{timeout: 5 * time.Second, log: slog.New(slog.DiscardHandler)}
 	keys, err := i.Keys(t.Context(), srv.URL)
 	if err != nil || string(keys.JWKS) != `{"keys":[]}` || len(keys.Thumbprints) != 1 {
 		t.Fatalf("got %+v, %v", keys, err)

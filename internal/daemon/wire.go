@@ -67,7 +67,8 @@ func (d *Daemon) wire(ctx context.Context) (func(vpc.Doors) []controller, error)
 	d.instances = identity.Instances{Store: d.store, Policies: policies, Lifetime: lifetime}
 	authorizer := identity.NewAuthorizer(d.store, policies)
 	hasVersion := func(minor string) bool { _, ok := d.cfg.Payload.Kubernetes(minor); return ok }
-	issuers := tokenIssuers{timeout: tokenIssuerTimeout}
+	issuers := tokenIssuers{timeout: tokenIssuerTimeout, hosts: d.cfg.AllowIssuers, log: d.log}
+	d.people = d.peopleIssuers()
 	iamAPI := iamservice.New(d.store, aws)
 	iamAPI.Thumbprint = issuers.Thumbprint
 	ec2API := ec2service.New(d.store)
