@@ -11,7 +11,7 @@ import (
 // and everybody may use them.
 var data = []string{
 	"internal/accesspolicy", "internal/addon", "internal/ami", "internal/authz", "internal/awsid", "internal/eksversion",
-	"internal/iampolicy", "internal/insight", "internal/instancetype", "internal/nodeconfig", "internal/region",
+	"internal/iampolicy", "internal/insight", "internal/instancetype", "internal/nodeconfig", "internal/recurrence", "internal/region",
 }
 
 // host are the packages that touch the machine. They take plain values.
@@ -45,7 +45,7 @@ var layers = map[string][]string{
 	"internal/clusterauth":  append([]string{"internal/awsapi", "internal/identity", "internal/resource", "internal/store"}, data...),
 	"internal/identity/*":   {"internal/awsapi", "internal/identity", "internal/resource", "internal/store"},
 	"internal/accesspolicy": {}, "internal/ami": {}, "internal/authz": {}, "internal/awsid": {}, "internal/eksversion": {}, "internal/iampolicy": {},
-	"internal/insight": {}, "internal/instancetype": {}, "internal/nodeconfig": {}, "internal/region": {},
+	"internal/insight": {}, "internal/instancetype": {}, "internal/nodeconfig": {}, "internal/recurrence": {}, "internal/region": {},
 
 	// Where the halves meet.
 	"internal/resource": {},
@@ -53,6 +53,7 @@ var layers = map[string][]string{
 
 	// The half that touches the host.
 	"internal/reconcile":      {"internal/store"},
+	"internal/reconcile/*":    {},
 	"internal/controller/*":   slices.Concat([]string{"internal/provision", "internal/reconcile", "internal/resource", "internal/store"}, host, data),
 	"internal/controlplane":   {"internal/pki", "internal/process"},
 	"internal/controlplane/*": {"internal/pki", "internal/process"},
@@ -80,12 +81,13 @@ var exceptions = map[string]string{
 var testsMayImport = map[string][]string{
 	"internal/awsapi/wire":          {"internal/awsapi"},
 	"internal/ami":                  {"internal/region"},
-	"internal/clusterauth":          {"internal/controlplane", "internal/process"}, // asked by a real API server
-	"internal/iampolicy":            {"internal/authz"},                            // every document must parse
-	"internal/machine":              {"internal/imds"},                             // a machine boots from it
-	"internal/controller/nodegroup": {"internal/controller/autoscalinggroup"},      // it rolls nodes through a real group
-	"internal/service/*":            {"internal/service/*"},                        // services are tested through the front door, together
-	"internal/lifecycle":            {"internal/..."},                              // it puts everything but the host together, as internal/daemon does
+	"internal/clusterauth":          {"internal/controlplane", "internal/process"},                                // asked by a real API server
+	"internal/iampolicy":            {"internal/authz"},                                                           // every document must parse
+	"internal/machine":              {"internal/imds"},                                                            // a machine boots from it
+	"internal/controller/nodegroup": {"internal/controller/autoscalinggroup", "internal/reconcile/reconciletest"}, // it rolls nodes through a real group
+	"internal/controller/*":         {"internal/reconcile/reconciletest"},
+	"internal/service/*":            {"internal/service/*"}, // services are tested through the front door, together
+	"internal/lifecycle":            {"internal/..."},       // it puts everything but the host together, as internal/daemon does
 }
 
 // owners are packages that alone may import what stands for a technology.
@@ -96,6 +98,7 @@ var owners = map[string][]string{
 	"github.com/google/nftables":             {"internal/network", "internal/vpccni"},
 	"github.com/google/go-containerregistry": {"internal/image"},
 	"github.com/miekg/dns":                   {"internal/resolver"},
+	"github.com/robfig/cron":                 {"internal/recurrence"},
 	"k8s.io/client-go":                       {"internal/cli", "internal/controller/*", "internal/controlplane", "internal/daemon", "internal/kubeapply"},
 	"github.com/aws/aws-sdk-go-v2":           {"cmd/machine-init", "internal/cli", "internal/identity/identitytest", "internal/vpccni"},
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"ekster.dev/ekster/internal/reconcile/reconciletest"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -39,8 +40,8 @@ var lives = map[string]func(*world){
 	},
 }
 
-// end is the state that a life ends in.
-func (w *world) end() string {
+// End is the state that a life ends in.
+func (w *world) End() string {
 	ng, ok := w.group()
 	s := w.state()
 	var labels []string
@@ -70,36 +71,19 @@ func (w *world) end() string {
 		w.templates(), strings.Join(labels, " "), roles, counts, s.group.Spec.Min, s.group.Spec.Max, s.group.Spec.Desired)
 }
 
-func TestEachHostCallFailsOnce(t *testing.T) {
-	for name, live := range lives {
-		t.Run(name, func(t *testing.T) {
-			well := newWorld(t, nil)
-			live(well)
-			for i := range well.nodes.calls {
-				w := newWorld(t, nil)
-				w.nodes.failAt = i + 1
-				live(w)
-				if got, want := w.end(), well.end(); got != want {
-					t.Errorf("call %d, %q, failed once: got\n%s\nwant\n%s", i+1, well.nodes.log[i], got, want)
-				}
-			}
-		})
+// Host are the calls that were made for nodes.
+func (w *world) Host() *reconciletest.Calls { return &w.nodes.Calls }
+
+// Again is a daemon started anew.
+func (w *world) Again() {
+	w.restart()
+	for range 3 {
+		w.step()
 	}
 }
 
-func TestRunTwice(t *testing.T) {
-	for name, live := range lives {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, nil)
-			live(w)
-			want, calls := w.end(), w.nodes.calls
-			w.restart()
-			for range 3 {
-				w.step()
-			}
-			if got := w.end(); got != want || w.nodes.calls != calls {
-				t.Errorf("run twice, with %d calls more: got\n%s\nwant\n%s", w.nodes.calls-calls, got, want)
-			}
-		})
-	}
-}
+func plain(t *testing.T) *world { return newWorld(t, nil) }
+
+func TestEachHostCallFailsOnce(t *testing.T) { reconciletest.EachCallFailsOnce(t, lives, plain) }
+
+func TestRunTwice(t *testing.T) { reconciletest.RunTwice(t, lives, plain) }

@@ -14,6 +14,7 @@ import (
 
 	"ekster.dev/ekster/internal/controller/autoscalinggroup"
 	"ekster.dev/ekster/internal/provision"
+	"ekster.dev/ekster/internal/reconcile/reconciletest"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -24,18 +25,13 @@ const (
 	nodeRole   = "arn:aws:iam::000000000000:role/node"
 )
 
-var (
-	home        = resource.Home{Account: "000000000000", Region: "us-west-2"}
-	errInjected = errors.New("injected")
-)
+var home = resource.Home{Account: "000000000000", Region: "us-west-2"}
 
 // fakeNodes are the Kubernetes nodes of a cluster: a drain empties one at once, unless a
 // pod is stuck on it.
 type fakeNodes struct {
+	reconciletest.Calls
 	mu       sync.Mutex
-	failAt   int // the call with this number fails, once; 0: none
-	calls    int
-	log      []string
 	stuck    map[string]bool // nodes from which a pod cannot be evicted
 	allStuck bool
 	cordoned map[string]bool
@@ -52,18 +48,9 @@ type leftError struct{ pods []string }
 func (e leftError) Error() string  { return "left: " + strings.Join(e.pods, ", ") }
 func (e leftError) Pods() []string { return e.pods }
 
-func (f *fakeNodes) call(format string, args ...any) error {
-	f.calls++
-	f.log = append(f.log, fmt.Sprintf(format, args...))
-	if f.calls == f.failAt {
-		return errInjected
-	}
-	return nil
-}
-
 func (f *fakeNodes) Drain(ctx context.Context, _, node string) error {
 	f.mu.Lock()
-	err := f.call("drain")
+	err := f.Call("drain")
 	f.cordoned[node] = true
 	stuck := f.stuck[node] || f.allStuck
 	f.draining++
@@ -90,7 +77,7 @@ func (f *fakeNodes) Drain(ctx context.Context, _, node string) error {
 func (f *fakeNodes) Configure(_ context.Context, _, node string, change resource.NodeChange) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.call("configure"); err != nil {
+	if err := f.Call("configure"); err != nil {
 		return err
 	}
 	if change.Cordon != nil {
@@ -111,7 +98,7 @@ func (f *fakeNodes) Configure(_ context.Context, _, node string, change resource
 func (f *fakeNodes) EnsureAWSAuthRole(_ context.Context, _, role string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.call("let in"); err != nil {
+	if err := f.Call("let in"); err != nil {
 		return err
 	}
 	f.roles[role] = true
@@ -121,7 +108,7 @@ func (f *fakeNodes) EnsureAWSAuthRole(_ context.Context, _, role string) error {
 func (f *fakeNodes) RemoveAWSAuthRole(_ context.Context, _, role string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.call("shut out"); err != nil {
+	if err := f.Call("shut out"); err != nil {
 		return err
 	}
 	delete(f.roles, role)
@@ -242,7 +229,7 @@ func (w *world) state() state {
 func (w *world) step() {
 	w.t.Helper()
 	ctx := w.t.Context()
-	if _, err := w.c.Reconcile(ctx, groupName1); err != nil && !errors.Is(err, errInjected) {
+	if _, err := w.c.Reconcile(ctx, groupName1); err != nil && !errors.Is(err, reconciletest.ErrInjected) {
 		w.t.Fatal(err)
 	}
 	var groups []string
