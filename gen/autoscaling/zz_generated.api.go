@@ -10,15 +10,41 @@ import (
 
 // API is what serves the operations.
 type API interface {
+	AttachInstances(ctx context.Context, call awsapi.Call, in *AttachInstancesInput) (*AttachInstancesOutput, error)
+	BatchDeleteScheduledAction(ctx context.Context, call awsapi.Call, in *BatchDeleteScheduledActionInput) (*BatchDeleteScheduledActionOutput, error)
+	BatchPutScheduledUpdateGroupAction(ctx context.Context, call awsapi.Call, in *BatchPutScheduledUpdateGroupActionInput) (*BatchPutScheduledUpdateGroupActionOutput, error)
+	CancelInstanceRefresh(ctx context.Context, call awsapi.Call, in *CancelInstanceRefreshInput) (*CancelInstanceRefreshOutput, error)
+	CompleteLifecycleAction(ctx context.Context, call awsapi.Call, in *CompleteLifecycleActionInput) (*CompleteLifecycleActionOutput, error)
 	CreateAutoScalingGroup(ctx context.Context, call awsapi.Call, in *CreateAutoScalingGroupInput) (*CreateAutoScalingGroupOutput, error)
 	CreateOrUpdateTags(ctx context.Context, call awsapi.Call, in *CreateOrUpdateTagsInput) (*CreateOrUpdateTagsOutput, error)
 	DeleteAutoScalingGroup(ctx context.Context, call awsapi.Call, in *DeleteAutoScalingGroupInput) (*DeleteAutoScalingGroupOutput, error)
+	DeleteLifecycleHook(ctx context.Context, call awsapi.Call, in *DeleteLifecycleHookInput) (*DeleteLifecycleHookOutput, error)
+	DeleteScheduledAction(ctx context.Context, call awsapi.Call, in *DeleteScheduledActionInput) (*DeleteScheduledActionOutput, error)
 	DeleteTags(ctx context.Context, call awsapi.Call, in *DeleteTagsInput) (*DeleteTagsOutput, error)
+	DescribeAccountLimits(ctx context.Context, call awsapi.Call, in *DescribeAccountLimitsInput) (*DescribeAccountLimitsOutput, error)
 	DescribeAutoScalingGroups(ctx context.Context, call awsapi.Call, in *DescribeAutoScalingGroupsInput) (*DescribeAutoScalingGroupsOutput, error)
 	DescribeAutoScalingInstances(ctx context.Context, call awsapi.Call, in *DescribeAutoScalingInstancesInput) (*DescribeAutoScalingInstancesOutput, error)
+	DescribeInstanceRefreshes(ctx context.Context, call awsapi.Call, in *DescribeInstanceRefreshesInput) (*DescribeInstanceRefreshesOutput, error)
+	DescribeLifecycleHookTypes(ctx context.Context, call awsapi.Call, in *DescribeLifecycleHookTypesInput) (*DescribeLifecycleHookTypesOutput, error)
+	DescribeLifecycleHooks(ctx context.Context, call awsapi.Call, in *DescribeLifecycleHooksInput) (*DescribeLifecycleHooksOutput, error)
 	DescribeScalingActivities(ctx context.Context, call awsapi.Call, in *DescribeScalingActivitiesInput) (*DescribeScalingActivitiesOutput, error)
+	DescribeScalingProcessTypes(ctx context.Context, call awsapi.Call, in *DescribeScalingProcessTypesInput) (*DescribeScalingProcessTypesOutput, error)
+	DescribeScheduledActions(ctx context.Context, call awsapi.Call, in *DescribeScheduledActionsInput) (*DescribeScheduledActionsOutput, error)
 	DescribeTags(ctx context.Context, call awsapi.Call, in *DescribeTagsInput) (*DescribeTagsOutput, error)
+	DescribeTerminationPolicyTypes(ctx context.Context, call awsapi.Call, in *DescribeTerminationPolicyTypesInput) (*DescribeTerminationPolicyTypesOutput, error)
+	DetachInstances(ctx context.Context, call awsapi.Call, in *DetachInstancesInput) (*DetachInstancesOutput, error)
+	EnterStandby(ctx context.Context, call awsapi.Call, in *EnterStandbyInput) (*EnterStandbyOutput, error)
+	ExitStandby(ctx context.Context, call awsapi.Call, in *ExitStandbyInput) (*ExitStandbyOutput, error)
+	PutLifecycleHook(ctx context.Context, call awsapi.Call, in *PutLifecycleHookInput) (*PutLifecycleHookOutput, error)
+	PutScheduledUpdateGroupAction(ctx context.Context, call awsapi.Call, in *PutScheduledUpdateGroupActionInput) (*PutScheduledUpdateGroupActionOutput, error)
+	RecordLifecycleActionHeartbeat(ctx context.Context, call awsapi.Call, in *RecordLifecycleActionHeartbeatInput) (*RecordLifecycleActionHeartbeatOutput, error)
+	ResumeProcesses(ctx context.Context, call awsapi.Call, in *ResumeProcessesInput) (*ResumeProcessesOutput, error)
+	RollbackInstanceRefresh(ctx context.Context, call awsapi.Call, in *RollbackInstanceRefreshInput) (*RollbackInstanceRefreshOutput, error)
 	SetDesiredCapacity(ctx context.Context, call awsapi.Call, in *SetDesiredCapacityInput) (*SetDesiredCapacityOutput, error)
+	SetInstanceHealth(ctx context.Context, call awsapi.Call, in *SetInstanceHealthInput) (*SetInstanceHealthOutput, error)
+	SetInstanceProtection(ctx context.Context, call awsapi.Call, in *SetInstanceProtectionInput) (*SetInstanceProtectionOutput, error)
+	StartInstanceRefresh(ctx context.Context, call awsapi.Call, in *StartInstanceRefreshInput) (*StartInstanceRefreshOutput, error)
+	SuspendProcesses(ctx context.Context, call awsapi.Call, in *SuspendProcessesInput) (*SuspendProcessesOutput, error)
 	TerminateInstanceInAutoScalingGroup(ctx context.Context, call awsapi.Call, in *TerminateInstanceInAutoScalingGroupInput) (*TerminateInstanceInAutoScalingGroupOutput, error)
 	UpdateAutoScalingGroup(ctx context.Context, call awsapi.Call, in *UpdateAutoScalingGroupInput) (*UpdateAutoScalingGroupOutput, error)
 }
@@ -28,6 +54,31 @@ type API interface {
 type Unimplemented struct{}
 
 var _ API = Unimplemented{}
+
+// AttachInstances is not supported yet.
+func (Unimplemented) AttachInstances(context.Context, awsapi.Call, *AttachInstancesInput) (*AttachInstancesOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "AttachInstances")
+}
+
+// BatchDeleteScheduledAction is not supported yet.
+func (Unimplemented) BatchDeleteScheduledAction(context.Context, awsapi.Call, *BatchDeleteScheduledActionInput) (*BatchDeleteScheduledActionOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "BatchDeleteScheduledAction")
+}
+
+// BatchPutScheduledUpdateGroupAction is not supported yet.
+func (Unimplemented) BatchPutScheduledUpdateGroupAction(context.Context, awsapi.Call, *BatchPutScheduledUpdateGroupActionInput) (*BatchPutScheduledUpdateGroupActionOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "BatchPutScheduledUpdateGroupAction")
+}
+
+// CancelInstanceRefresh is not supported yet.
+func (Unimplemented) CancelInstanceRefresh(context.Context, awsapi.Call, *CancelInstanceRefreshInput) (*CancelInstanceRefreshOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "CancelInstanceRefresh")
+}
+
+// CompleteLifecycleAction is not supported yet.
+func (Unimplemented) CompleteLifecycleAction(context.Context, awsapi.Call, *CompleteLifecycleActionInput) (*CompleteLifecycleActionOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "CompleteLifecycleAction")
+}
 
 // CreateAutoScalingGroup is not supported yet.
 func (Unimplemented) CreateAutoScalingGroup(context.Context, awsapi.Call, *CreateAutoScalingGroupInput) (*CreateAutoScalingGroupOutput, error) {
@@ -44,9 +95,24 @@ func (Unimplemented) DeleteAutoScalingGroup(context.Context, awsapi.Call, *Delet
 	return nil, awsapi.NotServed("Auto Scaling", "DeleteAutoScalingGroup")
 }
 
+// DeleteLifecycleHook is not supported yet.
+func (Unimplemented) DeleteLifecycleHook(context.Context, awsapi.Call, *DeleteLifecycleHookInput) (*DeleteLifecycleHookOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "DeleteLifecycleHook")
+}
+
+// DeleteScheduledAction is not supported yet.
+func (Unimplemented) DeleteScheduledAction(context.Context, awsapi.Call, *DeleteScheduledActionInput) (*DeleteScheduledActionOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "DeleteScheduledAction")
+}
+
 // DeleteTags is not supported yet.
 func (Unimplemented) DeleteTags(context.Context, awsapi.Call, *DeleteTagsInput) (*DeleteTagsOutput, error) {
 	return nil, awsapi.NotServed("Auto Scaling", "DeleteTags")
+}
+
+// DescribeAccountLimits is not supported yet.
+func (Unimplemented) DescribeAccountLimits(context.Context, awsapi.Call, *DescribeAccountLimitsInput) (*DescribeAccountLimitsOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "DescribeAccountLimits")
 }
 
 // DescribeAutoScalingGroups is not supported yet.
@@ -59,9 +125,34 @@ func (Unimplemented) DescribeAutoScalingInstances(context.Context, awsapi.Call, 
 	return nil, awsapi.NotServed("Auto Scaling", "DescribeAutoScalingInstances")
 }
 
+// DescribeInstanceRefreshes is not supported yet.
+func (Unimplemented) DescribeInstanceRefreshes(context.Context, awsapi.Call, *DescribeInstanceRefreshesInput) (*DescribeInstanceRefreshesOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "DescribeInstanceRefreshes")
+}
+
+// DescribeLifecycleHookTypes is not supported yet.
+func (Unimplemented) DescribeLifecycleHookTypes(context.Context, awsapi.Call, *DescribeLifecycleHookTypesInput) (*DescribeLifecycleHookTypesOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "DescribeLifecycleHookTypes")
+}
+
+// DescribeLifecycleHooks is not supported yet.
+func (Unimplemented) DescribeLifecycleHooks(context.Context, awsapi.Call, *DescribeLifecycleHooksInput) (*DescribeLifecycleHooksOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "DescribeLifecycleHooks")
+}
+
 // DescribeScalingActivities is not supported yet.
 func (Unimplemented) DescribeScalingActivities(context.Context, awsapi.Call, *DescribeScalingActivitiesInput) (*DescribeScalingActivitiesOutput, error) {
 	return nil, awsapi.NotServed("Auto Scaling", "DescribeScalingActivities")
+}
+
+// DescribeScalingProcessTypes is not supported yet.
+func (Unimplemented) DescribeScalingProcessTypes(context.Context, awsapi.Call, *DescribeScalingProcessTypesInput) (*DescribeScalingProcessTypesOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "DescribeScalingProcessTypes")
+}
+
+// DescribeScheduledActions is not supported yet.
+func (Unimplemented) DescribeScheduledActions(context.Context, awsapi.Call, *DescribeScheduledActionsInput) (*DescribeScheduledActionsOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "DescribeScheduledActions")
 }
 
 // DescribeTags is not supported yet.
@@ -69,9 +160,74 @@ func (Unimplemented) DescribeTags(context.Context, awsapi.Call, *DescribeTagsInp
 	return nil, awsapi.NotServed("Auto Scaling", "DescribeTags")
 }
 
+// DescribeTerminationPolicyTypes is not supported yet.
+func (Unimplemented) DescribeTerminationPolicyTypes(context.Context, awsapi.Call, *DescribeTerminationPolicyTypesInput) (*DescribeTerminationPolicyTypesOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "DescribeTerminationPolicyTypes")
+}
+
+// DetachInstances is not supported yet.
+func (Unimplemented) DetachInstances(context.Context, awsapi.Call, *DetachInstancesInput) (*DetachInstancesOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "DetachInstances")
+}
+
+// EnterStandby is not supported yet.
+func (Unimplemented) EnterStandby(context.Context, awsapi.Call, *EnterStandbyInput) (*EnterStandbyOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "EnterStandby")
+}
+
+// ExitStandby is not supported yet.
+func (Unimplemented) ExitStandby(context.Context, awsapi.Call, *ExitStandbyInput) (*ExitStandbyOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "ExitStandby")
+}
+
+// PutLifecycleHook is not supported yet.
+func (Unimplemented) PutLifecycleHook(context.Context, awsapi.Call, *PutLifecycleHookInput) (*PutLifecycleHookOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "PutLifecycleHook")
+}
+
+// PutScheduledUpdateGroupAction is not supported yet.
+func (Unimplemented) PutScheduledUpdateGroupAction(context.Context, awsapi.Call, *PutScheduledUpdateGroupActionInput) (*PutScheduledUpdateGroupActionOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "PutScheduledUpdateGroupAction")
+}
+
+// RecordLifecycleActionHeartbeat is not supported yet.
+func (Unimplemented) RecordLifecycleActionHeartbeat(context.Context, awsapi.Call, *RecordLifecycleActionHeartbeatInput) (*RecordLifecycleActionHeartbeatOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "RecordLifecycleActionHeartbeat")
+}
+
+// ResumeProcesses is not supported yet.
+func (Unimplemented) ResumeProcesses(context.Context, awsapi.Call, *ResumeProcessesInput) (*ResumeProcessesOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "ResumeProcesses")
+}
+
+// RollbackInstanceRefresh is not supported yet.
+func (Unimplemented) RollbackInstanceRefresh(context.Context, awsapi.Call, *RollbackInstanceRefreshInput) (*RollbackInstanceRefreshOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "RollbackInstanceRefresh")
+}
+
 // SetDesiredCapacity is not supported yet.
 func (Unimplemented) SetDesiredCapacity(context.Context, awsapi.Call, *SetDesiredCapacityInput) (*SetDesiredCapacityOutput, error) {
 	return nil, awsapi.NotServed("Auto Scaling", "SetDesiredCapacity")
+}
+
+// SetInstanceHealth is not supported yet.
+func (Unimplemented) SetInstanceHealth(context.Context, awsapi.Call, *SetInstanceHealthInput) (*SetInstanceHealthOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "SetInstanceHealth")
+}
+
+// SetInstanceProtection is not supported yet.
+func (Unimplemented) SetInstanceProtection(context.Context, awsapi.Call, *SetInstanceProtectionInput) (*SetInstanceProtectionOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "SetInstanceProtection")
+}
+
+// StartInstanceRefresh is not supported yet.
+func (Unimplemented) StartInstanceRefresh(context.Context, awsapi.Call, *StartInstanceRefreshInput) (*StartInstanceRefreshOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "StartInstanceRefresh")
+}
+
+// SuspendProcesses is not supported yet.
+func (Unimplemented) SuspendProcesses(context.Context, awsapi.Call, *SuspendProcessesInput) (*SuspendProcessesOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "SuspendProcesses")
 }
 
 // TerminateInstanceInAutoScalingGroup is not supported yet.
@@ -96,70 +252,70 @@ func Service(api API) *awsapi.Service {
 		Namespace:   "http://autoscaling.amazonaws.com/doc/2011-01-01/",
 		Shapes:      shapes,
 		Operations: []awsapi.Operation{
-			{Name: "AttachInstances"},
+			{Name: "AttachInstances", Input: shapeAttachInstancesInput, Output: shapeAttachInstancesOutput, Handle: awsapi.Bind(api.AttachInstances)},
 			{Name: "AttachLoadBalancerTargetGroups"},
 			{Name: "AttachLoadBalancers"},
 			{Name: "AttachTrafficSources"},
-			{Name: "BatchDeleteScheduledAction"},
-			{Name: "BatchPutScheduledUpdateGroupAction"},
-			{Name: "CancelInstanceRefresh"},
-			{Name: "CompleteLifecycleAction"},
+			{Name: "BatchDeleteScheduledAction", Input: shapeBatchDeleteScheduledActionInput, Output: shapeBatchDeleteScheduledActionOutput, ResultWrapper: "BatchDeleteScheduledActionResult", Handle: awsapi.Bind(api.BatchDeleteScheduledAction)},
+			{Name: "BatchPutScheduledUpdateGroupAction", Input: shapeBatchPutScheduledUpdateGroupActionInput, Output: shapeBatchPutScheduledUpdateGroupActionOutput, ResultWrapper: "BatchPutScheduledUpdateGroupActionResult", Handle: awsapi.Bind(api.BatchPutScheduledUpdateGroupAction)},
+			{Name: "CancelInstanceRefresh", Input: shapeCancelInstanceRefreshInput, Output: shapeCancelInstanceRefreshOutput, ResultWrapper: "CancelInstanceRefreshResult", Handle: awsapi.Bind(api.CancelInstanceRefresh)},
+			{Name: "CompleteLifecycleAction", Input: shapeCompleteLifecycleActionInput, Output: shapeCompleteLifecycleActionOutput, ResultWrapper: "CompleteLifecycleActionResult", Handle: awsapi.Bind(api.CompleteLifecycleAction)},
 			{Name: "CreateAutoScalingGroup", Input: shapeCreateAutoScalingGroupInput, Output: shapeCreateAutoScalingGroupOutput, Handle: awsapi.Bind(api.CreateAutoScalingGroup)},
 			{Name: "CreateLaunchConfiguration"},
 			{Name: "CreateOrUpdateTags", Input: shapeCreateOrUpdateTagsInput, Output: shapeCreateOrUpdateTagsOutput, Handle: awsapi.Bind(api.CreateOrUpdateTags)},
 			{Name: "DeleteAutoScalingGroup", Input: shapeDeleteAutoScalingGroupInput, Output: shapeDeleteAutoScalingGroupOutput, Handle: awsapi.Bind(api.DeleteAutoScalingGroup)},
 			{Name: "DeleteLaunchConfiguration"},
-			{Name: "DeleteLifecycleHook"},
+			{Name: "DeleteLifecycleHook", Input: shapeDeleteLifecycleHookInput, Output: shapeDeleteLifecycleHookOutput, ResultWrapper: "DeleteLifecycleHookResult", Handle: awsapi.Bind(api.DeleteLifecycleHook)},
 			{Name: "DeleteNotificationConfiguration"},
 			{Name: "DeletePolicy"},
-			{Name: "DeleteScheduledAction"},
+			{Name: "DeleteScheduledAction", Input: shapeDeleteScheduledActionInput, Output: shapeDeleteScheduledActionOutput, Handle: awsapi.Bind(api.DeleteScheduledAction)},
 			{Name: "DeleteTags", Input: shapeDeleteTagsInput, Output: shapeDeleteTagsOutput, Handle: awsapi.Bind(api.DeleteTags)},
 			{Name: "DeleteWarmPool"},
-			{Name: "DescribeAccountLimits"},
+			{Name: "DescribeAccountLimits", Input: shapeDescribeAccountLimitsInput, Output: shapeDescribeAccountLimitsOutput, ResultWrapper: "DescribeAccountLimitsResult", Handle: awsapi.Bind(api.DescribeAccountLimits)},
 			{Name: "DescribeAdjustmentTypes"},
 			{Name: "DescribeAutoScalingGroups", Input: shapeDescribeAutoScalingGroupsInput, Output: shapeDescribeAutoScalingGroupsOutput, ResultWrapper: "DescribeAutoScalingGroupsResult", Handle: awsapi.Bind(api.DescribeAutoScalingGroups)},
 			{Name: "DescribeAutoScalingInstances", Input: shapeDescribeAutoScalingInstancesInput, Output: shapeDescribeAutoScalingInstancesOutput, ResultWrapper: "DescribeAutoScalingInstancesResult", Handle: awsapi.Bind(api.DescribeAutoScalingInstances)},
 			{Name: "DescribeAutoScalingNotificationTypes"},
-			{Name: "DescribeInstanceRefreshes"},
+			{Name: "DescribeInstanceRefreshes", Input: shapeDescribeInstanceRefreshesInput, Output: shapeDescribeInstanceRefreshesOutput, ResultWrapper: "DescribeInstanceRefreshesResult", Handle: awsapi.Bind(api.DescribeInstanceRefreshes)},
 			{Name: "DescribeLaunchConfigurations"},
-			{Name: "DescribeLifecycleHookTypes"},
-			{Name: "DescribeLifecycleHooks"},
+			{Name: "DescribeLifecycleHookTypes", Input: shapeDescribeLifecycleHookTypesInput, Output: shapeDescribeLifecycleHookTypesOutput, ResultWrapper: "DescribeLifecycleHookTypesResult", Handle: awsapi.Bind(api.DescribeLifecycleHookTypes)},
+			{Name: "DescribeLifecycleHooks", Input: shapeDescribeLifecycleHooksInput, Output: shapeDescribeLifecycleHooksOutput, ResultWrapper: "DescribeLifecycleHooksResult", Handle: awsapi.Bind(api.DescribeLifecycleHooks)},
 			{Name: "DescribeLoadBalancerTargetGroups"},
 			{Name: "DescribeLoadBalancers"},
 			{Name: "DescribeMetricCollectionTypes"},
 			{Name: "DescribeNotificationConfigurations"},
 			{Name: "DescribePolicies"},
 			{Name: "DescribeScalingActivities", Input: shapeDescribeScalingActivitiesInput, Output: shapeDescribeScalingActivitiesOutput, ResultWrapper: "DescribeScalingActivitiesResult", Handle: awsapi.Bind(api.DescribeScalingActivities)},
-			{Name: "DescribeScalingProcessTypes"},
-			{Name: "DescribeScheduledActions"},
+			{Name: "DescribeScalingProcessTypes", Input: shapeDescribeScalingProcessTypesInput, Output: shapeDescribeScalingProcessTypesOutput, ResultWrapper: "DescribeScalingProcessTypesResult", Handle: awsapi.Bind(api.DescribeScalingProcessTypes)},
+			{Name: "DescribeScheduledActions", Input: shapeDescribeScheduledActionsInput, Output: shapeDescribeScheduledActionsOutput, ResultWrapper: "DescribeScheduledActionsResult", Handle: awsapi.Bind(api.DescribeScheduledActions)},
 			{Name: "DescribeTags", Input: shapeDescribeTagsInput, Output: shapeDescribeTagsOutput, ResultWrapper: "DescribeTagsResult", Handle: awsapi.Bind(api.DescribeTags)},
-			{Name: "DescribeTerminationPolicyTypes"},
+			{Name: "DescribeTerminationPolicyTypes", Input: shapeDescribeTerminationPolicyTypesInput, Output: shapeDescribeTerminationPolicyTypesOutput, ResultWrapper: "DescribeTerminationPolicyTypesResult", Handle: awsapi.Bind(api.DescribeTerminationPolicyTypes)},
 			{Name: "DescribeTrafficSources"},
 			{Name: "DescribeWarmPool"},
-			{Name: "DetachInstances"},
+			{Name: "DetachInstances", Input: shapeDetachInstancesInput, Output: shapeDetachInstancesOutput, ResultWrapper: "DetachInstancesResult", Handle: awsapi.Bind(api.DetachInstances)},
 			{Name: "DetachLoadBalancerTargetGroups"},
 			{Name: "DetachLoadBalancers"},
 			{Name: "DetachTrafficSources"},
 			{Name: "DisableMetricsCollection"},
 			{Name: "EnableMetricsCollection"},
-			{Name: "EnterStandby"},
+			{Name: "EnterStandby", Input: shapeEnterStandbyInput, Output: shapeEnterStandbyOutput, ResultWrapper: "EnterStandbyResult", Handle: awsapi.Bind(api.EnterStandby)},
 			{Name: "ExecutePolicy"},
-			{Name: "ExitStandby"},
+			{Name: "ExitStandby", Input: shapeExitStandbyInput, Output: shapeExitStandbyOutput, ResultWrapper: "ExitStandbyResult", Handle: awsapi.Bind(api.ExitStandby)},
 			{Name: "GetPredictiveScalingForecast"},
 			{Name: "LaunchInstances"},
-			{Name: "PutLifecycleHook"},
+			{Name: "PutLifecycleHook", Input: shapePutLifecycleHookInput, Output: shapePutLifecycleHookOutput, ResultWrapper: "PutLifecycleHookResult", Handle: awsapi.Bind(api.PutLifecycleHook)},
 			{Name: "PutNotificationConfiguration"},
 			{Name: "PutScalingPolicy"},
-			{Name: "PutScheduledUpdateGroupAction"},
+			{Name: "PutScheduledUpdateGroupAction", Input: shapePutScheduledUpdateGroupActionInput, Output: shapePutScheduledUpdateGroupActionOutput, Handle: awsapi.Bind(api.PutScheduledUpdateGroupAction)},
 			{Name: "PutWarmPool"},
-			{Name: "RecordLifecycleActionHeartbeat"},
-			{Name: "ResumeProcesses"},
-			{Name: "RollbackInstanceRefresh"},
+			{Name: "RecordLifecycleActionHeartbeat", Input: shapeRecordLifecycleActionHeartbeatInput, Output: shapeRecordLifecycleActionHeartbeatOutput, ResultWrapper: "RecordLifecycleActionHeartbeatResult", Handle: awsapi.Bind(api.RecordLifecycleActionHeartbeat)},
+			{Name: "ResumeProcesses", Input: shapeResumeProcessesInput, Output: shapeResumeProcessesOutput, Handle: awsapi.Bind(api.ResumeProcesses)},
+			{Name: "RollbackInstanceRefresh", Input: shapeRollbackInstanceRefreshInput, Output: shapeRollbackInstanceRefreshOutput, ResultWrapper: "RollbackInstanceRefreshResult", Handle: awsapi.Bind(api.RollbackInstanceRefresh)},
 			{Name: "SetDesiredCapacity", Input: shapeSetDesiredCapacityInput, Output: shapeSetDesiredCapacityOutput, Handle: awsapi.Bind(api.SetDesiredCapacity)},
-			{Name: "SetInstanceHealth"},
-			{Name: "SetInstanceProtection"},
-			{Name: "StartInstanceRefresh"},
-			{Name: "SuspendProcesses"},
+			{Name: "SetInstanceHealth", Input: shapeSetInstanceHealthInput, Output: shapeSetInstanceHealthOutput, Handle: awsapi.Bind(api.SetInstanceHealth)},
+			{Name: "SetInstanceProtection", Input: shapeSetInstanceProtectionInput, Output: shapeSetInstanceProtectionOutput, ResultWrapper: "SetInstanceProtectionResult", Handle: awsapi.Bind(api.SetInstanceProtection)},
+			{Name: "StartInstanceRefresh", Input: shapeStartInstanceRefreshInput, Output: shapeStartInstanceRefreshOutput, ResultWrapper: "StartInstanceRefreshResult", Handle: awsapi.Bind(api.StartInstanceRefresh)},
+			{Name: "SuspendProcesses", Input: shapeSuspendProcessesInput, Output: shapeSuspendProcessesOutput, Handle: awsapi.Bind(api.SuspendProcesses)},
 			{Name: "TerminateInstanceInAutoScalingGroup", Input: shapeTerminateInstanceInAutoScalingGroupInput, Output: shapeTerminateInstanceInAutoScalingGroupOutput, ResultWrapper: "TerminateInstanceInAutoScalingGroupResult", Handle: awsapi.Bind(api.TerminateInstanceInAutoScalingGroup)},
 			{Name: "UpdateAutoScalingGroup", Input: shapeUpdateAutoScalingGroupInput, Output: shapeUpdateAutoScalingGroupOutput, Handle: awsapi.Bind(api.UpdateAutoScalingGroup)},
 		},

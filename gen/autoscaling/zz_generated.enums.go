@@ -84,6 +84,20 @@ const (
 	InstanceGenerationPrevious = "previous"
 )
 
+// Values of InstanceRefreshStatus.
+const (
+	InstanceRefreshStatusPending            = "Pending"
+	InstanceRefreshStatusInProgress         = "InProgress"
+	InstanceRefreshStatusSuccessful         = "Successful"
+	InstanceRefreshStatusFailed             = "Failed"
+	InstanceRefreshStatusCancelling         = "Cancelling"
+	InstanceRefreshStatusCancelled          = "Cancelled"
+	InstanceRefreshStatusRollbackInProgress = "RollbackInProgress"
+	InstanceRefreshStatusRollbackFailed     = "RollbackFailed"
+	InstanceRefreshStatusRollbackSuccessful = "RollbackSuccessful"
+	InstanceRefreshStatusBaking             = "Baking"
+)
+
 // Values of LifecycleState.
 const (
 	LifecycleStatePending                    = "Pending"
@@ -131,10 +145,23 @@ const (
 	LocalStorageTypeSsd = "ssd"
 )
 
+// Values of RefreshStrategy.
+const (
+	RefreshStrategyRolling           = "Rolling"
+	RefreshStrategyReplaceRootVolume = "ReplaceRootVolume"
+)
+
 // Values of RetentionAction.
 const (
 	RetentionActionRetain    = "retain"
 	RetentionActionTerminate = "terminate"
+)
+
+// Values of ScaleInProtectedInstances.
+const (
+	ScaleInProtectedInstancesRefresh = "Refresh"
+	ScaleInProtectedInstancesIgnore  = "Ignore"
+	ScaleInProtectedInstancesWait    = "Wait"
 )
 
 // Values of ScalingActivityStatusCode.
@@ -155,6 +182,13 @@ const (
 	ScalingActivityStatusCodeWaitingForInPlaceUpdateToStart    = "WaitingForInPlaceUpdateToStart"
 	ScalingActivityStatusCodeWaitingForInPlaceUpdateToFinalize = "WaitingForInPlaceUpdateToFinalize"
 	ScalingActivityStatusCodeInPlaceUpdateInProgress           = "InPlaceUpdateInProgress"
+)
+
+// Values of StandbyInstances.
+const (
+	StandbyInstancesTerminate = "Terminate"
+	StandbyInstancesIgnore    = "Ignore"
+	StandbyInstancesWait      = "Wait"
 )
 
 // Values of WarmPoolState.

@@ -2,6 +2,26 @@
 
 package autoscaling
 
+// ActiveInstanceRefreshNotFoundFault is an error of the service.
+type ActiveInstanceRefreshNotFoundFault struct {
+	Message *string
+}
+
+func (e *ActiveInstanceRefreshNotFoundFault) Error() string {
+	return e.ErrorCode() + ": " + e.ErrorMessage()
+}
+
+// ErrorCode is the code that clients see.
+func (e *ActiveInstanceRefreshNotFoundFault) ErrorCode() string {
+	return "ActiveInstanceRefreshNotFound"
+}
+
+// HTTPStatus is the status of the response.
+func (e *ActiveInstanceRefreshNotFoundFault) HTTPStatus() int { return 400 }
+
+// ErrorMessage is the text for the caller.
+func (e *ActiveInstanceRefreshNotFoundFault) ErrorMessage() string { return deref(e.Message) }
+
 // AlreadyExistsFault is an error of the service.
 type AlreadyExistsFault struct {
 	Message *string
@@ -18,6 +38,24 @@ func (e *AlreadyExistsFault) HTTPStatus() int { return 400 }
 // ErrorMessage is the text for the caller.
 func (e *AlreadyExistsFault) ErrorMessage() string { return deref(e.Message) }
 
+// InstanceRefreshInProgressFault is an error of the service.
+type InstanceRefreshInProgressFault struct {
+	Message *string
+}
+
+func (e *InstanceRefreshInProgressFault) Error() string {
+	return e.ErrorCode() + ": " + e.ErrorMessage()
+}
+
+// ErrorCode is the code that clients see.
+func (e *InstanceRefreshInProgressFault) ErrorCode() string { return "InstanceRefreshInProgress" }
+
+// HTTPStatus is the status of the response.
+func (e *InstanceRefreshInProgressFault) HTTPStatus() int { return 400 }
+
+// ErrorMessage is the text for the caller.
+func (e *InstanceRefreshInProgressFault) ErrorMessage() string { return deref(e.Message) }
+
 // InvalidNextToken is an error of the service.
 type InvalidNextToken struct {
 	Message *string
@@ -33,6 +71,24 @@ func (e *InvalidNextToken) HTTPStatus() int { return 400 }
 
 // ErrorMessage is the text for the caller.
 func (e *InvalidNextToken) ErrorMessage() string { return deref(e.Message) }
+
+// IrreversibleInstanceRefreshFault is an error of the service.
+type IrreversibleInstanceRefreshFault struct {
+	Message *string
+}
+
+func (e *IrreversibleInstanceRefreshFault) Error() string {
+	return e.ErrorCode() + ": " + e.ErrorMessage()
+}
+
+// ErrorCode is the code that clients see.
+func (e *IrreversibleInstanceRefreshFault) ErrorCode() string { return "IrreversibleInstanceRefresh" }
+
+// HTTPStatus is the status of the response.
+func (e *IrreversibleInstanceRefreshFault) HTTPStatus() int { return 400 }
+
+// ErrorMessage is the text for the caller.
+func (e *IrreversibleInstanceRefreshFault) ErrorMessage() string { return deref(e.Message) }
 
 // LimitExceededFault is an error of the service.
 type LimitExceededFault struct {

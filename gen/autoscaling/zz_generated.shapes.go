@@ -13,34 +13,51 @@ const (
 	shapeAcceleratorTotalMemoryMiBRequest
 	shapeAcceleratorType
 	shapeAcceleratorTypes
+	shapeActiveInstanceRefreshNotFoundFault
 	shapeActivities
 	shapeActivity
 	shapeActivityIds
+	shapeAlarmList
+	shapeAlarmSpecification
 	shapeAllowedInstanceType
 	shapeAllowedInstanceTypes
 	shapeAlreadyExistsFault
 	shapeAnyPrintableAsciiStringMaxLen4000
 	shapeAsciiStringMaxLen255
+	shapeAttachInstancesInput
+	shapeAttachInstancesOutput
 	shapeAutoScalingGroup
 	shapeAutoScalingGroupNames
 	shapeAutoScalingGroupState
 	shapeAutoScalingGroups
 	shapeAutoScalingInstanceDetails
 	shapeAutoScalingInstances
+	shapeAutoScalingNotificationTypes
 	shapeAvailabilityZoneDistribution
 	shapeAvailabilityZoneIds
 	shapeAvailabilityZoneImpairmentPolicy
 	shapeAvailabilityZones
+	shapeBakeTime
 	shapeBareMetal
 	shapeBaselineEbsBandwidthMbpsRequest
 	shapeBaselinePerformanceFactorsRequest
+	shapeBatchDeleteScheduledActionInput
+	shapeBatchDeleteScheduledActionOutput
+	shapeBatchPutScheduledUpdateGroupActionInput
+	shapeBatchPutScheduledUpdateGroupActionOutput
 	shapeBurstablePerformance
+	shapeCancelInstanceRefreshInput
+	shapeCancelInstanceRefreshOutput
 	shapeCapacityDistributionStrategy
 	shapeCapacityReservationIds
 	shapeCapacityReservationPreference
 	shapeCapacityReservationResourceGroupArns
 	shapeCapacityReservationSpecification
 	shapeCapacityReservationTarget
+	shapeCheckpointDelay
+	shapeCheckpointPercentages
+	shapeCompleteLifecycleActionInput
+	shapeCompleteLifecycleActionOutput
 	shapeCpuManufacturer
 	shapeCpuManufacturers
 	shapeCpuPerformanceFactorRequest
@@ -50,21 +67,48 @@ const (
 	shapeCreateOrUpdateTagsOutput
 	shapeDeleteAutoScalingGroupInput
 	shapeDeleteAutoScalingGroupOutput
+	shapeDeleteLifecycleHookInput
+	shapeDeleteLifecycleHookOutput
+	shapeDeleteScheduledActionInput
+	shapeDeleteScheduledActionOutput
 	shapeDeleteTagsInput
 	shapeDeleteTagsOutput
 	shapeDeletionProtection
+	shapeDescribeAccountLimitsInput
+	shapeDescribeAccountLimitsOutput
 	shapeDescribeAutoScalingGroupsInput
 	shapeDescribeAutoScalingGroupsOutput
 	shapeDescribeAutoScalingInstancesInput
 	shapeDescribeAutoScalingInstancesOutput
+	shapeDescribeInstanceRefreshesInput
+	shapeDescribeInstanceRefreshesOutput
+	shapeDescribeLifecycleHookTypesInput
+	shapeDescribeLifecycleHookTypesOutput
+	shapeDescribeLifecycleHooksInput
+	shapeDescribeLifecycleHooksOutput
 	shapeDescribeScalingActivitiesInput
 	shapeDescribeScalingActivitiesOutput
+	shapeDescribeScalingProcessTypesInput
+	shapeDescribeScalingProcessTypesOutput
+	shapeDescribeScheduledActionsInput
+	shapeDescribeScheduledActionsOutput
 	shapeDescribeTagsInput
 	shapeDescribeTagsOutput
+	shapeDescribeTerminationPolicyTypesInput
+	shapeDescribeTerminationPolicyTypesOutput
+	shapeDesiredConfiguration
+	shapeDetachInstancesInput
+	shapeDetachInstancesOutput
 	shapeEnabledMetric
 	shapeEnabledMetrics
+	shapeEnterStandbyInput
+	shapeEnterStandbyOutput
 	shapeExcludedInstance
 	shapeExcludedInstanceTypes
+	shapeExitStandbyInput
+	shapeExitStandbyOutput
+	shapeFailedScheduledUpdateGroupActionRequest
+	shapeFailedScheduledUpdateGroupActionRequests
 	shapeFilter
 	shapeFilters
 	shapeImageId
@@ -75,19 +119,35 @@ const (
 	shapeInstanceIds
 	shapeInstanceLifecyclePolicy
 	shapeInstanceMaintenancePolicy
+	shapeInstanceRefresh
+	shapeInstanceRefreshIds
+	shapeInstanceRefreshInProgressFault
+	shapeInstanceRefreshLivePoolProgress
+	shapeInstanceRefreshProgressDetails
+	shapeInstanceRefreshStatus
+	shapeInstanceRefreshWarmPoolProgress
+	shapeInstanceRefreshes
 	shapeInstanceRequirements
 	shapeInstanceReusePolicy
 	shapeInstances
 	shapeInstancesDistribution
+	shapeInstancesToUpdate
+	shapeIntPercent
+	shapeIntPercent100To200
 	shapeIntPercent100To200Resettable
 	shapeIntPercentResettable
 	shapeInvalidNextToken
+	shapeIrreversibleInstanceRefreshFault
 	shapeLaunchTemplate
 	shapeLaunchTemplateName
 	shapeLaunchTemplateOverrides
 	shapeLaunchTemplateSpecification
+	shapeLifecycleActionToken
+	shapeLifecycleHook
+	shapeLifecycleHookNames
 	shapeLifecycleHookSpecification
 	shapeLifecycleHookSpecifications
+	shapeLifecycleHooks
 	shapeLifecycleState
 	shapeLimitExceededFault
 	shapeLoadBalancerNames
@@ -102,6 +162,7 @@ const (
 	shapeMixedInstancesPolicy
 	shapeNetworkBandwidthGbpsRequest
 	shapeNetworkInterfaceCountRequest
+	shapeNonZeroIntPercent
 	shapeNotificationTargetResourceName
 	shapeNullablePositiveDouble
 	shapeNullablePositiveInteger
@@ -109,16 +170,48 @@ const (
 	shapeOverrides
 	shapePerformanceFactorReferenceRequest
 	shapePerformanceFactorReferenceSetRequest
+	shapeProcessNames
+	shapeProcessType
+	shapeProcesses
+	shapePutLifecycleHookInput
+	shapePutLifecycleHookOutput
+	shapePutScheduledUpdateGroupActionInput
+	shapePutScheduledUpdateGroupActionOutput
+	shapeRecordLifecycleActionHeartbeatInput
+	shapeRecordLifecycleActionHeartbeatOutput
+	shapeRefreshInstanceWarmup
+	shapeRefreshPreferences
+	shapeRefreshStrategy
 	shapeResourceContentionFault
 	shapeResourceInUseFault
 	shapeResourceName
+	shapeResumeProcessesInput
+	shapeResumeProcessesOutput
 	shapeRetentionAction
 	shapeRetentionTriggers
+	shapeRollbackDetails
+	shapeRollbackInstanceRefreshInput
+	shapeRollbackInstanceRefreshOutput
+	shapeScaleInProtectedInstances
 	shapeScalingActivityInProgressFault
 	shapeScalingActivityStatusCode
+	shapeScheduledActionNames
+	shapeScheduledUpdateGroupAction
+	shapeScheduledUpdateGroupActionRequest
+	shapeScheduledUpdateGroupActionRequests
+	shapeScheduledUpdateGroupActions
 	shapeServiceLinkedRoleFailure
 	shapeSetDesiredCapacityInput
 	shapeSetDesiredCapacityOutput
+	shapeSetInstanceHealthInput
+	shapeSetInstanceHealthOutput
+	shapeSetInstanceProtectionInput
+	shapeSetInstanceProtectionOutput
+	shapeStandbyInstances
+	shapeStartInstanceRefreshInput
+	shapeStartInstanceRefreshOutput
+	shapeSuspendProcessesInput
+	shapeSuspendProcessesOutput
 	shapeSuspendedProcess
 	shapeSuspendedProcesses
 	shapeTag
@@ -151,6 +244,7 @@ const (
 	shapeXmlStringMaxLen32
 	shapeXmlStringMaxLen5000
 	shapeXmlStringMaxLen511
+	shapeXmlStringMaxLen64
 	shape_blob
 	shape_boolean
 	shape_double
@@ -177,7 +271,10 @@ var shapes = []schema.Shape{
 	}},
 	shapeAcceleratorType:  {Kind: schema.String, Enum: []string{"gpu", "fpga", "inference"}},
 	shapeAcceleratorTypes: {Kind: schema.List, Name: "AcceleratorTypes", Elem: schema.Member{Shape: shapeAcceleratorType}},
-	shapeActivities:       {Kind: schema.List, Name: "Activities", Elem: schema.Member{Shape: shapeActivity}},
+	shapeActiveInstanceRefreshNotFoundFault: {Kind: schema.Structure, Name: "ActiveInstanceRefreshNotFoundFault", Exception: true, Members: []schema.Member{
+		{Name: "message", Shape: shapeXmlStringMaxLen255},
+	}},
+	shapeActivities: {Kind: schema.List, Name: "Activities", Elem: schema.Member{Shape: shapeActivity}},
 	shapeActivity: {Kind: schema.Structure, Name: "Activity", Members: []schema.Member{
 		{Name: "ActivityId", Shape: shapeXmlString, Required: true},
 		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255, Required: true},
@@ -192,7 +289,11 @@ var shapes = []schema.Shape{
 		{Name: "AutoScalingGroupState", Shape: shapeAutoScalingGroupState},
 		{Name: "AutoScalingGroupARN", Shape: shapeResourceName},
 	}},
-	shapeActivityIds:          {Kind: schema.List, Name: "ActivityIds", Elem: schema.Member{Shape: shapeXmlString}},
+	shapeActivityIds: {Kind: schema.List, Name: "ActivityIds", Elem: schema.Member{Shape: shapeXmlString}},
+	shapeAlarmList:   {Kind: schema.List, Name: "AlarmList", Elem: schema.Member{Shape: shapeXmlStringMaxLen255}},
+	shapeAlarmSpecification: {Kind: schema.Structure, Name: "AlarmSpecification", Members: []schema.Member{
+		{Name: "Alarms", Shape: shapeAlarmList},
+	}},
 	shapeAllowedInstanceType:  {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 30, Pattern: "[a-zA-Z0-9\\.\\*\\-]+"},
 	shapeAllowedInstanceTypes: {Kind: schema.List, Name: "AllowedInstanceTypes", HasMax: true, Max: 400, Elem: schema.Member{Shape: shapeAllowedInstanceType}},
 	shapeAlreadyExistsFault: {Kind: schema.Structure, Name: "AlreadyExistsFault", Exception: true, Members: []schema.Member{
@@ -200,6 +301,11 @@ var shapes = []schema.Shape{
 	}},
 	shapeAnyPrintableAsciiStringMaxLen4000: {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 4000, Pattern: "[\\u0009\\u000A\\u000D\\u0020-\\u007e]+"},
 	shapeAsciiStringMaxLen255:              {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 255, Pattern: "[A-Za-z0-9\\-_\\/]+"},
+	shapeAttachInstancesInput: {Kind: schema.Structure, Name: "AttachInstancesQuery", Members: []schema.Member{
+		{Name: "InstanceIds", Shape: shapeInstanceIds},
+		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255, Required: true},
+	}},
+	shapeAttachInstancesOutput: {Kind: schema.Structure, Name: "AttachInstancesOutput"},
 	shapeAutoScalingGroup: {Kind: schema.Structure, Name: "AutoScalingGroup", Members: []schema.Member{
 		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255, Required: true},
 		{Name: "AutoScalingGroupARN", Shape: shapeResourceName},
@@ -261,7 +367,8 @@ var shapes = []schema.Shape{
 		{Name: "ProtectedFromScaleIn", Shape: shape_boolean, Required: true},
 		{Name: "WeightedCapacity", Shape: shapeXmlStringMaxLen32},
 	}},
-	shapeAutoScalingInstances: {Kind: schema.List, Name: "AutoScalingInstances", Elem: schema.Member{Shape: shapeAutoScalingInstanceDetails}},
+	shapeAutoScalingInstances:         {Kind: schema.List, Name: "AutoScalingInstances", Elem: schema.Member{Shape: shapeAutoScalingInstanceDetails}},
+	shapeAutoScalingNotificationTypes: {Kind: schema.List, Name: "AutoScalingNotificationTypes", Elem: schema.Member{Shape: shapeXmlStringMaxLen255}},
 	shapeAvailabilityZoneDistribution: {Kind: schema.Structure, Name: "AvailabilityZoneDistribution", Members: []schema.Member{
 		{Name: "CapacityDistributionStrategy", Shape: shapeCapacityDistributionStrategy},
 	}},
@@ -271,6 +378,7 @@ var shapes = []schema.Shape{
 		{Name: "ImpairedZoneHealthCheckBehavior", Shape: shapeImpairedZoneHealthCheckBehavior},
 	}},
 	shapeAvailabilityZones: {Kind: schema.List, Name: "AvailabilityZones", Elem: schema.Member{Shape: shapeXmlStringMaxLen255}},
+	shapeBakeTime:          {Kind: schema.Integer, HasMin: true, Min: 0, HasMax: true, Max: 172800},
 	shapeBareMetal:         {Kind: schema.String, Enum: []string{"included", "excluded", "required"}},
 	shapeBaselineEbsBandwidthMbpsRequest: {Kind: schema.Structure, Name: "BaselineEbsBandwidthMbpsRequest", Members: []schema.Member{
 		{Name: "Min", Shape: shapeNullablePositiveInteger},
@@ -279,7 +387,28 @@ var shapes = []schema.Shape{
 	shapeBaselinePerformanceFactorsRequest: {Kind: schema.Structure, Name: "BaselinePerformanceFactorsRequest", Members: []schema.Member{
 		{Name: "Cpu", Shape: shapeCpuPerformanceFactorRequest},
 	}},
-	shapeBurstablePerformance:                 {Kind: schema.String, Enum: []string{"included", "excluded", "required"}},
+	shapeBatchDeleteScheduledActionInput: {Kind: schema.Structure, Name: "BatchDeleteScheduledActionType", Members: []schema.Member{
+		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255, Required: true},
+		{Name: "ScheduledActionNames", Shape: shapeScheduledActionNames, Required: true},
+	}},
+	shapeBatchDeleteScheduledActionOutput: {Kind: schema.Structure, Name: "BatchDeleteScheduledActionAnswer", Members: []schema.Member{
+		{Name: "FailedScheduledActions", Shape: shapeFailedScheduledUpdateGroupActionRequests},
+	}},
+	shapeBatchPutScheduledUpdateGroupActionInput: {Kind: schema.Structure, Name: "BatchPutScheduledUpdateGroupActionType", Members: []schema.Member{
+		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255, Required: true},
+		{Name: "ScheduledUpdateGroupActions", Shape: shapeScheduledUpdateGroupActionRequests, Required: true},
+	}},
+	shapeBatchPutScheduledUpdateGroupActionOutput: {Kind: schema.Structure, Name: "BatchPutScheduledUpdateGroupActionAnswer", Members: []schema.Member{
+		{Name: "FailedScheduledUpdateGroupActions", Shape: shapeFailedScheduledUpdateGroupActionRequests},
+	}},
+	shapeBurstablePerformance: {Kind: schema.String, Enum: []string{"included", "excluded", "required"}},
+	shapeCancelInstanceRefreshInput: {Kind: schema.Structure, Name: "CancelInstanceRefreshType", Members: []schema.Member{
+		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255, Required: true},
+		{Name: "WaitForTransitioningInstances", Shape: shape_boolean},
+	}},
+	shapeCancelInstanceRefreshOutput: {Kind: schema.Structure, Name: "CancelInstanceRefreshAnswer", Members: []schema.Member{
+		{Name: "InstanceRefreshId", Shape: shapeXmlStringMaxLen255},
+	}},
 	shapeCapacityDistributionStrategy:         {Kind: schema.String, Enum: []string{"balanced-only", "balanced-best-effort", "reservations-then-balanced"}},
 	shapeCapacityReservationIds:               {Kind: schema.List, Name: "CapacityReservationIds", Elem: schema.Member{Shape: shapeAsciiStringMaxLen255}},
 	shapeCapacityReservationPreference:        {Kind: schema.String, Enum: []string{"capacity-reservations-only", "capacity-reservations-first", "none", "default"}},
@@ -292,8 +421,18 @@ var shapes = []schema.Shape{
 		{Name: "CapacityReservationIds", Shape: shapeCapacityReservationIds},
 		{Name: "CapacityReservationResourceGroupArns", Shape: shapeCapacityReservationResourceGroupArns},
 	}},
-	shapeCpuManufacturer:  {Kind: schema.String, Enum: []string{"intel", "amd", "amazon-web-services", "apple"}},
-	shapeCpuManufacturers: {Kind: schema.List, Name: "CpuManufacturers", Elem: schema.Member{Shape: shapeCpuManufacturer}},
+	shapeCheckpointDelay:       {Kind: schema.Integer, HasMin: true, Min: 0, HasMax: true, Max: 172800},
+	shapeCheckpointPercentages: {Kind: schema.List, Name: "CheckpointPercentages", Elem: schema.Member{Shape: shapeNonZeroIntPercent}},
+	shapeCompleteLifecycleActionInput: {Kind: schema.Structure, Name: "CompleteLifecycleActionType", Members: []schema.Member{
+		{Name: "LifecycleHookName", Shape: shapeAsciiStringMaxLen255, Required: true},
+		{Name: "AutoScalingGroupName", Shape: shapeResourceName, Required: true},
+		{Name: "LifecycleActionToken", Shape: shapeLifecycleActionToken},
+		{Name: "LifecycleActionResult", Shape: shape_string, Required: true},
+		{Name: "InstanceId", Shape: shapeXmlStringMaxLen19},
+	}},
+	shapeCompleteLifecycleActionOutput: {Kind: schema.Structure, Name: "CompleteLifecycleActionAnswer"},
+	shapeCpuManufacturer:               {Kind: schema.String, Enum: []string{"intel", "amd", "amazon-web-services", "apple"}},
+	shapeCpuManufacturers:              {Kind: schema.List, Name: "CpuManufacturers", Elem: schema.Member{Shape: shapeCpuManufacturer}},
 	shapeCpuPerformanceFactorRequest: {Kind: schema.Structure, Name: "CpuPerformanceFactorRequest", Members: []schema.Member{
 		{Name: "References", Shape: shapePerformanceFactorReferenceSetRequest, Wire: "Reference"},
 	}},
@@ -345,11 +484,28 @@ var shapes = []schema.Shape{
 		{Name: "ForceDelete", Shape: shape_boolean},
 	}},
 	shapeDeleteAutoScalingGroupOutput: {Kind: schema.Structure, Name: "DeleteAutoScalingGroupOutput"},
+	shapeDeleteLifecycleHookInput: {Kind: schema.Structure, Name: "DeleteLifecycleHookType", Members: []schema.Member{
+		{Name: "LifecycleHookName", Shape: shapeAsciiStringMaxLen255, Required: true},
+		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255, Required: true},
+	}},
+	shapeDeleteLifecycleHookOutput: {Kind: schema.Structure, Name: "DeleteLifecycleHookAnswer"},
+	shapeDeleteScheduledActionInput: {Kind: schema.Structure, Name: "DeleteScheduledActionType", Members: []schema.Member{
+		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255, Required: true},
+		{Name: "ScheduledActionName", Shape: shapeXmlStringMaxLen255, Required: true},
+	}},
+	shapeDeleteScheduledActionOutput: {Kind: schema.Structure, Name: "DeleteScheduledActionOutput"},
 	shapeDeleteTagsInput: {Kind: schema.Structure, Name: "DeleteTagsType", Members: []schema.Member{
 		{Name: "Tags", Shape: shapeTags, Required: true},
 	}},
-	shapeDeleteTagsOutput:   {Kind: schema.Structure, Name: "DeleteTagsOutput"},
-	shapeDeletionProtection: {Kind: schema.String, Enum: []string{"none", "prevent-force-deletion", "prevent-all-deletion"}},
+	shapeDeleteTagsOutput:           {Kind: schema.Structure, Name: "DeleteTagsOutput"},
+	shapeDeletionProtection:         {Kind: schema.String, Enum: []string{"none", "prevent-force-deletion", "prevent-all-deletion"}},
+	shapeDescribeAccountLimitsInput: {Kind: schema.Structure, Name: "DescribeAccountLimitsInput"},
+	shapeDescribeAccountLimitsOutput: {Kind: schema.Structure, Name: "DescribeAccountLimitsAnswer", Members: []schema.Member{
+		{Name: "MaxNumberOfAutoScalingGroups", Shape: shape_integer},
+		{Name: "MaxNumberOfLaunchConfigurations", Shape: shape_integer},
+		{Name: "NumberOfAutoScalingGroups", Shape: shape_integer},
+		{Name: "NumberOfLaunchConfigurations", Shape: shape_integer},
+	}},
 	shapeDescribeAutoScalingGroupsInput: {Kind: schema.Structure, Name: "AutoScalingGroupNamesType", Members: []schema.Member{
 		{Name: "AutoScalingGroupNames", Shape: shapeAutoScalingGroupNames},
 		{Name: "IncludeInstances", Shape: shape_boolean},
@@ -370,6 +526,27 @@ var shapes = []schema.Shape{
 		{Name: "AutoScalingInstances", Shape: shapeAutoScalingInstances},
 		{Name: "NextToken", Shape: shapeXmlString},
 	}},
+	shapeDescribeInstanceRefreshesInput: {Kind: schema.Structure, Name: "DescribeInstanceRefreshesType", Members: []schema.Member{
+		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255, Required: true},
+		{Name: "InstanceRefreshIds", Shape: shapeInstanceRefreshIds},
+		{Name: "NextToken", Shape: shapeXmlString},
+		{Name: "MaxRecords", Shape: shape_integer},
+	}},
+	shapeDescribeInstanceRefreshesOutput: {Kind: schema.Structure, Name: "DescribeInstanceRefreshesAnswer", Members: []schema.Member{
+		{Name: "InstanceRefreshes", Shape: shapeInstanceRefreshes},
+		{Name: "NextToken", Shape: shapeXmlString},
+	}},
+	shapeDescribeLifecycleHookTypesInput: {Kind: schema.Structure, Name: "DescribeLifecycleHookTypesInput"},
+	shapeDescribeLifecycleHookTypesOutput: {Kind: schema.Structure, Name: "DescribeLifecycleHookTypesAnswer", Members: []schema.Member{
+		{Name: "LifecycleHookTypes", Shape: shapeAutoScalingNotificationTypes},
+	}},
+	shapeDescribeLifecycleHooksInput: {Kind: schema.Structure, Name: "DescribeLifecycleHooksType", Members: []schema.Member{
+		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255, Required: true},
+		{Name: "LifecycleHookNames", Shape: shapeLifecycleHookNames},
+	}},
+	shapeDescribeLifecycleHooksOutput: {Kind: schema.Structure, Name: "DescribeLifecycleHooksAnswer", Members: []schema.Member{
+		{Name: "LifecycleHooks", Shape: shapeLifecycleHooks},
+	}},
 	shapeDescribeScalingActivitiesInput: {Kind: schema.Structure, Name: "DescribeScalingActivitiesType", Members: []schema.Member{
 		{Name: "ActivityIds", Shape: shapeActivityIds},
 		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255},
@@ -382,6 +559,22 @@ var shapes = []schema.Shape{
 		{Name: "Activities", Shape: shapeActivities, Required: true},
 		{Name: "NextToken", Shape: shapeXmlString},
 	}},
+	shapeDescribeScalingProcessTypesInput: {Kind: schema.Structure, Name: "DescribeScalingProcessTypesInput"},
+	shapeDescribeScalingProcessTypesOutput: {Kind: schema.Structure, Name: "ProcessesType", Members: []schema.Member{
+		{Name: "Processes", Shape: shapeProcesses},
+	}},
+	shapeDescribeScheduledActionsInput: {Kind: schema.Structure, Name: "DescribeScheduledActionsType", Members: []schema.Member{
+		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255},
+		{Name: "ScheduledActionNames", Shape: shapeScheduledActionNames},
+		{Name: "StartTime", Shape: shape_timestamp},
+		{Name: "EndTime", Shape: shape_timestamp},
+		{Name: "NextToken", Shape: shapeXmlString},
+		{Name: "MaxRecords", Shape: shape_integer},
+	}},
+	shapeDescribeScheduledActionsOutput: {Kind: schema.Structure, Name: "ScheduledActionsType", Members: []schema.Member{
+		{Name: "ScheduledUpdateGroupActions", Shape: shapeScheduledUpdateGroupActions},
+		{Name: "NextToken", Shape: shapeXmlString},
+	}},
 	shapeDescribeTagsInput: {Kind: schema.Structure, Name: "DescribeTagsType", Members: []schema.Member{
 		{Name: "Filters", Shape: shapeFilters},
 		{Name: "NextToken", Shape: shapeXmlString},
@@ -391,13 +584,50 @@ var shapes = []schema.Shape{
 		{Name: "Tags", Shape: shapeTagDescriptionList},
 		{Name: "NextToken", Shape: shapeXmlString},
 	}},
+	shapeDescribeTerminationPolicyTypesInput: {Kind: schema.Structure, Name: "DescribeTerminationPolicyTypesInput"},
+	shapeDescribeTerminationPolicyTypesOutput: {Kind: schema.Structure, Name: "DescribeTerminationPolicyTypesAnswer", Members: []schema.Member{
+		{Name: "TerminationPolicyTypes", Shape: shapeTerminationPolicies},
+	}},
+	shapeDesiredConfiguration: {Kind: schema.Structure, Name: "DesiredConfiguration", Members: []schema.Member{
+		{Name: "LaunchTemplate", Shape: shapeLaunchTemplateSpecification},
+		{Name: "MixedInstancesPolicy", Shape: shapeMixedInstancesPolicy},
+	}},
+	shapeDetachInstancesInput: {Kind: schema.Structure, Name: "DetachInstancesQuery", Members: []schema.Member{
+		{Name: "InstanceIds", Shape: shapeInstanceIds},
+		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255, Required: true},
+		{Name: "ShouldDecrementDesiredCapacity", Shape: shape_boolean, Required: true},
+	}},
+	shapeDetachInstancesOutput: {Kind: schema.Structure, Name: "DetachInstancesAnswer", Members: []schema.Member{
+		{Name: "Activities", Shape: shapeActivities},
+	}},
 	shapeEnabledMetric: {Kind: schema.Structure, Name: "EnabledMetric", Members: []schema.Member{
 		{Name: "Metric", Shape: shapeXmlStringMaxLen255},
 		{Name: "Granularity", Shape: shapeXmlStringMaxLen255},
 	}},
-	shapeEnabledMetrics:        {Kind: schema.List, Name: "EnabledMetrics", Elem: schema.Member{Shape: shapeEnabledMetric}},
+	shapeEnabledMetrics: {Kind: schema.List, Name: "EnabledMetrics", Elem: schema.Member{Shape: shapeEnabledMetric}},
+	shapeEnterStandbyInput: {Kind: schema.Structure, Name: "EnterStandbyQuery", Members: []schema.Member{
+		{Name: "InstanceIds", Shape: shapeInstanceIds},
+		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255, Required: true},
+		{Name: "ShouldDecrementDesiredCapacity", Shape: shape_boolean, Required: true},
+	}},
+	shapeEnterStandbyOutput: {Kind: schema.Structure, Name: "EnterStandbyAnswer", Members: []schema.Member{
+		{Name: "Activities", Shape: shapeActivities},
+	}},
 	shapeExcludedInstance:      {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 30, Pattern: "[a-zA-Z0-9\\.\\*\\-]+"},
 	shapeExcludedInstanceTypes: {Kind: schema.List, Name: "ExcludedInstanceTypes", HasMax: true, Max: 400, Elem: schema.Member{Shape: shapeExcludedInstance}},
+	shapeExitStandbyInput: {Kind: schema.Structure, Name: "ExitStandbyQuery", Members: []schema.Member{
+		{Name: "InstanceIds", Shape: shapeInstanceIds},
+		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255, Required: true},
+	}},
+	shapeExitStandbyOutput: {Kind: schema.Structure, Name: "ExitStandbyAnswer", Members: []schema.Member{
+		{Name: "Activities", Shape: shapeActivities},
+	}},
+	shapeFailedScheduledUpdateGroupActionRequest: {Kind: schema.Structure, Name: "FailedScheduledUpdateGroupActionRequest", Members: []schema.Member{
+		{Name: "ScheduledActionName", Shape: shapeXmlStringMaxLen255, Required: true},
+		{Name: "ErrorCode", Shape: shapeXmlStringMaxLen64},
+		{Name: "ErrorMessage", Shape: shapeXmlString},
+	}},
+	shapeFailedScheduledUpdateGroupActionRequests: {Kind: schema.List, Name: "FailedScheduledUpdateGroupActionRequests", Elem: schema.Member{Shape: shapeFailedScheduledUpdateGroupActionRequest}},
 	shapeFilter: {Kind: schema.Structure, Name: "Filter", Members: []schema.Member{
 		{Name: "Name", Shape: shapeXmlString},
 		{Name: "Values", Shape: shapeValues},
@@ -428,6 +658,39 @@ var shapes = []schema.Shape{
 		{Name: "MinHealthyPercentage", Shape: shapeIntPercentResettable},
 		{Name: "MaxHealthyPercentage", Shape: shapeIntPercent100To200Resettable},
 	}},
+	shapeInstanceRefresh: {Kind: schema.Structure, Name: "InstanceRefresh", Members: []schema.Member{
+		{Name: "InstanceRefreshId", Shape: shapeXmlStringMaxLen255},
+		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255},
+		{Name: "Status", Shape: shapeInstanceRefreshStatus},
+		{Name: "StatusReason", Shape: shapeXmlStringMaxLen1023},
+		{Name: "StartTime", Shape: shape_timestamp},
+		{Name: "EndTime", Shape: shape_timestamp},
+		{Name: "PercentageComplete", Shape: shapeIntPercent},
+		{Name: "InstancesToUpdate", Shape: shapeInstancesToUpdate},
+		{Name: "ProgressDetails", Shape: shapeInstanceRefreshProgressDetails},
+		{Name: "Preferences", Shape: shapeRefreshPreferences},
+		{Name: "DesiredConfiguration", Shape: shapeDesiredConfiguration},
+		{Name: "RollbackDetails", Shape: shapeRollbackDetails},
+		{Name: "Strategy", Shape: shapeRefreshStrategy},
+	}},
+	shapeInstanceRefreshIds: {Kind: schema.List, Name: "InstanceRefreshIds", Elem: schema.Member{Shape: shapeXmlStringMaxLen255}},
+	shapeInstanceRefreshInProgressFault: {Kind: schema.Structure, Name: "InstanceRefreshInProgressFault", Exception: true, Members: []schema.Member{
+		{Name: "message", Shape: shapeXmlStringMaxLen255},
+	}},
+	shapeInstanceRefreshLivePoolProgress: {Kind: schema.Structure, Name: "InstanceRefreshLivePoolProgress", Members: []schema.Member{
+		{Name: "PercentageComplete", Shape: shapeIntPercent},
+		{Name: "InstancesToUpdate", Shape: shapeInstancesToUpdate},
+	}},
+	shapeInstanceRefreshProgressDetails: {Kind: schema.Structure, Name: "InstanceRefreshProgressDetails", Members: []schema.Member{
+		{Name: "LivePoolProgress", Shape: shapeInstanceRefreshLivePoolProgress},
+		{Name: "WarmPoolProgress", Shape: shapeInstanceRefreshWarmPoolProgress},
+	}},
+	shapeInstanceRefreshStatus: {Kind: schema.String, Enum: []string{"Pending", "InProgress", "Successful", "Failed", "Cancelling", "Cancelled", "RollbackInProgress", "RollbackFailed", "RollbackSuccessful", "Baking"}},
+	shapeInstanceRefreshWarmPoolProgress: {Kind: schema.Structure, Name: "InstanceRefreshWarmPoolProgress", Members: []schema.Member{
+		{Name: "PercentageComplete", Shape: shapeIntPercent},
+		{Name: "InstancesToUpdate", Shape: shapeInstancesToUpdate},
+	}},
+	shapeInstanceRefreshes: {Kind: schema.List, Name: "InstanceRefreshes", Elem: schema.Member{Shape: shapeInstanceRefresh}},
 	shapeInstanceRequirements: {Kind: schema.Structure, Name: "InstanceRequirements", Members: []schema.Member{
 		{Name: "VCpuCount", Shape: shapeVCpuCountRequest, Required: true},
 		{Name: "MemoryMiB", Shape: shapeMemoryMiBRequest, Required: true},
@@ -467,9 +730,15 @@ var shapes = []schema.Shape{
 		{Name: "SpotInstancePools", Shape: shape_integer},
 		{Name: "SpotMaxPrice", Shape: shapeMixedInstanceSpotPrice},
 	}},
+	shapeInstancesToUpdate:            {Kind: schema.Integer, HasMin: true, Min: 0},
+	shapeIntPercent:                   {Kind: schema.Integer, HasMin: true, Min: 0, HasMax: true, Max: 100},
+	shapeIntPercent100To200:           {Kind: schema.Integer, HasMin: true, Min: 100, HasMax: true, Max: 200},
 	shapeIntPercent100To200Resettable: {Kind: schema.Integer, HasMin: true, Min: -1, HasMax: true, Max: 200},
 	shapeIntPercentResettable:         {Kind: schema.Integer, HasMin: true, Min: -1, HasMax: true, Max: 100},
 	shapeInvalidNextToken: {Kind: schema.Structure, Name: "InvalidNextToken", Exception: true, Members: []schema.Member{
+		{Name: "message", Shape: shapeXmlStringMaxLen255},
+	}},
+	shapeIrreversibleInstanceRefreshFault: {Kind: schema.Structure, Name: "IrreversibleInstanceRefreshFault", Exception: true, Members: []schema.Member{
 		{Name: "message", Shape: shapeXmlStringMaxLen255},
 	}},
 	shapeLaunchTemplate: {Kind: schema.Structure, Name: "LaunchTemplate", Members: []schema.Member{
@@ -489,6 +758,19 @@ var shapes = []schema.Shape{
 		{Name: "LaunchTemplateName", Shape: shapeLaunchTemplateName},
 		{Name: "Version", Shape: shapeXmlStringMaxLen255},
 	}},
+	shapeLifecycleActionToken: {Kind: schema.String, HasMin: true, Min: 36, HasMax: true, Max: 36},
+	shapeLifecycleHook: {Kind: schema.Structure, Name: "LifecycleHook", Members: []schema.Member{
+		{Name: "LifecycleHookName", Shape: shapeAsciiStringMaxLen255},
+		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255},
+		{Name: "LifecycleTransition", Shape: shape_string},
+		{Name: "NotificationTargetARN", Shape: shapeNotificationTargetResourceName},
+		{Name: "RoleARN", Shape: shapeXmlStringMaxLen255},
+		{Name: "NotificationMetadata", Shape: shapeAnyPrintableAsciiStringMaxLen4000},
+		{Name: "HeartbeatTimeout", Shape: shape_integer},
+		{Name: "GlobalTimeout", Shape: shape_integer},
+		{Name: "DefaultResult", Shape: shape_string},
+	}},
+	shapeLifecycleHookNames: {Kind: schema.List, Name: "LifecycleHookNames", HasMax: true, Max: 50, Elem: schema.Member{Shape: shapeAsciiStringMaxLen255}},
 	shapeLifecycleHookSpecification: {Kind: schema.Structure, Name: "LifecycleHookSpecification", Members: []schema.Member{
 		{Name: "LifecycleHookName", Shape: shapeAsciiStringMaxLen255, Required: true},
 		{Name: "LifecycleTransition", Shape: shape_string, Required: true},
@@ -499,6 +781,7 @@ var shapes = []schema.Shape{
 		{Name: "RoleARN", Shape: shapeXmlStringMaxLen255},
 	}},
 	shapeLifecycleHookSpecifications: {Kind: schema.List, Name: "LifecycleHookSpecifications", Elem: schema.Member{Shape: shapeLifecycleHookSpecification}},
+	shapeLifecycleHooks:              {Kind: schema.List, Name: "LifecycleHooks", Elem: schema.Member{Shape: shapeLifecycleHook}},
 	shapeLifecycleState:              {Kind: schema.String, Enum: []string{"Pending", "Pending:Wait", "Pending:Proceed", "Quarantined", "InService", "Terminating", "Terminating:Wait", "Terminating:Proceed", "Terminating:Retained", "Terminated", "Detaching", "Detached", "EnteringStandby", "Standby", "ReplacingRootVolume", "ReplacingRootVolume:Wait", "ReplacingRootVolume:Proceed", "RootVolumeReplaced", "Warmed:Pending", "Warmed:Pending:Wait", "Warmed:Pending:Proceed", "Warmed:Pending:Retained", "Warmed:Terminating", "Warmed:Terminating:Wait", "Warmed:Terminating:Proceed", "Warmed:Terminating:Retained", "Warmed:Terminated", "Warmed:Stopped", "Warmed:Running", "Warmed:Hibernated"}},
 	shapeLimitExceededFault: {Kind: schema.Structure, Name: "LimitExceededFault", Exception: true, Members: []schema.Member{
 		{Name: "message", Shape: shapeXmlStringMaxLen255},
@@ -530,6 +813,7 @@ var shapes = []schema.Shape{
 		{Name: "Min", Shape: shapeNullablePositiveInteger},
 		{Name: "Max", Shape: shapeNullablePositiveInteger},
 	}},
+	shapeNonZeroIntPercent:              {Kind: schema.Integer, HasMin: true, Min: 1, HasMax: true, Max: 100},
 	shapeNotificationTargetResourceName: {Kind: schema.String, HasMin: true, Min: 0, HasMax: true, Max: 255, Pattern: "[\\u0020-\\uD7FF\\uE000-\\uFFFD\\uD800\\uDC00-\\uDBFF\\uDFFF\\r\\n\\t]*"},
 	shapeNullablePositiveDouble:         {Kind: schema.Float, HasMin: true, Min: 0},
 	shapeNullablePositiveInteger:        {Kind: schema.Integer, HasMin: true, Min: 0},
@@ -541,21 +825,117 @@ var shapes = []schema.Shape{
 		{Name: "InstanceFamily", Shape: shape_string},
 	}},
 	shapePerformanceFactorReferenceSetRequest: {Kind: schema.List, Name: "PerformanceFactorReferenceSetRequest", Elem: schema.Member{Shape: shapePerformanceFactorReferenceRequest, Wire: "item"}},
+	shapeProcessNames:                         {Kind: schema.List, Name: "ProcessNames", Elem: schema.Member{Shape: shapeXmlStringMaxLen255}},
+	shapeProcessType: {Kind: schema.Structure, Name: "ProcessType", Members: []schema.Member{
+		{Name: "ProcessName", Shape: shapeXmlStringMaxLen255, Required: true},
+	}},
+	shapeProcesses: {Kind: schema.List, Name: "Processes", Elem: schema.Member{Shape: shapeProcessType}},
+	shapePutLifecycleHookInput: {Kind: schema.Structure, Name: "PutLifecycleHookType", Members: []schema.Member{
+		{Name: "LifecycleHookName", Shape: shapeAsciiStringMaxLen255, Required: true},
+		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255, Required: true},
+		{Name: "LifecycleTransition", Shape: shape_string},
+		{Name: "RoleARN", Shape: shapeXmlStringMaxLen255},
+		{Name: "NotificationTargetARN", Shape: shapeNotificationTargetResourceName},
+		{Name: "NotificationMetadata", Shape: shapeAnyPrintableAsciiStringMaxLen4000},
+		{Name: "HeartbeatTimeout", Shape: shape_integer},
+		{Name: "DefaultResult", Shape: shape_string},
+	}},
+	shapePutLifecycleHookOutput: {Kind: schema.Structure, Name: "PutLifecycleHookAnswer"},
+	shapePutScheduledUpdateGroupActionInput: {Kind: schema.Structure, Name: "PutScheduledUpdateGroupActionType", Members: []schema.Member{
+		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255, Required: true},
+		{Name: "ScheduledActionName", Shape: shapeXmlStringMaxLen255, Required: true},
+		{Name: "Time", Shape: shape_timestamp},
+		{Name: "StartTime", Shape: shape_timestamp},
+		{Name: "EndTime", Shape: shape_timestamp},
+		{Name: "Recurrence", Shape: shapeXmlStringMaxLen255},
+		{Name: "MinSize", Shape: shape_integer},
+		{Name: "MaxSize", Shape: shape_integer},
+		{Name: "DesiredCapacity", Shape: shape_integer},
+		{Name: "TimeZone", Shape: shapeXmlStringMaxLen255},
+	}},
+	shapePutScheduledUpdateGroupActionOutput: {Kind: schema.Structure, Name: "PutScheduledUpdateGroupActionOutput"},
+	shapeRecordLifecycleActionHeartbeatInput: {Kind: schema.Structure, Name: "RecordLifecycleActionHeartbeatType", Members: []schema.Member{
+		{Name: "LifecycleHookName", Shape: shapeAsciiStringMaxLen255, Required: true},
+		{Name: "AutoScalingGroupName", Shape: shapeResourceName, Required: true},
+		{Name: "LifecycleActionToken", Shape: shapeLifecycleActionToken},
+		{Name: "InstanceId", Shape: shapeXmlStringMaxLen19},
+	}},
+	shapeRecordLifecycleActionHeartbeatOutput: {Kind: schema.Structure, Name: "RecordLifecycleActionHeartbeatAnswer"},
+	shapeRefreshInstanceWarmup:                {Kind: schema.Integer, HasMin: true, Min: 0},
+	shapeRefreshPreferences: {Kind: schema.Structure, Name: "RefreshPreferences", Members: []schema.Member{
+		{Name: "MinHealthyPercentage", Shape: shapeIntPercent},
+		{Name: "InstanceWarmup", Shape: shapeRefreshInstanceWarmup},
+		{Name: "CheckpointPercentages", Shape: shapeCheckpointPercentages},
+		{Name: "CheckpointDelay", Shape: shapeCheckpointDelay},
+		{Name: "SkipMatching", Shape: shape_boolean},
+		{Name: "AutoRollback", Shape: shape_boolean},
+		{Name: "ScaleInProtectedInstances", Shape: shapeScaleInProtectedInstances},
+		{Name: "StandbyInstances", Shape: shapeStandbyInstances},
+		{Name: "AlarmSpecification", Shape: shapeAlarmSpecification},
+		{Name: "MaxHealthyPercentage", Shape: shapeIntPercent100To200},
+		{Name: "BakeTime", Shape: shapeBakeTime},
+	}},
+	shapeRefreshStrategy: {Kind: schema.String, Enum: []string{"Rolling", "ReplaceRootVolume"}},
 	shapeResourceContentionFault: {Kind: schema.Structure, Name: "ResourceContentionFault", Exception: true, Members: []schema.Member{
 		{Name: "message", Shape: shapeXmlStringMaxLen255},
 	}},
 	shapeResourceInUseFault: {Kind: schema.Structure, Name: "ResourceInUseFault", Exception: true, Members: []schema.Member{
 		{Name: "message", Shape: shapeXmlStringMaxLen255},
 	}},
-	shapeResourceName:    {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 1600, Pattern: "[\\u0020-\\uD7FF\\uE000-\\uFFFD\\uD800\\uDC00-\\uDBFF\\uDFFF\\r\\n\\t]*"},
-	shapeRetentionAction: {Kind: schema.String, Enum: []string{"retain", "terminate"}},
+	shapeResourceName: {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 1600, Pattern: "[\\u0020-\\uD7FF\\uE000-\\uFFFD\\uD800\\uDC00-\\uDBFF\\uDFFF\\r\\n\\t]*"},
+	shapeResumeProcessesInput: {Kind: schema.Structure, Name: "ScalingProcessQuery", Members: []schema.Member{
+		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255, Required: true},
+		{Name: "ScalingProcesses", Shape: shapeProcessNames},
+	}},
+	shapeResumeProcessesOutput: {Kind: schema.Structure, Name: "ResumeProcessesOutput"},
+	shapeRetentionAction:       {Kind: schema.String, Enum: []string{"retain", "terminate"}},
 	shapeRetentionTriggers: {Kind: schema.Structure, Name: "RetentionTriggers", Members: []schema.Member{
 		{Name: "TerminateHookAbandon", Shape: shapeRetentionAction},
 	}},
+	shapeRollbackDetails: {Kind: schema.Structure, Name: "RollbackDetails", Members: []schema.Member{
+		{Name: "RollbackReason", Shape: shapeXmlStringMaxLen1023},
+		{Name: "RollbackStartTime", Shape: shape_timestamp},
+		{Name: "PercentageCompleteOnRollback", Shape: shapeIntPercent},
+		{Name: "InstancesToUpdateOnRollback", Shape: shapeInstancesToUpdate},
+		{Name: "ProgressDetailsOnRollback", Shape: shapeInstanceRefreshProgressDetails},
+	}},
+	shapeRollbackInstanceRefreshInput: {Kind: schema.Structure, Name: "RollbackInstanceRefreshType", Members: []schema.Member{
+		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255, Required: true},
+	}},
+	shapeRollbackInstanceRefreshOutput: {Kind: schema.Structure, Name: "RollbackInstanceRefreshAnswer", Members: []schema.Member{
+		{Name: "InstanceRefreshId", Shape: shapeXmlStringMaxLen255},
+	}},
+	shapeScaleInProtectedInstances: {Kind: schema.String, Enum: []string{"Refresh", "Ignore", "Wait"}},
 	shapeScalingActivityInProgressFault: {Kind: schema.Structure, Name: "ScalingActivityInProgressFault", Exception: true, Members: []schema.Member{
 		{Name: "message", Shape: shapeXmlStringMaxLen255},
 	}},
 	shapeScalingActivityStatusCode: {Kind: schema.String, Enum: []string{"PendingSpotBidPlacement", "WaitingForSpotInstanceRequestId", "WaitingForSpotInstanceId", "WaitingForInstanceId", "PreInService", "InProgress", "WaitingForELBConnectionDraining", "MidLifecycleAction", "WaitingForInstanceWarmup", "Successful", "Failed", "Cancelled", "WaitingForConnectionDraining", "WaitingForInPlaceUpdateToStart", "WaitingForInPlaceUpdateToFinalize", "InPlaceUpdateInProgress"}},
+	shapeScheduledActionNames:      {Kind: schema.List, Name: "ScheduledActionNames", Elem: schema.Member{Shape: shapeXmlStringMaxLen255}},
+	shapeScheduledUpdateGroupAction: {Kind: schema.Structure, Name: "ScheduledUpdateGroupAction", Members: []schema.Member{
+		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255},
+		{Name: "ScheduledActionName", Shape: shapeXmlStringMaxLen255},
+		{Name: "ScheduledActionARN", Shape: shapeResourceName},
+		{Name: "Time", Shape: shape_timestamp},
+		{Name: "StartTime", Shape: shape_timestamp},
+		{Name: "EndTime", Shape: shape_timestamp},
+		{Name: "Recurrence", Shape: shapeXmlStringMaxLen255},
+		{Name: "MinSize", Shape: shape_integer},
+		{Name: "MaxSize", Shape: shape_integer},
+		{Name: "DesiredCapacity", Shape: shape_integer},
+		{Name: "TimeZone", Shape: shapeXmlStringMaxLen255},
+	}},
+	shapeScheduledUpdateGroupActionRequest: {Kind: schema.Structure, Name: "ScheduledUpdateGroupActionRequest", Members: []schema.Member{
+		{Name: "ScheduledActionName", Shape: shapeXmlStringMaxLen255, Required: true},
+		{Name: "StartTime", Shape: shape_timestamp},
+		{Name: "EndTime", Shape: shape_timestamp},
+		{Name: "Recurrence", Shape: shapeXmlStringMaxLen255},
+		{Name: "MinSize", Shape: shape_integer},
+		{Name: "MaxSize", Shape: shape_integer},
+		{Name: "DesiredCapacity", Shape: shape_integer},
+		{Name: "TimeZone", Shape: shapeXmlStringMaxLen255},
+	}},
+	shapeScheduledUpdateGroupActionRequests: {Kind: schema.List, Name: "ScheduledUpdateGroupActionRequests", Elem: schema.Member{Shape: shapeScheduledUpdateGroupActionRequest}},
+	shapeScheduledUpdateGroupActions:        {Kind: schema.List, Name: "ScheduledUpdateGroupActions", Elem: schema.Member{Shape: shapeScheduledUpdateGroupAction}},
 	shapeServiceLinkedRoleFailure: {Kind: schema.Structure, Name: "ServiceLinkedRoleFailure", Exception: true, Members: []schema.Member{
 		{Name: "message", Shape: shapeXmlStringMaxLen255},
 	}},
@@ -565,6 +945,33 @@ var shapes = []schema.Shape{
 		{Name: "HonorCooldown", Shape: shape_boolean},
 	}},
 	shapeSetDesiredCapacityOutput: {Kind: schema.Structure, Name: "SetDesiredCapacityOutput"},
+	shapeSetInstanceHealthInput: {Kind: schema.Structure, Name: "SetInstanceHealthQuery", Members: []schema.Member{
+		{Name: "InstanceId", Shape: shapeXmlStringMaxLen19, Required: true},
+		{Name: "HealthStatus", Shape: shapeXmlStringMaxLen32, Required: true},
+		{Name: "ShouldRespectGracePeriod", Shape: shape_boolean},
+	}},
+	shapeSetInstanceHealthOutput: {Kind: schema.Structure, Name: "SetInstanceHealthOutput"},
+	shapeSetInstanceProtectionInput: {Kind: schema.Structure, Name: "SetInstanceProtectionQuery", Members: []schema.Member{
+		{Name: "InstanceIds", Shape: shapeInstanceIds, Required: true},
+		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255, Required: true},
+		{Name: "ProtectedFromScaleIn", Shape: shape_boolean, Required: true},
+	}},
+	shapeSetInstanceProtectionOutput: {Kind: schema.Structure, Name: "SetInstanceProtectionAnswer"},
+	shapeStandbyInstances:            {Kind: schema.String, Enum: []string{"Terminate", "Ignore", "Wait"}},
+	shapeStartInstanceRefreshInput: {Kind: schema.Structure, Name: "StartInstanceRefreshType", Members: []schema.Member{
+		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255, Required: true},
+		{Name: "Strategy", Shape: shapeRefreshStrategy},
+		{Name: "DesiredConfiguration", Shape: shapeDesiredConfiguration},
+		{Name: "Preferences", Shape: shapeRefreshPreferences},
+	}},
+	shapeStartInstanceRefreshOutput: {Kind: schema.Structure, Name: "StartInstanceRefreshAnswer", Members: []schema.Member{
+		{Name: "InstanceRefreshId", Shape: shapeXmlStringMaxLen255},
+	}},
+	shapeSuspendProcessesInput: {Kind: schema.Structure, Name: "ScalingProcessQuery", Members: []schema.Member{
+		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255, Required: true},
+		{Name: "ScalingProcesses", Shape: shapeProcessNames},
+	}},
+	shapeSuspendProcessesOutput: {Kind: schema.Structure, Name: "SuspendProcessesOutput"},
 	shapeSuspendedProcess: {Kind: schema.Structure, Name: "SuspendedProcess", Members: []schema.Member{
 		{Name: "ProcessName", Shape: shapeXmlStringMaxLen255},
 		{Name: "SuspensionReason", Shape: shapeXmlStringMaxLen255},
@@ -662,6 +1069,7 @@ var shapes = []schema.Shape{
 	shapeXmlStringMaxLen32:   {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 32, Pattern: "[\\u0020-\\uD7FF\\uE000-\\uFFFD\\uD800\\uDC00-\\uDBFF\\uDFFF\\r\\n\\t]*"},
 	shapeXmlStringMaxLen5000: {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 5000, Pattern: "[\\u0020-\\uD7FF\\uE000-\\uFFFD\\uD800\\uDC00-\\uDBFF\\uDFFF\\r\\n\\t]*"},
 	shapeXmlStringMaxLen511:  {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 511, Pattern: "[\\u0020-\\uD7FF\\uE000-\\uFFFD\\uD800\\uDC00-\\uDBFF\\uDFFF\\r\\n\\t]*"},
+	shapeXmlStringMaxLen64:   {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 64, Pattern: "[\\u0020-\\uD7FF\\uE000-\\uFFFD\\uD800\\uDC00-\\uDBFF\\uDFFF\\r\\n\\t]*"},
 	shape_blob:               {Kind: schema.Blob},
 	shape_boolean:            {Kind: schema.Boolean},
 	shape_double:             {Kind: schema.Float},

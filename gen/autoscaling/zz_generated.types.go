@@ -32,6 +32,21 @@ type Activity struct {
 	AutoScalingGroupARN   *string
 }
 
+// AlarmSpecification is part of inputs and outputs.
+type AlarmSpecification struct {
+	Alarms []string
+}
+
+// AttachInstancesInput is what AttachInstances takes.
+type AttachInstancesInput struct {
+	InstanceIds          []string
+	AutoScalingGroupName *string // required
+}
+
+// AttachInstancesOutput is what AttachInstances answers.
+type AttachInstancesOutput struct {
+}
+
 // AutoScalingGroup is part of inputs and outputs.
 type AutoScalingGroup struct {
 	AutoScalingGroupName             *string // required
@@ -116,6 +131,39 @@ type BaselinePerformanceFactorsRequest struct {
 	Cpu *CpuPerformanceFactorRequest
 }
 
+// BatchDeleteScheduledActionInput is what BatchDeleteScheduledAction takes.
+type BatchDeleteScheduledActionInput struct {
+	AutoScalingGroupName *string  // required
+	ScheduledActionNames []string // required
+}
+
+// BatchDeleteScheduledActionOutput is what BatchDeleteScheduledAction answers.
+type BatchDeleteScheduledActionOutput struct {
+	FailedScheduledActions []FailedScheduledUpdateGroupActionRequest
+}
+
+// BatchPutScheduledUpdateGroupActionInput is what BatchPutScheduledUpdateGroupAction takes.
+type BatchPutScheduledUpdateGroupActionInput struct {
+	AutoScalingGroupName        *string                             // required
+	ScheduledUpdateGroupActions []ScheduledUpdateGroupActionRequest // required
+}
+
+// BatchPutScheduledUpdateGroupActionOutput is what BatchPutScheduledUpdateGroupAction answers.
+type BatchPutScheduledUpdateGroupActionOutput struct {
+	FailedScheduledUpdateGroupActions []FailedScheduledUpdateGroupActionRequest
+}
+
+// CancelInstanceRefreshInput is what CancelInstanceRefresh takes.
+type CancelInstanceRefreshInput struct {
+	AutoScalingGroupName          *string // required
+	WaitForTransitioningInstances *bool
+}
+
+// CancelInstanceRefreshOutput is what CancelInstanceRefresh answers.
+type CancelInstanceRefreshOutput struct {
+	InstanceRefreshId *string
+}
+
 // CapacityReservationSpecification is part of inputs and outputs.
 type CapacityReservationSpecification struct {
 	CapacityReservationPreference *string
@@ -126,6 +174,19 @@ type CapacityReservationSpecification struct {
 type CapacityReservationTarget struct {
 	CapacityReservationIds               []string
 	CapacityReservationResourceGroupArns []string
+}
+
+// CompleteLifecycleActionInput is what CompleteLifecycleAction takes.
+type CompleteLifecycleActionInput struct {
+	LifecycleHookName     *string // required
+	AutoScalingGroupName  *string // required
+	LifecycleActionToken  *string
+	LifecycleActionResult *string // required
+	InstanceId            *string
+}
+
+// CompleteLifecycleActionOutput is what CompleteLifecycleAction answers.
+type CompleteLifecycleActionOutput struct {
 }
 
 // CpuPerformanceFactorRequest is part of inputs and outputs.
@@ -196,6 +257,26 @@ type DeleteAutoScalingGroupInput struct {
 type DeleteAutoScalingGroupOutput struct {
 }
 
+// DeleteLifecycleHookInput is what DeleteLifecycleHook takes.
+type DeleteLifecycleHookInput struct {
+	LifecycleHookName    *string // required
+	AutoScalingGroupName *string // required
+}
+
+// DeleteLifecycleHookOutput is what DeleteLifecycleHook answers.
+type DeleteLifecycleHookOutput struct {
+}
+
+// DeleteScheduledActionInput is what DeleteScheduledAction takes.
+type DeleteScheduledActionInput struct {
+	AutoScalingGroupName *string // required
+	ScheduledActionName  *string // required
+}
+
+// DeleteScheduledActionOutput is what DeleteScheduledAction answers.
+type DeleteScheduledActionOutput struct {
+}
+
 // DeleteTagsInput is what DeleteTags takes.
 type DeleteTagsInput struct {
 	Tags []Tag // required
@@ -203,6 +284,18 @@ type DeleteTagsInput struct {
 
 // DeleteTagsOutput is what DeleteTags answers.
 type DeleteTagsOutput struct {
+}
+
+// DescribeAccountLimitsInput is what DescribeAccountLimits takes.
+type DescribeAccountLimitsInput struct {
+}
+
+// DescribeAccountLimitsOutput is what DescribeAccountLimits answers.
+type DescribeAccountLimitsOutput struct {
+	MaxNumberOfAutoScalingGroups    *int32
+	MaxNumberOfLaunchConfigurations *int32
+	NumberOfAutoScalingGroups       *int32
+	NumberOfLaunchConfigurations    *int32
 }
 
 // DescribeAutoScalingGroupsInput is what DescribeAutoScalingGroups takes.
@@ -233,6 +326,40 @@ type DescribeAutoScalingInstancesOutput struct {
 	NextToken            *string
 }
 
+// DescribeInstanceRefreshesInput is what DescribeInstanceRefreshes takes.
+type DescribeInstanceRefreshesInput struct {
+	AutoScalingGroupName *string // required
+	InstanceRefreshIds   []string
+	NextToken            *string
+	MaxRecords           *int32
+}
+
+// DescribeInstanceRefreshesOutput is what DescribeInstanceRefreshes answers.
+type DescribeInstanceRefreshesOutput struct {
+	InstanceRefreshes []InstanceRefresh
+	NextToken         *string
+}
+
+// DescribeLifecycleHookTypesInput is what DescribeLifecycleHookTypes takes.
+type DescribeLifecycleHookTypesInput struct {
+}
+
+// DescribeLifecycleHookTypesOutput is what DescribeLifecycleHookTypes answers.
+type DescribeLifecycleHookTypesOutput struct {
+	LifecycleHookTypes []string
+}
+
+// DescribeLifecycleHooksInput is what DescribeLifecycleHooks takes.
+type DescribeLifecycleHooksInput struct {
+	AutoScalingGroupName *string // required
+	LifecycleHookNames   []string
+}
+
+// DescribeLifecycleHooksOutput is what DescribeLifecycleHooks answers.
+type DescribeLifecycleHooksOutput struct {
+	LifecycleHooks []LifecycleHook
+}
+
 // DescribeScalingActivitiesInput is what DescribeScalingActivities takes.
 type DescribeScalingActivitiesInput struct {
 	ActivityIds          []string
@@ -249,6 +376,31 @@ type DescribeScalingActivitiesOutput struct {
 	NextToken  *string
 }
 
+// DescribeScalingProcessTypesInput is what DescribeScalingProcessTypes takes.
+type DescribeScalingProcessTypesInput struct {
+}
+
+// DescribeScalingProcessTypesOutput is what DescribeScalingProcessTypes answers.
+type DescribeScalingProcessTypesOutput struct {
+	Processes []ProcessType
+}
+
+// DescribeScheduledActionsInput is what DescribeScheduledActions takes.
+type DescribeScheduledActionsInput struct {
+	AutoScalingGroupName *string
+	ScheduledActionNames []string
+	StartTime            *time.Time
+	EndTime              *time.Time
+	NextToken            *string
+	MaxRecords           *int32
+}
+
+// DescribeScheduledActionsOutput is what DescribeScheduledActions answers.
+type DescribeScheduledActionsOutput struct {
+	ScheduledUpdateGroupActions []ScheduledUpdateGroupAction
+	NextToken                   *string
+}
+
 // DescribeTagsInput is what DescribeTags takes.
 type DescribeTagsInput struct {
 	Filters    []Filter
@@ -262,10 +414,67 @@ type DescribeTagsOutput struct {
 	NextToken *string
 }
 
+// DescribeTerminationPolicyTypesInput is what DescribeTerminationPolicyTypes takes.
+type DescribeTerminationPolicyTypesInput struct {
+}
+
+// DescribeTerminationPolicyTypesOutput is what DescribeTerminationPolicyTypes answers.
+type DescribeTerminationPolicyTypesOutput struct {
+	TerminationPolicyTypes []string
+}
+
+// DesiredConfiguration is part of inputs and outputs.
+type DesiredConfiguration struct {
+	LaunchTemplate       *LaunchTemplateSpecification
+	MixedInstancesPolicy *MixedInstancesPolicy
+}
+
+// DetachInstancesInput is what DetachInstances takes.
+type DetachInstancesInput struct {
+	InstanceIds                    []string
+	AutoScalingGroupName           *string // required
+	ShouldDecrementDesiredCapacity *bool   // required
+}
+
+// DetachInstancesOutput is what DetachInstances answers.
+type DetachInstancesOutput struct {
+	Activities []Activity
+}
+
 // EnabledMetric is part of inputs and outputs.
 type EnabledMetric struct {
 	Metric      *string
 	Granularity *string
+}
+
+// EnterStandbyInput is what EnterStandby takes.
+type EnterStandbyInput struct {
+	InstanceIds                    []string
+	AutoScalingGroupName           *string // required
+	ShouldDecrementDesiredCapacity *bool   // required
+}
+
+// EnterStandbyOutput is what EnterStandby answers.
+type EnterStandbyOutput struct {
+	Activities []Activity
+}
+
+// ExitStandbyInput is what ExitStandby takes.
+type ExitStandbyInput struct {
+	InstanceIds          []string
+	AutoScalingGroupName *string // required
+}
+
+// ExitStandbyOutput is what ExitStandby answers.
+type ExitStandbyOutput struct {
+	Activities []Activity
+}
+
+// FailedScheduledUpdateGroupActionRequest is part of inputs and outputs.
+type FailedScheduledUpdateGroupActionRequest struct {
+	ScheduledActionName *string // required
+	ErrorCode           *string
+	ErrorMessage        *string
 }
 
 // Filter is part of inputs and outputs.
@@ -298,6 +507,41 @@ type InstanceLifecyclePolicy struct {
 type InstanceMaintenancePolicy struct {
 	MinHealthyPercentage *int32
 	MaxHealthyPercentage *int32
+}
+
+// InstanceRefresh is part of inputs and outputs.
+type InstanceRefresh struct {
+	InstanceRefreshId    *string
+	AutoScalingGroupName *string
+	Status               *string
+	StatusReason         *string
+	StartTime            *time.Time
+	EndTime              *time.Time
+	PercentageComplete   *int32
+	InstancesToUpdate    *int32
+	ProgressDetails      *InstanceRefreshProgressDetails
+	Preferences          *RefreshPreferences
+	DesiredConfiguration *DesiredConfiguration
+	RollbackDetails      *RollbackDetails
+	Strategy             *string
+}
+
+// InstanceRefreshLivePoolProgress is part of inputs and outputs.
+type InstanceRefreshLivePoolProgress struct {
+	PercentageComplete *int32
+	InstancesToUpdate  *int32
+}
+
+// InstanceRefreshProgressDetails is part of inputs and outputs.
+type InstanceRefreshProgressDetails struct {
+	LivePoolProgress *InstanceRefreshLivePoolProgress
+	WarmPoolProgress *InstanceRefreshWarmPoolProgress
+}
+
+// InstanceRefreshWarmPoolProgress is part of inputs and outputs.
+type InstanceRefreshWarmPoolProgress struct {
+	PercentageComplete *int32
+	InstancesToUpdate  *int32
 }
 
 // InstanceRequirements is part of inputs and outputs.
@@ -366,6 +610,19 @@ type LaunchTemplateSpecification struct {
 	Version            *string
 }
 
+// LifecycleHook is part of inputs and outputs.
+type LifecycleHook struct {
+	LifecycleHookName     *string
+	AutoScalingGroupName  *string
+	LifecycleTransition   *string
+	NotificationTargetARN *string
+	RoleARN               *string
+	NotificationMetadata  *string
+	HeartbeatTimeout      *int32
+	GlobalTimeout         *int32
+	DefaultResult         *string
+}
+
 // LifecycleHookSpecification is part of inputs and outputs.
 type LifecycleHookSpecification struct {
 	LifecycleHookName     *string // required
@@ -417,9 +674,131 @@ type PerformanceFactorReferenceRequest struct {
 	InstanceFamily *string
 }
 
+// ProcessType is part of inputs and outputs.
+type ProcessType struct {
+	ProcessName *string // required
+}
+
+// PutLifecycleHookInput is what PutLifecycleHook takes.
+type PutLifecycleHookInput struct {
+	LifecycleHookName     *string // required
+	AutoScalingGroupName  *string // required
+	LifecycleTransition   *string
+	RoleARN               *string
+	NotificationTargetARN *string
+	NotificationMetadata  *string
+	HeartbeatTimeout      *int32
+	DefaultResult         *string
+}
+
+// PutLifecycleHookOutput is what PutLifecycleHook answers.
+type PutLifecycleHookOutput struct {
+}
+
+// PutScheduledUpdateGroupActionInput is what PutScheduledUpdateGroupAction takes.
+type PutScheduledUpdateGroupActionInput struct {
+	AutoScalingGroupName *string // required
+	ScheduledActionName  *string // required
+	Time                 *time.Time
+	StartTime            *time.Time
+	EndTime              *time.Time
+	Recurrence           *string
+	MinSize              *int32
+	MaxSize              *int32
+	DesiredCapacity      *int32
+	TimeZone             *string
+}
+
+// PutScheduledUpdateGroupActionOutput is what PutScheduledUpdateGroupAction answers.
+type PutScheduledUpdateGroupActionOutput struct {
+}
+
+// RecordLifecycleActionHeartbeatInput is what RecordLifecycleActionHeartbeat takes.
+type RecordLifecycleActionHeartbeatInput struct {
+	LifecycleHookName    *string // required
+	AutoScalingGroupName *string // required
+	LifecycleActionToken *string
+	InstanceId           *string
+}
+
+// RecordLifecycleActionHeartbeatOutput is what RecordLifecycleActionHeartbeat answers.
+type RecordLifecycleActionHeartbeatOutput struct {
+}
+
+// RefreshPreferences is part of inputs and outputs.
+type RefreshPreferences struct {
+	MinHealthyPercentage      *int32
+	InstanceWarmup            *int32
+	CheckpointPercentages     []int32
+	CheckpointDelay           *int32
+	SkipMatching              *bool
+	AutoRollback              *bool
+	ScaleInProtectedInstances *string
+	StandbyInstances          *string
+	AlarmSpecification        *AlarmSpecification
+	MaxHealthyPercentage      *int32
+	BakeTime                  *int32
+}
+
+// ResumeProcessesInput is what ResumeProcesses takes.
+type ResumeProcessesInput struct {
+	AutoScalingGroupName *string // required
+	ScalingProcesses     []string
+}
+
+// ResumeProcessesOutput is what ResumeProcesses answers.
+type ResumeProcessesOutput struct {
+}
+
 // RetentionTriggers is part of inputs and outputs.
 type RetentionTriggers struct {
 	TerminateHookAbandon *string
+}
+
+// RollbackDetails is part of inputs and outputs.
+type RollbackDetails struct {
+	RollbackReason               *string
+	RollbackStartTime            *time.Time
+	PercentageCompleteOnRollback *int32
+	InstancesToUpdateOnRollback  *int32
+	ProgressDetailsOnRollback    *InstanceRefreshProgressDetails
+}
+
+// RollbackInstanceRefreshInput is what RollbackInstanceRefresh takes.
+type RollbackInstanceRefreshInput struct {
+	AutoScalingGroupName *string // required
+}
+
+// RollbackInstanceRefreshOutput is what RollbackInstanceRefresh answers.
+type RollbackInstanceRefreshOutput struct {
+	InstanceRefreshId *string
+}
+
+// ScheduledUpdateGroupAction is part of inputs and outputs.
+type ScheduledUpdateGroupAction struct {
+	AutoScalingGroupName *string
+	ScheduledActionName  *string
+	ScheduledActionARN   *string
+	Time                 *time.Time
+	StartTime            *time.Time
+	EndTime              *time.Time
+	Recurrence           *string
+	MinSize              *int32
+	MaxSize              *int32
+	DesiredCapacity      *int32
+	TimeZone             *string
+}
+
+// ScheduledUpdateGroupActionRequest is part of inputs and outputs.
+type ScheduledUpdateGroupActionRequest struct {
+	ScheduledActionName *string // required
+	StartTime           *time.Time
+	EndTime             *time.Time
+	Recurrence          *string
+	MinSize             *int32
+	MaxSize             *int32
+	DesiredCapacity     *int32
+	TimeZone            *string
 }
 
 // SetDesiredCapacityInput is what SetDesiredCapacity takes.
@@ -431,6 +810,51 @@ type SetDesiredCapacityInput struct {
 
 // SetDesiredCapacityOutput is what SetDesiredCapacity answers.
 type SetDesiredCapacityOutput struct {
+}
+
+// SetInstanceHealthInput is what SetInstanceHealth takes.
+type SetInstanceHealthInput struct {
+	InstanceId               *string // required
+	HealthStatus             *string // required
+	ShouldRespectGracePeriod *bool
+}
+
+// SetInstanceHealthOutput is what SetInstanceHealth answers.
+type SetInstanceHealthOutput struct {
+}
+
+// SetInstanceProtectionInput is what SetInstanceProtection takes.
+type SetInstanceProtectionInput struct {
+	InstanceIds          []string // required
+	AutoScalingGroupName *string  // required
+	ProtectedFromScaleIn *bool    // required
+}
+
+// SetInstanceProtectionOutput is what SetInstanceProtection answers.
+type SetInstanceProtectionOutput struct {
+}
+
+// StartInstanceRefreshInput is what StartInstanceRefresh takes.
+type StartInstanceRefreshInput struct {
+	AutoScalingGroupName *string // required
+	Strategy             *string
+	DesiredConfiguration *DesiredConfiguration
+	Preferences          *RefreshPreferences
+}
+
+// StartInstanceRefreshOutput is what StartInstanceRefresh answers.
+type StartInstanceRefreshOutput struct {
+	InstanceRefreshId *string
+}
+
+// SuspendProcessesInput is what SuspendProcesses takes.
+type SuspendProcessesInput struct {
+	AutoScalingGroupName *string // required
+	ScalingProcesses     []string
+}
+
+// SuspendProcessesOutput is what SuspendProcesses answers.
+type SuspendProcessesOutput struct {
 }
 
 // SuspendedProcess is part of inputs and outputs.

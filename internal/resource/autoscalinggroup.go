@@ -1,6 +1,9 @@
 package resource
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // An AutoScalingGroup keeps a number of instances. Its key is its ARN.
 // service/autoscaling (and controller/nodegroup, as its client) writes Spec and
@@ -14,6 +17,10 @@ type AutoScalingGroup struct {
 	Status   AutoScalingGroupStatus
 	Deleting bool
 	Force    bool // ForceDelete: instances are terminated without ceremony
+
+	// Reason is the sentence on why the desired capacity changed last, for the activities that
+	// follow from it. Who changes it writes Reason; the controller clears it when the group rests.
+	Reason string
 }
 
 // AutoScalingGroupSpec is what is wanted.
@@ -37,18 +44,19 @@ type AutoScalingGroupSpec struct {
 	TerminationPolicies   []string
 	ServiceLinkedRole     string
 	Tags                  []AutoScalingTag
-	SuspendedProcesses    []string
+	SuspendedProcesses    []SuspendedProcess
 	Hooks                 []LifecycleHook
 	Condemned             map[string]bool // instances to terminate → whether the desired capacity has been lowered for it
 
-	// What nothing here acts on yet and callers read back.
-	MaxInstanceLifetime   int32  // seconds; 0: none
 	DefaultInstanceWarmup *int32 // seconds
-	PlacementGroup        string
-	Context               string
-	DesiredCapacityType   string
-	MinHealthyPercentage  *int32 // of the instance maintenance policy
-	MaxHealthyPercentage  *int32
+	MaxInstanceLifetime   int32  // seconds; 0: none
+
+	// What nothing here acts on yet and callers read back.
+	PlacementGroup       string
+	Context              string
+	DesiredCapacityType  string
+	MinHealthyPercentage *int32 // of the instance maintenance policy
+	MaxHealthyPercentage *int32
 }
 
 // An InstancesDistribution is how a MixedInstancesPolicy mixes, beyond SpotPercentage.
@@ -60,12 +68,15 @@ type InstancesDistribution struct {
 	SpotMaxPrice     string
 }
 
-// A LifecycleHook holds an instance back until somebody has let it go on.
-type LifecycleHook struct {
-	Name       string
-	Transition string // autoscaling:EC2_INSTANCE_TERMINATING, …_LAUNCHING
-	Heartbeat  int32  // seconds
-	Default    string // CONTINUE, ABANDON
+// A SuspendedProcess is what a group does not do until it is resumed.
+type SuspendedProcess struct {
+	Name  string
+	Since time.Time
+}
+
+// Suspended says whether a process of the group is suspended.
+func (s AutoScalingGroupSpec) Suspended(process string) bool {
+	return slices.ContainsFunc(s.SuspendedProcesses, func(p SuspendedProcess) bool { return p.Name == process })
 }
 
 // An AutoScalingTag is a tag that instances may inherit.
@@ -80,6 +91,9 @@ type AutoScalingGroupStatus struct {
 	WaitingCode string    // the same as EC2's error code
 	Failures    int       // launches in a row that failed
 	NextTry     time.Time // not before
+	Unhealthy   int       // members that were lost to their health and have no successor yet
+	Uneven      time.Time // since when the zones have been uneven
+	Balancing   string    // the zone that gets one instance more before another zone loses one
 }
 
 // A ScalingActivity is one thing that a group did. Its key is its id. The controller
@@ -96,19 +110,64 @@ type ScalingActivity struct {
 	Cause       string
 	Status      string // InProgress, Successful, Failed
 	Message     string
+	Subnet      string // where the instance is
+	Zone        string
 	Progress    int32
 	Started     time.Time
 	Ended       time.Time
 }
 
+// States of a member, as Auto Scaling spells them.
+const (
+	MemberPending            = "Pending"
+	MemberPendingWait        = "Pending:Wait"
+	MemberPendingProceed     = "Pending:Proceed"
+	MemberInService          = "InService"
+	MemberEnteringStandby    = "EnteringStandby"
+	MemberStandby            = "Standby"
+	MemberDetaching          = "Detaching"
+	MemberTerminatingWait    = "Terminating:Wait"
+	MemberTerminating        = "Terminating"
+	MemberTerminatingProceed = "Terminating:Proceed"
+)
+
+// Health of a member.
+const (
+	MemberHealthy   = "Healthy"
+	MemberUnhealthy = "Unhealthy"
+)
+
 // A GroupInstance is an instance's membership of a group. Its key is the instance id.
+// controller/autoscalinggroup writes it. service/autoscaling begins in it what a client asks
+// for (Detaching, EnteringStandby, Pending of one attached or back from Standby, Unhealthy, a
+// protection, an action's result), and the controller goes on from there.
 type GroupInstance struct {
 	Instance  string
 	Group     string // ARN
-	Lifecycle string // Pending, InService, Terminating, Terminating:Wait …
-	Health    string // Healthy, Unhealthy
+	Lifecycle string
+	Health    string
 	Protected bool
-	Joined    time.Time
-	Waiting   time.Time // since when it is in …:Wait
-	Continue  bool      // CompleteLifecycleAction has been called for it
+	Attached  bool      // it was there before it was a member
+	Joined    time.Time // when it became a member
+	Served    time.Time // since when it has been in service
+	Waiting   time.Time // since when it has been in …:Wait
+	Actions   []LifecycleAction
+}
+
+// Counts says whether a member is, or is to be, one of the desired capacity.
+func (m GroupInstance) Counts() bool {
+	switch m.Lifecycle {
+	case MemberPending, MemberPendingWait, MemberPendingProceed, MemberInService:
+		return true
+	}
+	return false
+}
+
+// Leaves says whether a member is being terminated.
+func (m GroupInstance) Leaves() bool {
+	switch m.Lifecycle {
+	case MemberTerminating, MemberTerminatingWait, MemberTerminatingProceed:
+		return true
+	}
+	return false
 }

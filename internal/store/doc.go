@@ -34,6 +34,8 @@
 //	/ekster/autoscalinggroups/<arn>             resource.AutoScalingGroup
 //	/ekster/groupinstances/<instance id>        resource.GroupInstance
 //	/ekster/scalingactivities/<id>              resource.ScalingActivity
+//	/ekster/scheduledactions/<group arn>|<name> resource.ScheduledAction
+//	/ekster/instancerefreshes/<id>              resource.InstanceRefresh
 //	/ekster/clusters/<arn>                      resource.Cluster
 //	/ekster/nodegroups/<arn>                    resource.Nodegroup
 //	/ekster/updates/<id>                        resource.Update

@@ -36,6 +36,8 @@ const (
 	AutoScalingGroups       = "autoscalinggroups"
 	GroupInstances          = "groupinstances"
 	ScalingActivities       = "scalingactivities"
+	InstanceRefreshes       = "instancerefreshes"
+	ScheduledActions        = "scheduledactions"
 	Clusters                = "clusters"
 	Nodegroups              = "nodegroups"
 	Updates                 = "updates"
@@ -81,6 +83,8 @@ type Tx struct {
 	AutoScalingGroups       *Table[resource.AutoScalingGroup]
 	GroupInstances          *Table[resource.GroupInstance]
 	ScalingActivities       *Table[resource.ScalingActivity]
+	InstanceRefreshes       *Table[resource.InstanceRefresh]
+	ScheduledActions        *Table[resource.ScheduledAction]
 	Clusters                *Table[resource.Cluster]
 	Nodegroups              *Table[resource.Nodegroup]
 	Updates                 *Table[resource.Update]
@@ -126,6 +130,8 @@ type tables struct {
 	autoScalingGroups       *table[resource.AutoScalingGroup]
 	groupInstances          *table[resource.GroupInstance]
 	scalingActivities       *table[resource.ScalingActivity]
+	instanceRefreshes       *table[resource.InstanceRefresh]
+	scheduledActions        *table[resource.ScheduledAction]
 	clusters                *table[resource.Cluster]
 	nodegroups              *table[resource.Nodegroup]
 	updates                 *table[resource.Update]
@@ -171,6 +177,8 @@ func newTables() tables {
 		autoScalingGroups:       newTable[resource.AutoScalingGroup](AutoScalingGroups),
 		groupInstances:          newTable[resource.GroupInstance](GroupInstances),
 		scalingActivities:       newTable[resource.ScalingActivity](ScalingActivities),
+		instanceRefreshes:       newTable[resource.InstanceRefresh](InstanceRefreshes),
+		scheduledActions:        newTable[resource.ScheduledAction](ScheduledActions),
 		clusters:                newTable[resource.Cluster](Clusters),
 		nodegroups:              newTable[resource.Nodegroup](Nodegroups),
 		updates:                 newTable[resource.Update](Updates),
@@ -217,6 +225,8 @@ func (t tables) list() []anyTable {
 		t.autoScalingGroups,
 		t.groupInstances,
 		t.scalingActivities,
+		t.instanceRefreshes,
+		t.scheduledActions,
 		t.clusters,
 		t.nodegroups,
 		t.updates,
@@ -263,6 +273,8 @@ func (t tables) begin(write bool) *Tx {
 		AutoScalingGroups:       begin(t.autoScalingGroups, write),
 		GroupInstances:          begin(t.groupInstances, write),
 		ScalingActivities:       begin(t.scalingActivities, write),
+		InstanceRefreshes:       begin(t.instanceRefreshes, write),
+		ScheduledActions:        begin(t.scheduledActions, write),
 		Clusters:                begin(t.clusters, write),
 		Nodegroups:              begin(t.nodegroups, write),
 		Updates:                 begin(t.updates, write),
@@ -319,6 +331,8 @@ func (tx *Tx) ops() ([]op, error) {
 		tx.AutoScalingGroups.ops,
 		tx.GroupInstances.ops,
 		tx.ScalingActivities.ops,
+		tx.InstanceRefreshes.ops,
+		tx.ScheduledActions.ops,
 		tx.Clusters.ops,
 		tx.Nodegroups.ops,
 		tx.Updates.ops,

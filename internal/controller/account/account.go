@@ -81,7 +81,10 @@ func (c *Controller) Reconcile(ctx context.Context, id string) (time.Duration, e
 }
 
 // makers are what brings instances back that are asked to go, and has nothing on the host itself.
-var makers = map[string]bool{store.Nodegroups: true, store.AutoScalingGroups: true, store.GroupInstances: true, store.ScalingActivities: true, store.SpotRequests: true}
+var makers = map[string]bool{
+	store.Nodegroups: true, store.AutoScalingGroups: true, store.GroupInstances: true, store.ScalingActivities: true,
+	store.SpotRequests: true, store.ScheduledActions: true, store.InstanceRefreshes: true,
+}
 
 // stop asks what stands on the host to go and returns how much still does.
 func (c *Controller) stop(ctx context.Context, id string) (left int, err error) {

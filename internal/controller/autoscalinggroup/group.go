@@ -1,25 +1,41 @@
 // Package autoscalinggroup keeps the number of instances that Auto Scaling groups want.
 //
-//	             launch                 running
-//	(nothing) ──────────▶ Pending ──────────────▶ InService
-//	                                                 │ too many, condemned, group deleted
-//	                                                 ▼
-//	            Terminating:Wait ──Continue or heartbeat over──▶ Terminating ──▶ (gone)
-//	            (only with a hook)
+//	             launch           running               Continue, heartbeat over
+//	(nothing) ──────────▶ Pending ───────▶ Pending:Wait ────────────────────────▶ Pending:Proceed
+//	                         │ no hook        │ Abandon                                 │
+//	                         ▼                ▼                                         ▼
+//	     Standby ◀──────▶ InService ◀──── (replaced) ◀──────────────────────────── InService
+//	                         │ too many, condemned, unhealthy, refreshed, group deleted
+//	                         ▼
+//	                  Terminating:Wait ──Continue, Abandon, heartbeat over──▶ Terminating:Proceed ──▶ (gone)
+//	                         │ no hook
+//	                         ▼
+//	                    Terminating ──▶ (gone)
+//
+// A round is one look at a group, in one transaction and in this order:
+//
+//	schedule   execute the scheduled actions that are due          schedule.go
+//	settle     follow what has become of the members               round.go, hook.go
+//	health     send off those that are Unhealthy                   health.go
+//	refresh    replace instances, some at a time                   refresh.go
+//	balance    launch in an empty zone, to leave a full one        balance.go
+//	shrink     send off whom nobody wants                          shrink.go, policy.go
+//
+// and after it, an instance a transaction, the launches that are missing (launch.go). So a
+// launch that EC2 refuses leaves nothing behind but its failed activity.
 //
 // It acts as a client of EC2: it records instances through package provision, which
-// controller/instance makes real. An instance that ends by itself has its membership
-// ended here and is replaced. Launches and ends are scaling activities.
+// controller/instance makes real. Every launch and end is a scaling activity, with its cause.
 //
-// It has no instance refresh, warm pool or scheduled action yet, checks no health but
-// the instance's own, and does not watch what runs inside an instance.
+// It knows no health but the instance's own and what clients say (SetInstanceHealth), no
+// warm pools, and it replaces no spot instance before its interruption. An instance
+// maintenance policy bounds instance refreshes and nothing else.
 package autoscalinggroup
 
 import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"ekster.dev/ekster/internal/provision"
@@ -27,17 +43,6 @@ import (
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
-
-// Lifecycle states of a member, as Auto Scaling spells them.
-const (
-	pending         = "Pending"
-	inService       = "InService"
-	terminatingWait = "Terminating:Wait"
-	terminating     = "Terminating"
-)
-
-// hookTerminating is the transition of a hook that holds a member back before its end.
-const hookTerminating = "autoscaling:EC2_INSTANCE_TERMINATING"
 
 // Bounds of the wait after a launch that failed.
 const (
@@ -51,11 +56,15 @@ type Controller struct {
 	queue *reconcile.Queue
 	now   func() time.Time
 	log   *slog.Logger
+
+	// What it asks of EC2.
+	launches   func(*store.Tx, provision.InstanceRequest) (resource.Instance, error)
+	terminates func(tx *store.Tx, home resource.Home, id string, now time.Time) (previous string, err error)
 }
 
 // New returns the controller; Run starts it.
 func New(st *store.Store, now func() time.Time, log *slog.Logger) *Controller {
-	c := &Controller{store: st, now: now, log: log}
+	c := &Controller{store: st, now: now, log: log, launches: provision.Instance, terminates: provision.Terminate}
 	c.queue = reconcile.New("autoscalinggroup", c.Reconcile, log)
 	return c
 }
@@ -65,16 +74,25 @@ func (c *Controller) Run(ctx context.Context) error {
 	return reconcile.Serve(ctx, c.queue, c.store, 4, func(tx *store.Tx) *store.Table[resource.AutoScalingGroup] { return tx.AutoScalingGroups }, c.changed)
 }
 
+// changed wakes the group that a change is about.
 func (c *Controller) changed(tx *store.Tx, ch store.Change) {
+	arn := ""
 	switch ch.Table {
 	case store.GroupInstances:
-		if m, ok := tx.GroupInstances.Get(ch.Key); ok {
-			c.queue.Wake(m.Group)
-		}
+		m, _ := tx.GroupInstances.Get(ch.Key)
+		arn = m.Group
 	case store.Instances:
-		if i, ok := tx.Instances.Get(ch.Key); ok && i.Spec.AutoScalingGroup != "" {
-			c.queue.Wake(i.Spec.AutoScalingGroup)
-		}
+		in, _ := tx.Instances.Get(ch.Key)
+		arn = in.Spec.AutoScalingGroup
+	case store.ScheduledActions:
+		a, _ := tx.ScheduledActions.Get(ch.Key)
+		arn = a.Group
+	case store.InstanceRefreshes:
+		f, _ := tx.InstanceRefreshes.Get(ch.Key)
+		arn = f.Group
+	}
+	if arn != "" {
+		c.queue.Wake(arn)
 	}
 }
 
@@ -84,215 +102,34 @@ func (c *Controller) Errors() map[string]error { return c.queue.Errors() }
 // Reconcile brings the group's instances nearer to what it wants.
 func (c *Controller) Reconcile(ctx context.Context, arn string) (time.Duration, error) {
 	var again time.Duration
-	missing := 0
+	missing := false
 	err := c.store.Update(ctx, func(tx *store.Tx) error {
 		g, ok := tx.AutoScalingGroups.Get(arn)
 		if !ok {
 			return nil
 		}
-		r := round{tx: tx, group: g, now: c.now()}
-		if err := r.settle(); err != nil {
+		r := c.round(tx, g)
+		if err := r.look(); err != nil {
 			return err
-		}
-		if g.Deleting && len(r.members) == 0 {
-			tx.AutoScalingGroups.Delete(arn)
-			for key, a := range tx.ScalingActivities.All() {
-				if a.Group == arn {
-					tx.ScalingActivities.Delete(key)
-				}
-			}
-			return nil
 		}
 		missing, again = r.missing(), r.again
 		return nil
 	})
+	for err == nil && missing {
+		var wait time.Duration
+		missing, wait, err = c.launchOne(ctx, arn)
+		again = sooner(again, wait)
+	}
 	if err != nil {
 		return reconcile.Never, fmt.Errorf("group %s: %w", arn, err)
-	}
-	for range missing {
-		next, err := c.launchOne(ctx, arn)
-		if err != nil {
-			return reconcile.Never, fmt.Errorf("group %s: %w", arn, err)
-		}
-		if next > 0 {
-			return next, nil
-		}
 	}
 	return again, nil
 }
 
-// A round is one look at a group inside a transaction.
-type round struct {
-	tx      *store.Tx
-	group   resource.AutoScalingGroup
-	now     time.Time
-	members []resource.GroupInstance
-	again   time.Duration
-}
-
-// settle follows what has become of the members, and sends off those who must go.
-func (r *round) settle() error {
-	for _, m := range r.tx.GroupInstances.All() {
-		if m.Group != r.group.ARN {
-			continue
-		}
-		in, ok := r.tx.Instances.Get(m.Instance)
-		switch {
-		case !ok || in.Status.State == resource.InstanceTerminated:
-			r.gone(m, in)
-			continue
-		case m.Lifecycle == pending && in.Current() == resource.InstanceRunning:
-			m.Lifecycle = inService
-			r.tx.GroupInstances.Put(m.Instance, m)
-			r.finish(m.Instance, "Launching")
-		case in.Terminating && m.Lifecycle != terminating:
-			m.Lifecycle, m.Health = terminating, "Unhealthy"
-			r.tx.GroupInstances.Put(m.Instance, m)
-			r.begin(m.Instance, "Terminating EC2 instance: "+m.Instance,
-				fmt.Sprintf("At %s an instance was taken out of service in response to an EC2 health check indicating it has been terminated or stopped.", stamp(r.now)))
-		}
-		r.members = append(r.members, m)
+// sooner is the shorter of two waits, of which 0 is none.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b > 0 && b < a {
+		return b
 	}
-	for i, m := range r.members {
-		if m.Lifecycle == terminatingWait {
-			if err := r.release(&r.members[i]); err != nil {
-				return err
-			}
-		}
-	}
-	return r.shrink()
-}
-
-// gone ends the membership of an instance that is no more.
-func (r *round) gone(m resource.GroupInstance, in resource.Instance) {
-	if m.Lifecycle != terminating {
-		r.begin(m.Instance, "Terminating EC2 instance: "+m.Instance,
-			fmt.Sprintf("At %s an instance was taken out of service in response to an EC2 health check indicating it has been terminated or stopped.", stamp(r.now)))
-	}
-	if m.Lifecycle == pending {
-		r.fail(m.Instance, "Launching", "Instance failed to launch. "+in.Status.StateReason)
-	}
-	r.finish(m.Instance, "Terminating")
-	r.tx.GroupInstances.Delete(m.Instance)
-	r.pardon(m.Instance)
-}
-
-// pardon takes an instance off the list of the condemned.
-func (r *round) pardon(id string) {
-	if _, ok := r.group.Spec.Condemned[id]; ok {
-		delete(r.group.Spec.Condemned, id) // a copy of ours: Get in an Update
-		r.tx.AutoScalingGroups.Put(r.group.ARN, r.group)
-	}
-}
-
-// live are the members that count towards the desired capacity.
-func (r *round) live() []resource.GroupInstance {
-	return slices.DeleteFunc(slices.Clone(r.members), func(m resource.GroupInstance) bool {
-		return m.Lifecycle == terminating || m.Lifecycle == terminatingWait
-	})
-}
-
-func (r *round) want() int {
-	if r.group.Deleting {
-		return 0
-	}
-	return int(r.group.Spec.Desired)
-}
-
-// missing is how many instances are to be launched now.
-func (r *round) missing() int {
-	n := r.want() - len(r.live())
-	if n <= 0 || slices.Contains(r.group.Spec.SuspendedProcesses, "Launch") {
-		return 0
-	}
-	if wait := r.group.Status.NextTry.Sub(r.now); wait > 0 {
-		r.again = wait
-		return 0
-	}
-	return n
-}
-
-// shrink sends off condemned members, and as many others as there are too many.
-func (r *round) shrink() error {
-	if slices.Contains(r.group.Spec.SuspendedProcesses, "Terminate") && !r.group.Deleting {
-		return nil
-	}
-	for _, m := range r.live() {
-		if _, ok := r.group.Spec.Condemned[m.Instance]; ok {
-			cause := fmt.Sprintf("At %s instance %s was taken out of service in response to a user request.", stamp(r.now), m.Instance)
-			if err := r.sendOff(m, cause); err != nil {
-				return err
-			}
-		}
-	}
-	for len(r.live()) > r.want() {
-		m, ok := victim(r.tx, r.live(), r.group.Deleting)
-		if !ok {
-			return nil // all are protected
-		}
-		cause := fmt.Sprintf("At %s an instance was taken out of service in response to a difference between desired and actual capacity, shrinking the capacity from %d to %d.  At %s instance %s was selected for termination.",
-			stamp(r.now), len(r.live()), r.want(), stamp(r.now), m.Instance)
-		if err := r.sendOff(m, cause); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// sendOff begins a member's end, at its hook if there is one.
-func (r *round) sendOff(m resource.GroupInstance, cause string) error {
-	r.begin(m.Instance, "Terminating EC2 instance: "+m.Instance, cause)
-	i := slices.IndexFunc(r.members, func(o resource.GroupInstance) bool { return o.Instance == m.Instance })
-	r.members[i].Lifecycle, r.members[i].Waiting, r.members[i].Continue = terminatingWait, r.now, false
-	return r.release(&r.members[i])
-}
-
-// release lets a member go whom nothing holds back, and records the others.
-func (r *round) release(m *resource.GroupInstance) error {
-	if left := r.hold(*m); left > 0 {
-		if r.again == 0 || left < r.again {
-			r.again = left
-		}
-		r.tx.GroupInstances.Put(m.Instance, *m)
-		return nil
-	}
-	m.Lifecycle = terminating
-	r.tx.GroupInstances.Put(m.Instance, *m)
-	_, err := provision.Terminate(r.tx, r.group.Home, m.Instance, r.now)
-	return err
-}
-
-// hold is how long a member is still held back by a hook.
-func (r *round) hold(m resource.GroupInstance) time.Duration {
-	if m.Continue || r.group.Force {
-		return 0
-	}
-	for _, h := range r.group.Spec.Hooks {
-		if h.Transition == hookTerminating {
-			return time.Duration(h.Heartbeat)*time.Second - r.now.Sub(m.Waiting)
-		}
-	}
-	return 0
-}
-
-// victim chooses who goes first: of the zone with the most members, the oldest, as the
-// default termination policy does among equals. force passes over scale-in protection.
-func victim(tx *store.Tx, live []resource.GroupInstance, force bool) (resource.GroupInstance, bool) {
-	perZone := map[string]int{}
-	zone := map[string]string{}
-	for _, m := range live {
-		in, _ := tx.Instances.Get(m.Instance)
-		zone[m.Instance] = in.Spec.Zone
-		perZone[in.Spec.Zone]++
-	}
-	live = slices.DeleteFunc(slices.Clone(live), func(m resource.GroupInstance) bool { return m.Protected && !force })
-	if len(live) == 0 {
-		return resource.GroupInstance{}, false
-	}
-	return slices.MinFunc(live, func(a, b resource.GroupInstance) int {
-		if d := perZone[zone[b.Instance]] - perZone[zone[a.Instance]]; d != 0 {
-			return d
-		}
-		return a.Joined.Compare(b.Joined)
-	}), true
+	return a
 }

@@ -13,27 +13,47 @@ import (
 	"ekster.dev/ekster/internal/store"
 )
 
-// launchOne launches one instance, in the zone with the fewest members that takes it.
-// If none does it records a Failed activity and returns when to try again.
-func (c *Controller) launchOne(ctx context.Context, arn string) (again time.Duration, err error) {
+// Tags of instances that groups launch.
+const (
+	tagGroup           = "aws:autoscaling:groupName"
+	tagTemplate        = "aws:ec2launchtemplate:id"
+	tagTemplateVersion = "aws:ec2launchtemplate:version"
+)
+
+// launchOne launches one instance, in the zone with the fewest members that takes it, and
+// says whether another one is missing. If no zone takes it, it records a Failed activity and
+// returns when to try again.
+func (c *Controller) launchOne(ctx context.Context, arn string) (more bool, again time.Duration, err error) {
 	var places []place
 	err = c.store.View(func(tx *store.Tx) error {
 		if g, ok := tx.AutoScalingGroups.Get(arn); ok {
-			places = placesOf(tx, g)
+			places = c.round(tx, g).places()
 		}
 		return nil
 	})
 	if err != nil {
-		return 0, err
+		return false, 0, err
 	}
 	refusal := errors.New("the group has no subnet")
 	for _, p := range places {
-		err := c.store.Update(ctx, func(tx *store.Tx) error { return launch(tx, arn, p, c.now()) })
+		err := c.store.Update(ctx, func(tx *store.Tx) error {
+			g, ok := tx.AutoScalingGroups.Get(arn)
+			if !ok {
+				return nil
+			}
+			r := c.round(tx, g)
+			if !r.missing() {
+				return nil
+			}
+			err := r.launch(p)
+			more = r.missing()
+			return err
+		})
 		if err == nil {
-			return 0, nil
+			return more, 0, nil
 		}
 		if _, _, ok := provision.Refusal(err); !ok {
-			return 0, err
+			return false, 0, err
 		}
 		refusal = err
 	}
@@ -45,94 +65,112 @@ type place struct {
 	subnet, zone, instanceType string
 }
 
-// placesOf lists the group's choices, best first: the type with the highest priority,
+// places lists the group's choices, best first: the type with the highest priority,
 // in the zone with the fewest members, in the subnet with the most free addresses.
-func placesOf(tx *store.Tx, g resource.AutoScalingGroup) []place {
+func (r *round) places() []place {
 	perZone := map[string]int{}
-	for _, m := range tx.GroupInstances.All() {
-		if m.Group == g.ARN && m.Lifecycle != terminating && m.Lifecycle != terminatingWait {
-			in, _ := tx.Instances.Get(m.Instance)
-			perZone[in.Spec.Zone]++
-		}
+	for _, m := range r.live() {
+		in, _ := r.tx.Instances.Get(m.Instance)
+		perZone[in.Spec.Zone]++
 	}
-	free := provision.FreeAddressesBySubnet(tx)
-	var subnets []resource.Subnet
-	for _, id := range g.Spec.Subnets {
-		if s, ok := tx.Subnets.Get(id); ok {
-			subnets = append(subnets, s)
-		}
-	}
+	free := provision.FreeAddressesBySubnet(r.tx)
+	subnets := r.subnets()
 	slices.SortStableFunc(subnets, func(a, b resource.Subnet) int {
 		return cmp.Or(perZone[a.Zone]-perZone[b.Zone], free[b.ID]-free[a.ID])
 	})
-	types := g.Spec.InstanceTypes
+	types := r.settings().InstanceTypes
 	if len(types) == 0 {
 		types = []string{""}
 	}
 	var out []place
 	for _, t := range types {
 		for _, s := range subnets {
-			out = append(out, place{subnet: s.ID, zone: s.Zone, instanceType: t})
+			if zone := r.group.Status.Balancing; zone == "" || zone == s.Zone {
+				out = append(out, place{subnet: s.ID, zone: s.Zone, instanceType: t})
+			}
 		}
 	}
 	return out
 }
 
-// launch records one instance of the group at p, if the group still wants one.
-func launch(tx *store.Tx, arn string, p place, now time.Time) error {
-	g, ok := tx.AutoScalingGroups.Get(arn)
-	if !ok {
-		return nil
-	}
-	r := round{tx: tx, group: g, now: now}
-	for _, m := range tx.GroupInstances.All() {
-		if m.Group == arn {
-			r.members = append(r.members, m)
-		}
-	}
-	before := len(r.live())
-	if before >= r.want() {
-		return nil
-	}
-	lt, err := provision.LookupLaunchTemplate(tx, g.Home, g.Spec.LaunchTemplateID, g.Spec.LaunchTemplateName)
+// launch records one instance of the group at p.
+func (r *round) launch(p place) error {
+	g, l := &r.group, r.settings()
+	lt, err := provision.LookupLaunchTemplate(r.tx, g.Home, l.LaunchTemplateID, l.LaunchTemplateName)
 	if err != nil {
 		return err
 	}
-	req := provision.InstanceRequest{Home: g.Home, Subnet: p.subnet, Type: p.instanceType, AutoScalingGroup: arn, Now: now}
-	if g.Spec.SpotPercentage == 100 {
-		req.Lifecycle = "spot"
+	req := provision.InstanceRequest{Home: g.Home, Subnet: p.subnet, Type: p.instanceType, AutoScalingGroup: g.ARN, Now: r.now, Lifecycle: r.option(l)}
+	if req, err = provision.MergeTemplate(lt, l.LaunchTemplateVersion, req); err != nil {
+		return err
 	}
-	version, err := provision.TemplateVersion(lt, g.Spec.LaunchTemplateVersion)
+	req.Tags = req.Tags.With(tagsFor(*g, req))
+	in, err := r.launches(r.tx, req)
 	if err != nil {
 		return err
 	}
-	if req, err = provision.MergeTemplate(lt, g.Spec.LaunchTemplateVersion, req); err != nil {
-		return err
+	cause, before := r.missed(), r.capacity()
+	m := resource.GroupInstance{
+		Instance: in.ID, Group: g.ARN, Lifecycle: resource.MemberPending, Health: resource.MemberHealthy,
+		Protected: g.Spec.NewInstancesProtected, Joined: r.now,
 	}
-	req.Tags = req.Tags.With(tagsFor(g, lt.ID, version.Number))
-	in, err := provision.Instance(tx, req)
-	if err != nil {
-		return err
+	r.members = append(r.members, m)
+	r.put(m)
+	if cause == "" {
+		cause = sentences(g.Reason, fmt.Sprintf("At %s an instance was started in response to a difference between desired and actual capacity, increasing the capacity from %d to %d.",
+			stamp(r.now), before, before+r.size(m)))
 	}
-	tx.GroupInstances.Put(in.ID, resource.GroupInstance{
-		Instance: in.ID, Group: arn, Lifecycle: pending, Health: "Healthy", Protected: g.Spec.NewInstancesProtected, Joined: now,
-	})
-	r.begin(in.ID, "Launching a new EC2 instance: "+in.ID, fmt.Sprintf(
-		"At %s an instance was started in response to a difference between desired and actual capacity, increasing the capacity from %d to %d.",
-		stamp(now), before, before+1))
-	if g.Status.Failures > 0 || g.Status.Waiting != "" {
-		g.Status = resource.AutoScalingGroupStatus{}
-		tx.AutoScalingGroups.Put(arn, g)
-	}
+	r.begin(in.ID, launchingEC2+in.ID, cause, "PreInService", 30)
+	st := &g.Status
+	st.Waiting, st.WaitingCode, st.Failures, st.NextTry = "", "", 0, time.Time{}
+	st.Unhealthy = max(st.Unhealthy-1, 0)
+	r.tx.AutoScalingGroups.Put(g.ARN, *g)
 	return nil
 }
 
-func tagsFor(g resource.AutoScalingGroup, template string, version int64) map[string]string {
-	tags := map[string]string{
-		"aws:autoscaling:groupName":     g.Name,
-		"aws:ec2launchtemplate:id":      template,
-		"aws:ec2launchtemplate:version": fmt.Sprint(version),
+// missed is the cause of a launch that follows from something else than the desired capacity.
+func (r *round) missed() string {
+	switch {
+	case r.group.Status.Unhealthy > 0:
+		return fmt.Sprintf("At %s an instance was launched in response to an unhealthy instance needing to be replaced.", stamp(r.now))
+	case r.group.Status.Balancing != "":
+		return fmt.Sprintf("At %s an instance was launched to aid in balancing the group's zones.", stamp(r.now))
+	case r.rolling != nil && r.group.Reason == "":
+		return fmt.Sprintf("At %s an instance was launched in response to an instance refresh.", stamp(r.now))
 	}
+	return ""
+}
+
+// spot is the lifecycle of instances that are not on demand.
+const spot = "spot"
+
+// option is what the next instance of a group is bought as; "" is on demand, or as the
+// launch template of a group that is not mixed says.
+func (r *round) option(l resource.LaunchSettings) string {
+	if !l.Mixed {
+		return ""
+	}
+	onDemand := 0
+	for _, m := range r.live() {
+		if in, _ := r.tx.Instances.Get(m.Instance); in.Spec.Lifecycle != spot {
+			onDemand += r.size(m)
+		}
+	}
+	if onDemand < onDemandOf(l, r.want()) {
+		return ""
+	}
+	return spot
+}
+
+// onDemandOf is how much of a capacity is on demand: the base, and a part of what is above it,
+// rounded up.
+func onDemandOf(l resource.LaunchSettings, capacity int) int {
+	base := min(int(l.Distribution.OnDemandBase), capacity)
+	return base + ((capacity-base)*(100-int(l.SpotPercentage))+99)/100
+}
+
+func tagsFor(g resource.AutoScalingGroup, req provision.InstanceRequest) map[string]string {
+	tags := map[string]string{tagGroup: g.Name, tagTemplate: req.LaunchTemplate, tagTemplateVersion: req.LaunchTemplateVersion}
 	for _, t := range g.Spec.Tags {
 		if t.Propagate {
 			tags[t.Key] = t.Value
@@ -141,27 +179,32 @@ func tagsFor(g resource.AutoScalingGroup, template string, version int64) map[st
 	return tags
 }
 
-// refused records that no place takes an instance, and waits longer each time.
-func (c *Controller) refused(ctx context.Context, arn string, why error) (again time.Duration, err error) {
+// refused records that no place takes an instance. It waits longer each time.
+func (c *Controller) refused(ctx context.Context, arn string, why error) (more bool, again time.Duration, err error) {
 	err = c.store.Update(ctx, func(tx *store.Tx) error {
 		g, ok := tx.AutoScalingGroups.Get(arn)
 		if !ok {
 			return nil
 		}
-		g.Status.Failures++
-		again = min(firstRetry<<min(g.Status.Failures-1, 10), lastRetry)
-		g.Status.NextTry = c.now().Add(again)
+		r := c.round(tx, g)
+		st := &r.group.Status
+		again = r.backOff()
 		code, text, ok := provision.Refusal(why)
 		if !ok {
 			code, text = "Unknown", why.Error()
 		}
-		g.Status.Waiting, g.Status.WaitingCode = text, code
-		tx.AutoScalingGroups.Put(arn, g)
-		r := round{tx: tx, group: g, now: c.now()}
-		r.begin("", "Launching a new EC2 instance.  Status Reason: "+text, fmt.Sprintf(
-			"At %s an instance was started in response to a difference between desired and actual capacity.", stamp(r.now)))
-		r.fail("", "Launching", text+" Launching EC2 instance failed.")
+		st.Waiting, st.WaitingCode = text, code
+		cause, n := r.missed(), r.capacity()
+		if cause == "" {
+			cause = sentences(g.Reason, fmt.Sprintf("At %s an instance was started in response to a difference between desired and actual capacity, increasing the capacity from %d to %d.", stamp(r.now), n, n+1))
+		}
+		r.begin("", "Launching a new EC2 instance.  Status Reason: "+text, cause, "InProgress", 30)
+		r.endActivity("", "Launching", "Failed", text+" Launching EC2 instance failed.")
+		if st.Balancing != "" { // not at the moment, then
+			st.Balancing, st.Uneven = "", r.now
+		}
+		tx.AutoScalingGroups.Put(arn, r.group)
 		return nil
 	})
-	return again, err
+	return false, again, err
 }

@@ -93,7 +93,7 @@ func misconfigured(s state) (out []resource.Issue) {
 		out = append(out, resource.Issue{Code: groupInvalid, ResourceIDs: []string{g.Name},
 			Message: fmt.Sprintf("%s has subnets %s which is not expected by Amazon EKS. Expected subnets: %s", g.Name, have, want)})
 	}
-	if slices.Contains(g.Spec.SuspendedProcesses, processTerminate) {
+	if g.Spec.Suspended(processTerminate) {
 		out = append(out, terminateSuspended(g))
 	}
 	return out

@@ -87,7 +87,9 @@ func TestIssuesComeAndGo(t *testing.T) {
 			}
 		}},
 		{"AutoScalingGroupInvalidConfiguration", edit(func(g *resource.AutoScalingGroup) { g.Spec.Subnets = g.Spec.Subnets[:1] })},
-		{"AutoScalingGroupInvalidConfiguration", edit(func(g *resource.AutoScalingGroup) { g.Spec.SuspendedProcesses = []string{"Terminate"} })},
+		{"AutoScalingGroupInvalidConfiguration", edit(func(g *resource.AutoScalingGroup) {
+			g.Spec.SuspendedProcesses = []resource.SuspendedProcess{{Name: "Terminate"}}
+		})},
 		{"Ec2LaunchTemplateVersionMismatch", edit(func(g *resource.AutoScalingGroup) { g.Spec.LaunchTemplateVersion = "7" })},
 	} {
 		var giveBack func(*store.Tx)

@@ -3,7 +3,6 @@ package nodegroup
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -26,8 +25,11 @@ func groupARN(ng resource.Nodegroup) string {
 	return fmt.Sprintf("arn:aws:autoscaling:%s:%s:autoScalingGroup:%s:autoScalingGroupName/%s", ng.Region, ng.Account, ng.ID, groupName(ng))
 }
 
-// drainHeartbeat is how long EKS's lifecycle hooks hold an instance, in seconds.
-const drainHeartbeat = 1800
+// The hook that holds an instance until its node has been drained, and for how many seconds.
+const (
+	drainHook      = "Terminate-LC-Hook"
+	drainHeartbeat = 1800
+)
 
 // make records all that the node group consists of in one transaction.
 func (c *Controller) make(ctx context.Context, s state) error {
@@ -100,7 +102,7 @@ func groupFor(ng resource.Nodegroup, cl resource.Cluster, lt resource.LaunchTemp
 			tag("k8s.io/cluster-autoscaler/enabled", "true"), tag("k8s.io/cluster-autoscaler/"+cl.Name, "owned"),
 		},
 		Hooks: []resource.LifecycleHook{{
-			Name: "Terminate-LC-Hook", Transition: "autoscaling:EC2_INSTANCE_TERMINATING", Heartbeat: drainHeartbeat, Default: "CONTINUE",
+			Name: drainHook, Transition: resource.HookTerminating, Heartbeat: drainHeartbeat, Default: resource.ActionContinue,
 		}},
 	}
 	if ng.Spec.CapacityType == "SPOT" {
@@ -128,7 +130,7 @@ func letIn(tx *store.Tx, ng resource.Nodegroup, cl resource.Cluster, now func() 
 // remove takes away what the node group consists of: the Auto Scaling group first, which
 // has its nodes drained, then the rest.
 func (c *Controller) remove(ctx context.Context, s state) error {
-	if s.grouped && !s.group.Deleting && slices.Contains(s.group.Spec.SuspendedProcesses, processTerminate) {
+	if s.grouped && !s.group.Deleting && s.group.Spec.Suspended(processTerminate) {
 		return c.cannotDelete(ctx, s.ng.ARN, terminateSuspended(s.group))
 	}
 	if s.grouped {

@@ -109,15 +109,12 @@ type member struct {
 }
 
 // ready says whether it is a node that pods can be on.
-func (m member) ready() bool { return m.joined && m.node.Ready && m.Lifecycle == inService }
-
-// inService is the state of a group's member that is neither coming nor going.
-const inService = "InService"
+func (m member) ready() bool {
+	return m.joined && m.node.Ready && m.Lifecycle == resource.MemberInService
+}
 
 // leaving says whether its end has begun.
-func (m member) leaving() bool {
-	return m.Lifecycle == "Terminating" || m.Lifecycle == "Terminating:Wait"
-}
+func (m member) leaving() bool { return m.Leaves() }
 
 func (s state) ready() int {
 	n := 0
@@ -245,7 +242,7 @@ func (c *Controller) follow(ctx context.Context, s state) (time.Duration, error)
 // drain empties every node whose instance waits to be terminated, and then lets it go.
 func (c *Controller) drain(s state) {
 	for _, m := range s.members {
-		if m.Lifecycle != "Terminating:Wait" || m.Continue {
+		if m.Lifecycle != resource.MemberTerminatingWait || !m.Awaits(drainHook) {
 			continue
 		}
 		c.mu.Lock()
@@ -289,8 +286,8 @@ func (c *Controller) drainOne(m member, cluster string, timeout time.Duration) e
 		}
 	}
 	return c.store.Update(c.ctx, func(tx *store.Tx) error {
-		if g, ok := tx.GroupInstances.Get(m.Instance); ok {
-			g.Continue = true // CompleteLifecycleAction
+		g, ok := tx.GroupInstances.Get(m.Instance)
+		if ok && g.Complete(drainHook, "", resource.ActionContinue, "") {
 			tx.GroupInstances.Put(m.Instance, g)
 		}
 		return nil

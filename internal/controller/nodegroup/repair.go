@@ -48,7 +48,7 @@ type patient struct {
 // patients are the unhealthy nodes of the group, those first that are longest due.
 func (s state) patients(wait time.Duration) (out []patient) {
 	for _, m := range s.members {
-		if !m.joined || m.Lifecycle != inService {
+		if !m.joined || m.Lifecycle != resource.MemberInService {
 			continue
 		}
 		p := patient{}
@@ -125,7 +125,7 @@ func (c *Controller) repair(ctx context.Context, s state) (time.Duration, error)
 		switch {
 		case condemned || m.leaving():
 			busy++
-		case m.Lifecycle == inService:
+		case m.Lifecycle == resource.MemberInService:
 			nodes++
 		}
 	}

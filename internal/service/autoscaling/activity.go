@@ -3,10 +3,13 @@ package autoscaling
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"slices"
+	"time"
 
 	"ekster.dev/ekster/gen/autoscaling"
 	"ekster.dev/ekster/internal/awsapi"
+	"ekster.dev/ekster/internal/awsid"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -58,8 +61,11 @@ func (s *Service) DescribeScalingActivities(_ context.Context, call awsapi.Call,
 
 // newest is a key that puts activities into the order of their start.
 func newest(a resource.ScalingActivity) string {
-	return a.Started.UTC().Format("2006-01-02T15:04:05.000000000") + " " + a.ID
+	return a.Started.UTC().Format(keyTime) + " " + a.ID
 }
+
+// keyTime orders times as strings.
+const keyTime = "2006-01-02T15:04:05.000000000"
 
 func describeActivity(a resource.ScalingActivity) autoscaling.Activity {
 	d := autoscaling.Activity{
@@ -72,10 +78,33 @@ func describeActivity(a resource.ScalingActivity) autoscaling.Activity {
 		StatusCode:           new(a.Status),
 		StatusMessage:        optional(a.Message),
 		Progress:             new(a.Progress),
-		Details:              new("{}"),
+		Details:              new(details(a)),
 	}
 	if !a.Ended.IsZero() {
 		d.EndTime = new(a.Ended)
 	}
 	return d
+}
+
+// details say where the instance of an activity is, as JSON.
+func details(a resource.ScalingActivity) string {
+	where := map[string]string{}
+	if a.Zone != "" {
+		where["Availability Zone"], where["Subnet ID"] = a.Zone, a.Subnet
+	}
+	raw, _ := json.Marshal(where) // a map of strings can be marshalled
+	return string(raw)
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
+
+// begin records an activity that a client has asked for, which the group's controller ends.
+func begin(tx *store.Tx, g resource.AutoScalingGroup, instance, description, cause string, now time.Time) resource.ScalingActivity {
+	in, _ := tx.Instances.Get(instance)
+	a := resource.ScalingActivity{
+		Home: g.Home, ID: awsid.UUID(), Group: g.ARN, GroupName: g.Name, Instance: instance, Description: description, Cause: cause,
+		Status: "InProgress", Progress: 50, Started: now.UTC().Truncate(time.Millisecond), Subnet: in.Spec.Subnet, Zone: in.Spec.Zone,
+	}
+	tx.ScalingActivities.Put(a.ID, a)
+	return a
 }

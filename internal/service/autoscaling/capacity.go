@@ -7,7 +7,6 @@ import (
 
 	"ekster.dev/ekster/gen/autoscaling"
 	"ekster.dev/ekster/internal/awsapi"
-	"ekster.dev/ekster/internal/awsid"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -29,6 +28,9 @@ func (s *Service) SetDesiredCapacity(ctx context.Context, call awsapi.Call, in *
 			if a, ok := cooling(tx, *g, call.Time); ok {
 				return &autoscaling.ScalingActivityInProgressFault{Message: new("Scaling activity " + a + " is in progress and blocks this action")}
 			}
+		}
+		if n != g.Spec.Desired {
+			g.Reason = fmt.Sprintf("At %s a user request explicitly set group desired capacity changing the desired capacity from %d to %d.", stamp(call.Time), g.Spec.Desired, n)
 		}
 		g.Spec.Desired = n
 		return nil
@@ -72,18 +74,7 @@ func (s *Service) TerminateInstanceInAutoScalingGroup(ctx context.Context, call 
 		}
 		g.Spec.Condemned[id] = decrement
 		tx.AutoScalingGroups.Put(g.ARN, g)
-		activity = resource.ScalingActivity{
-			Home:        g.Home,
-			ID:          awsid.UUID(),
-			Group:       g.ARN,
-			GroupName:   g.Name,
-			Instance:    id,
-			Description: "Terminating EC2 instance: " + id,
-			Cause:       cause(id, call.Time, before, g.Spec.Desired),
-			Status:      "InProgress",
-			Started:     call.Time.UTC().Truncate(time.Millisecond),
-		}
-		tx.ScalingActivities.Put(activity.ID, activity)
+		activity = begin(tx, g, id, "Terminating EC2 instance: "+id, cause(id, call.Time, before, g.Spec.Desired), call.Time)
 		return nil
 	})
 	if err != nil {
@@ -93,7 +84,7 @@ func (s *Service) TerminateInstanceInAutoScalingGroup(ctx context.Context, call 
 }
 
 func cause(id string, at time.Time, before, after int32) string {
-	when := at.UTC().Format("2006-01-02T15:04:05Z")
+	when := stamp(at)
 	if before != after {
 		return fmt.Sprintf("At %s instance %s was taken out of service in response to a user request, shrinking the capacity from %d to %d.", when, id, before, after)
 	}

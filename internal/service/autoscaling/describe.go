@@ -114,7 +114,7 @@ func describeGroup(g resource.AutoScalingGroup) autoscaling.AutoScalingGroup {
 	}
 	for _, p := range s.SuspendedProcesses {
 		d.SuspendedProcesses = append(d.SuspendedProcesses, autoscaling.SuspendedProcess{
-			ProcessName: new(p), SuspensionReason: new("User suspended"),
+			ProcessName: new(p.Name), SuspensionReason: new("User suspended at " + stamp(p.Since)),
 		})
 	}
 	if s.MinHealthyPercentage != nil || s.MaxHealthyPercentage != nil {
@@ -126,7 +126,7 @@ func describeGroup(g resource.AutoScalingGroup) autoscaling.AutoScalingGroup {
 		d.Status = new("Delete in progress")
 	}
 	if s.Mixed {
-		d.MixedInstancesPolicy = describeMix(s)
+		d.MixedInstancesPolicy = describeMix(s.LaunchSettings())
 	} else {
 		d.LaunchTemplate = describeTemplate(s.LaunchTemplateID, s.LaunchTemplateName, s.LaunchTemplateVersion)
 	}
@@ -137,7 +137,7 @@ func describeTemplate(id, name, version string) *autoscaling.LaunchTemplateSpeci
 	return &autoscaling.LaunchTemplateSpecification{LaunchTemplateId: &id, LaunchTemplateName: &name, Version: &version}
 }
 
-func describeMix(s resource.AutoScalingGroupSpec) *autoscaling.MixedInstancesPolicy {
+func describeMix(s resource.LaunchSettings) *autoscaling.MixedInstancesPolicy {
 	overrides := []autoscaling.LaunchTemplateOverrides{}
 	for _, t := range s.InstanceTypes {
 		overrides = append(overrides, autoscaling.LaunchTemplateOverrides{InstanceType: new(t), WeightedCapacity: optional(s.Weights[t])})

@@ -2,6 +2,8 @@ package autoscaling
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,9 +50,18 @@ func (s *Service) CreateAutoScalingGroup(ctx context.Context, call awsapi.Call, 
 		if have, err := findGroup(tx, call, name); err == nil {
 			return alreadyExists(have)
 		}
+		if n := groupsIn(tx, g.Home); n >= maxAccountGroups {
+			return &autoscaling.LimitExceededFault{Message: new(fmt.Sprintf("You have already reached the maximum number of Auto Scaling groups for this account: %d", n))}
+		}
 		if err := configure(tx, &g, settings(in)); err != nil {
 			return err
 		}
+		for _, h := range in.LifecycleHookSpecificationList {
+			if err := putHook(&g, hookRequest(h)); err != nil {
+				return err
+			}
+		}
+		g.Reason = fmt.Sprintf("At %s a user request created an AutoScalingGroup changing the desired capacity from 0 to %d.", stamp(call.Time), g.Spec.Desired)
 		tags, err := addTags(nil, name, in.Tags, true)
 		if err != nil {
 			return err
@@ -88,7 +99,7 @@ func checkSupported(in *autoscaling.CreateAutoScalingGroupInput) error {
 		{"LoadBalancerNames", len(in.LoadBalancerNames) > 0},
 		{"TargetGroupARNs", len(in.TargetGroupARNs) > 0},
 		{"TrafficSources", len(in.TrafficSources) > 0},
-		{"LifecycleHookSpecificationList", len(in.LifecycleHookSpecificationList) > 0},
+		{"InstanceLifecyclePolicy", in.InstanceLifecyclePolicy != nil},
 		{"DeletionProtection", in.DeletionProtection != nil && *in.DeletionProtection != "none"},
 	} {
 		if p.given {
@@ -114,12 +125,20 @@ func (s *Service) UpdateAutoScalingGroup(ctx context.Context, call awsapi.Call, 
 		if g.Deleting {
 			return pendingDelete(g)
 		}
+		before := g.Spec.Desired
 		set(&g.Spec.Min, in.MinSize)
 		set(&g.Spec.Max, in.MaxSize)
 		if in.DesiredCapacity == nil && g.Spec.Min <= g.Spec.Max {
 			g.Spec.Desired = min(max(g.Spec.Desired, g.Spec.Min), g.Spec.Max)
 		}
-		return configure(tx, g, *in)
+		if err := configure(tx, g, *in); err != nil {
+			return err
+		}
+		if g.Spec.Desired != before {
+			g.Reason = fmt.Sprintf("At %s a user request update of AutoScalingGroup constraints to min: %d, max: %d, desired: %d changing the desired capacity from %d to %d.",
+				stamp(call.Time), g.Spec.Min, g.Spec.Max, g.Spec.Desired, before, g.Spec.Desired)
+		}
+		return nil
 	})
 }
 
@@ -168,6 +187,11 @@ func configure(tx *store.Tx, g *resource.AutoScalingGroup, in autoscaling.Update
 		spec.DefaultInstanceWarmup = in.DefaultInstanceWarmup
 		if *in.DefaultInstanceWarmup < 0 { // -1 takes it away
 			spec.DefaultInstanceWarmup = nil
+		}
+	}
+	for _, p := range in.TerminationPolicies {
+		if !slices.Contains(policies, p) {
+			return validation("Invalid termination policy(ies): [%s]. Valid termination policies are: [%s]", p, strings.Join(policies, ", "))
 		}
 	}
 	if len(in.TerminationPolicies) > 0 {

@@ -5,8 +5,11 @@
 // controller/autoscalinggroup launches and terminates; EKS's managed node groups have
 // their groups here too, made by their controller, and these can be seen and changed like any other.
 //
-// Groups launch from launch templates. Launch configurations, lifecycle hooks, load balancers,
-// warm pools and attribute-based instance selection are refused by name.
+// A client's wish about an instance (Standby, Detaching, a health) begins in the record of its
+// membership, with its activity, and the group's controller takes it on from there.
+//
+// Groups launch from launch templates. Launch configurations, notifications of lifecycle hooks, load
+// balancers, warm pools and attribute-based instance selection are refused by name.
 package autoscaling
 
 import (
