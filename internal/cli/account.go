@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -127,23 +128,24 @@ func (a *app) accountDelete() *cobra.Command {
 func (a *app) untilGone(ctx context.Context, id string) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
+	late := fmt.Errorf("account %s is not gone yet (ekster status)", id)
 	for {
 		var list []daemon.AccountStatus
-		if err := a.admin(ctx, http.MethodGet, "/accounts", &list); err != nil {
+		err := a.admin(ctx, http.MethodGet, "/accounts", &list)
+		if ctx.Err() != nil { // which admin takes for a daemon that does not answer
+			return late
+		}
+		if err != nil {
 			return err
 		}
-		var left *daemon.AccountStatus
-		for i := range list {
-			if list[i].ID == id {
-				left = &list[i]
-			}
-		}
-		if left == nil {
+		i := slices.IndexFunc(list, func(s daemon.AccountStatus) bool { return s.ID == id })
+		if i < 0 {
 			return nil
 		}
+		late = fmt.Errorf("account %s still has %d clusters and %d machines (ekster status)", id, list[i].Clusters, list[i].Machines)
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("account %s still has %d clusters and %d machines (ekster status)", id, left.Clusters, left.Machines)
+			return late
 		case <-tick.C:
 		}
 	}
