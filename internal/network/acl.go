@@ -47,8 +47,8 @@ func (rs *ruleset) addACLs(ports []port) {
 		}
 		done[p.Subnet] = true
 		chains = append(chains,
-			aclChain(p.Subnet+"-acl-out", p.subnet.CIDR, acl.Egress, destination),
-			aclChain(p.Subnet+"-acl-in", p.subnet.CIDR, acl.Ingress, source))
+			aclChain(p.Subnet+"-acl-out", p.subnet, acl.Egress, destination),
+			aclChain(p.Subnet+"-acl-in", p.subnet, acl.Ingress, source))
 	}
 	rs.sets = append(rs.sets, out, in)
 	filter := func(hook *nftables.ChainHook) *base {
@@ -70,10 +70,13 @@ func (rs *ruleset) addACLs(ports []port) {
 
 var goBack = []expr.Any{&expr.Verdict{Kind: expr.VerdictReturn}} // return
 
-func aclChain(name string, subnet netip.Prefix, rules []ACLRule, peer side) chain {
-	c := chain{name: name, rules: []rule{{"stays in the subnet", then(address(peer, subnet), goBack)}}}
+func aclChain(name string, subnet Subnet, rules []ACLRule, peer side) chain {
+	c := chain{name: name, rules: []rule{{"stays in the subnet", then(address(peer, subnet.CIDR), goBack)}}}
+	if subnet.CIDR6.IsValid() {
+		c.rules = append(c.rules, rule{"stays in the subnet", then(address(peer, subnet.CIDR6), goBack)})
+	}
 	for _, r := range rules {
-		if !r.CIDR.Addr().Is4() {
+		if r.CIDR.Addr().Is6() && !subnet.CIDR6.IsValid() {
 			continue
 		}
 		verdict := drop

@@ -19,6 +19,11 @@ var (
 	PublicPrefix = netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 19, 0, 0}), 16)
 	// OutsideAddress is who is on the internet besides: whoever dials from InternetPath.
 	OutsideAddress = netip.AddrFrom4([4]byte{198, 18, 0, 2})
+	// InternetPrefix6 is the internet of IPv6 (RFC 3849: never on a real network), from which
+	// the ranges of VPCs are, too.
+	InternetPrefix6 = netip.MustParsePrefix("2001:db8::/32")
+	// OutsideAddress6 is OutsideAddress for IPv6.
+	OutsideAddress6 = netip.MustParseAddr("2001:db8::2")
 )
 
 // RegistryPort is the port of the image registry at InternetAddress.
@@ -30,8 +35,8 @@ const MTU = 9001
 // A VPC is everything in one VPC that has an effect on packets. What is not
 // listed does not exist: EnsureVPC removes it.
 type VPC struct {
-	ID             string // names the namespace
-	CIDRs          []netip.Prefix
+	ID             string         // names the namespace
+	CIDRs          []netip.Prefix // IPv4, and IPv6 if any
 	Subnets        []Subnet
 	Interfaces     []Interface
 	SecurityGroups []SecurityGroup
@@ -40,14 +45,19 @@ type VPC struct {
 	Peers          []Peer
 	Endpoints      []Endpoint
 	Internet       bool // an internet gateway is attached
+
+	// EgressOnly are the egress-only internet gateways: targets of IPv6 routes, by which
+	// interfaces reach the internet and nobody there reaches them.
+	EgressOnly []string
 }
 
 // A Subnet is a range of the VPC with the routes of its route table.
 type Subnet struct {
 	ID     string
 	CIDR   netip.Prefix
-	Routes []Route // besides the local route to the VPC, which always holds
-	ACL    *ACL    // nil: everything passes
+	CIDR6  netip.Prefix // invalid: the subnet has no IPv6
+	Routes []Route      // besides the local route to the VPC, which always holds
+	ACL    *ACL         // nil: everything passes
 
 	// Registry has the image registry reachable without a route to it: where endpoints of
 	// the services lead there from which images are loaded.
@@ -82,7 +92,8 @@ type Route struct {
 	Target      Target
 }
 
-// A Target is where a route leads: one of these, or the ID of a NATGateway or a Peer.
+// A Target is where a route leads: one of these, or the ID of a NATGateway, of a Peer or of
+// an egress-only internet gateway.
 type Target string
 
 const (
@@ -103,6 +114,13 @@ type Interface struct {
 	// Addresses has the primary address first. Packets to the others are handed to
 	// the guest without asking whether it has them: they may belong to its pods.
 	Addresses []netip.Addr
+
+	// Addresses6 are its addresses of IPv6, in the subnet's range. Where there is one, the
+	// guest has them all on a configured device.
+	Addresses6 []netip.Addr
+
+	// Prefixes are whole ranges, of either family, whose addresses it has: its pods'.
+	Prefixes []netip.Prefix
 
 	// Public, of PublicPrefix, stands for the primary address on the internet. Without one an
 	// internet gateway lets nothing of the interface through.
@@ -132,11 +150,11 @@ type SecurityGroup struct {
 // A Rule accepts new connections of one protocol with any of the given peers. A
 // rule without peers accepts nothing.
 type Rule struct {
-	// Protocol is "-1" (all), "tcp", "udp", "icmp" or a protocol number.
+	// Protocol is "-1" (all), "tcp", "udp", "icmp", "icmpv6" or a protocol number.
 	Protocol string
 
 	// FromPort and ToPort are an inclusive range of destination ports for tcp and udp, type and
-	// code for icmp (-1: any). Other protocols ignore them.
+	// code for icmp and icmpv6 (-1: any). Other protocols ignore them.
 	FromPort, ToPort int
 
 	CIDRs       []netip.Prefix

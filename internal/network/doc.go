@@ -53,7 +53,8 @@
 // goes on from what there is, and a repeat of a finished Ensure is a few dumps.
 //
 // What it does not do: it knows no AWS API, no store and no daemon; it serves
-// nothing on the routers' addresses (see Listen); it has no IPv6; it applies no network
+// nothing on the routers' addresses (see Listen); nothing of its own is served by IPv6
+// (see ipv6.go for what there is of it); it applies no network
 // ACL of a NAT gateway's own subnet; it does not watch: call Ensure again. The rules of
 // each case are in docs/network, written by the tests.
 package network

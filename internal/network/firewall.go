@@ -60,7 +60,7 @@ func compile(v VPC) ruleset {
 
 	var rs ruleset
 	rs.addSets(v, ports, groups)
-	rs.addHooks(v)
+	rs.addHooks(v, ports)
 	rs.addRoutes(v, ports)
 	rs.addACLs(ports)
 	rs.addTranslation(v, ports)
@@ -82,8 +82,8 @@ func compile(v VPC) ruleset {
 	for _, g := range groups {
 		if used[g.ID] {
 			rs.chains = append(rs.chains,
-				chain{name: g.ID + "-out", rules: compileRules(g.ID, g.Egress, destination)},
-				chain{name: g.ID + "-in", rules: compileRules(g.ID, g.Ingress, source)})
+				chain{name: g.ID + "-out", rules: v.compileRules(g.ID, g.Egress, destination)},
+				chain{name: g.ID + "-in", rules: v.compileRules(g.ID, g.Ingress, source)})
 		}
 	}
 	return rs
@@ -92,7 +92,7 @@ func compile(v VPC) ruleset {
 // fixedSets are the sets that are there whatever the VPC; others are named for groups.
 var fixedSets = []string{
 	"guarded", "sources", "uplinks", "egress", "ingress", "routes", "registry", "acl-out", "acl-in", "public", "private", "nameable",
-	"endpoints", "endpoint-groups",
+	"endpoints", "endpoint-groups", "sources6",
 }
 
 // addSets makes the sets and maps that say which ENI is which.
@@ -105,7 +105,8 @@ func (rs *ruleset) addSets(v VPC, ports []port, groups []SecurityGroup) {
 	}
 	egress := set{name: "egress", key: nftables.TypeIFName, verdicts: true}
 	ingress := set{name: "ingress", key: nftables.TypeIFName, verdicts: true}
-	members := map[string][]netip.Addr{}
+	members := map[string][]netip.Prefix{}
+	sources6 := set{name: "sources6", key: linkAndAddress6}
 	for _, p := range ports {
 		link := linkKey(p.link)
 		if p.SourceDestCheck {
@@ -116,28 +117,31 @@ func (rs *ruleset) addSets(v VPC, ports []port, groups []SecurityGroup) {
 		}
 		egress.elements = append(egress.elements, element{key: link, jump: p.ID + "-out"})
 		ingress.elements = append(ingress.elements, element{key: link, jump: p.ID + "-in"})
+		for _, a := range p.Addresses6 {
+			sources6.elements = append(sources6.elements, element{key: append(slices.Clone(link), a.AsSlice()...)})
+		}
 		for _, g := range p.SecurityGroups {
-			members[g] = append(members[g], p.Addresses...)
+			members[g] = append(members[g], p.ranges()...)
 		}
 	}
 	for _, e := range v.Endpoints {
 		for _, g := range e.SecurityGroups {
-			members[g] = append(members[g], e.Address)
+			members[g] = append(members[g], netip.PrefixFrom(e.Address, 32))
 		}
 	}
 	rs.sets = append(rs.sets, guarded, sources, uplinks, egress, ingress)
 	rs.addNameable(ports)
+	if v.has6() {
+		rs.sets = append(rs.sets, sources6)
+	}
 	for _, g := range referenced(groups) {
-		s := set{name: g, key: nftables.TypeIPAddr}
-		addrs := members[g]
-		slices.SortFunc(addrs, netip.Addr.Compare)
-		for _, a := range slices.Compact(addrs) {
-			s.elements = append(s.elements, element{key: a.AsSlice()})
+		rs.sets = append(rs.sets, addressSet(g, family(members[g], false), false))
+		if v.has6() {
+			rs.sets = append(rs.sets, addressSet(g+set6, family(members[g], true), true))
 		}
-		rs.sets = append(rs.sets, s)
 	}
 	for _, l := range v.sortedPrefixLists() {
-		rs.sets = append(rs.sets, rangeSet(l.ID, l.CIDRs))
+		rs.sets = append(rs.sets, rangeSet(l.ID, l.CIDRs, l.is6()))
 	}
 }
 
@@ -157,7 +161,8 @@ func referenced(groups []SecurityGroup) []string {
 }
 
 // addHooks makes the chains in the packet's path.
-func (rs *ruleset) addHooks(v VPC) {
+func (rs *ruleset) addHooks(v VPC, ports []port) {
+	var services6 []rule
 	stateful := []rule{
 		{exprs: then(ctState(expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), accept)},
 		{exprs: then(ctState(expr.CtStateBitINVALID), drop)},
@@ -170,6 +175,9 @@ func (rs *ruleset) addHooks(v VPC) {
 		return rule{comment, then(address(destination, netip.PrefixFrom(addr, 32)), l4(protocol), portRange(port, port), accept)}
 	}
 	served := address(destination, netip.PrefixFrom(InternetAddress, 32))
+	if v.has6() {
+		services6 = neighbourRules()
+	}
 	https := then(l4(protocolTCP), portRange(443, 443))
 	services := []rule{
 		{"the router itself", then(ifname(expr.MetaKeyIIFNAME, "lo"), accept)},
@@ -180,6 +188,7 @@ func (rs *ruleset) addHooks(v VPC) {
 	if r := v.resolver(); r.IsValid() {
 		services = append(services, service(r, protocolUDP, 53, "DNS"), service(r, protocolTCP, 53, "DNS"))
 	}
+	services = append(services, services6...)
 	services = append(services,
 		rule{"interface endpoints", then(member(destination, "endpoints"), https, dispatch(expr.MetaKeyIIFNAME, "egress"))},
 		rule{"interface endpoints, from peers", then(member(destination, "endpoints"), https, inSet(expr.MetaKeyIIFNAME, "uplinks"), accept)},
@@ -191,15 +200,16 @@ func (rs *ruleset) addHooks(v VPC) {
 		services = append(services, rule{"the internet, by " + g.ID, then(served, markIs(markOf(g.ID)), dispatch(expr.MetaKeyIIFNAME, "egress"))})
 	}
 	rs.chains = append(rs.chains,
-		chain{"source", hook(nftables.ChainHookPrerouting, *nftables.ChainPriorityRaw, nftables.ChainPolicyAccept), []rule{
+		chain{"source", hook(nftables.ChainHookPrerouting, *nftables.ChainPriorityRaw, nftables.ChainPolicyAccept), slices.Concat([]rule{
 			{"the router itself", then(ifname(expr.MetaKeyIIFNAME, "lo"), accept)},
+		}, v.prefixSources(ports), []rule{
 			{"source/destination check", then(inSet(expr.MetaKeyIIFNAME, "guarded"), notASource(), drop)},
 			{"nobody asks for another's metadata", then(address(destination, linkLocal), notASource(), drop)},
-		}},
-		chain{"egress", hook(nftables.ChainHookForward, *nftables.ChainPriorityFilter, nftables.ChainPolicyDrop), append([]rule{
+		}, v.sourceRules6())},
+		chain{"egress", hook(nftables.ChainHookForward, *nftables.ChainPriorityFilter, nftables.ChainPolicyDrop), append(append([]rule{
 			{"nobody passes through the VPC", then(inSet(expr.MetaKeyIIFNAME, "uplinks"), inSet(expr.MetaKeyOIFNAME, "uplinks"), drop)},
 			unmapped(),
-		}, with(
+		}, v.egressOnlyRules()...), with(
 			rule{exprs: dispatch(expr.MetaKeyIIFNAME, "egress")},
 			rule{"from the internet and from peers", then(inSet(expr.MetaKeyIIFNAME, "uplinks"), accept)},
 		)...)},
@@ -227,7 +237,7 @@ func (rs *ruleset) addPort(p port) {
 }
 
 // compileRules makes one rule for each peer; peer says which address of a packet that is.
-func compileRules(group string, rules []Rule, peer side) []rule {
+func (v VPC) compileRules(group string, rules []Rule, peer side) []rule {
 	var out []rule
 	for _, r := range rules {
 		comment := group
@@ -236,15 +246,22 @@ func compileRules(group string, rules []Rule, peer side) []rule {
 		}
 		match := r.match()
 		for _, c := range r.CIDRs {
-			if c.Addr().Is4() { // an IPv6 range matches no packet here
+			if c.Addr().Is4() || v.has6() { // otherwise no packet would match it
 				out = append(out, rule{comment, then(match, address(peer, c), accept)})
 			}
 		}
 		for _, g := range r.Groups {
 			out = append(out, rule{comment, then(match, member(peer, g), accept)})
+			if v.has6() {
+				out = append(out, rule{comment, then(match, member6(peer, g+set6), accept)})
+			}
 		}
 		for _, l := range r.PrefixLists {
-			out = append(out, rule{comment, then(match, member(peer, l), accept)})
+			if v.list6(l) {
+				out = append(out, rule{comment, then(match, member6(peer, l), accept)})
+			} else {
+				out = append(out, rule{comment, then(match, member(peer, l), accept)})
+			}
 		}
 	}
 	return out
@@ -262,7 +279,7 @@ func (r Rule) match() []expr.Any {
 		if r.FromPort > 0 || r.ToPort < 65535 {
 			match = append(match, portRange(uint16(r.FromPort), uint16(r.ToPort))...)
 		}
-	case number == protocolICMP && r.FromPort >= 0:
+	case (number == protocolICMP || number == protocolICMPv6) && r.FromPort >= 0:
 		match = append(match, icmp(0, byte(r.FromPort))...)
 		if r.ToPort >= 0 {
 			match = append(match, icmp(1, byte(r.ToPort))...)

@@ -68,6 +68,9 @@ func (rs *ruleset) addRoutes(v VPC, ports []port) {
 	for _, c := range v.CIDRs {
 		rules = append(rules, rule{"the VPC itself", then(address(destination, c), accept)})
 	}
+	if v.has6() {
+		rules = append(rules, rule{"neighbours", then(address(destination, linkLocal6), accept)}, rule{"neighbours", then(address(destination, multicast6), accept)})
+	}
 	rules = append(rules,
 		rule{"the router's services", then(address(destination, linkLocal), accept)},
 		rule{"images, by the endpoints of ECR and S3", then(inSet(expr.MetaKeyIIFNAME, "registry"),
@@ -86,6 +89,9 @@ func (s Subnet) routeChain() chain {
 	})
 	c := chain{name: s.ID + "-routes"}
 	for _, r := range routes {
+		if r.Destination.Addr().Is6() && !s.CIDR6.IsValid() {
+			continue
+		}
 		to := address(destination, r.Destination)
 		if m := r.Target.mark(); m == 0 {
 			c.rules = append(c.rules, rule{string(r.Target), then(to, drop)})
@@ -199,7 +205,7 @@ func immediate(data []byte) []expr.Any { return []expr.Any{&expr.Immediate{Regis
 
 // ip saddr, ip daddr: as the key of a map
 func loadAddress(s side) []expr.Any {
-	return []expr.Any{&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: uint32(s), Len: 4}}
+	return []expr.Any{s.load(false, 1)}
 }
 
 // map @<set>

@@ -48,11 +48,17 @@ func (h *Host) configureGuest(ctx context.Context, guest string, ports []port) e
 		if err := sp.awaitCarrier(ctx, device.Attrs().Index); err != nil {
 			return err
 		}
+		if err := h.configureAddresses6(sp, device, p); err != nil {
+			return err
+		}
 		route := netlink.Route{
 			LinkIndex: device.Attrs().Index, Dst: ipNet(netip.PrefixFrom(netip.IPv4Unspecified(), 0)), Gw: p.subnet.gateway().AsSlice(),
 			Priority: i * metricStep, Protocol: routeProtocol, Table: unix.RT_TABLE_MAIN,
 		}
 		routes = append(routes, route)
+		if len(p.Addresses6) > 0 {
+			routes = append(routes, guestRoute6(device, i))
+		}
 		if len(ports) == 1 {
 			continue
 		}
@@ -62,6 +68,14 @@ func (h *Host) configureGuest(ctx context.Context, guest string, ports []port) e
 		rule.Family, rule.Priority, rule.Table, rule.Protocol = netlink.FAMILY_V4, deviceRules, route.Table, routeProtocol
 		rule.Src = ipNet(netip.PrefixFrom(p.Addresses[0], 32))
 		rules = append(rules, *rule)
+		for _, a := range p.Addresses6 {
+			route := guestRoute6(device, 0)
+			route.Table = deviceTables + device.Attrs().Index
+			routes = append(routes, route)
+			rule := *rule
+			rule.Family, rule.Src = netlink.FAMILY_V6, ipNet(netip.PrefixFrom(a, 128))
+			rules = append(rules, rule)
+		}
 	}
 	if err := h.ensureRoutes(sp, routes); err != nil {
 		return err
@@ -71,11 +85,20 @@ func (h *Host) configureGuest(ctx context.Context, guest string, ports []port) e
 
 // ensurePolicy makes the namespace's routing rules with our protocol those wanted.
 func (h *Host) ensurePolicy(sp *space, wanted []netlink.Rule) error {
-	have, err := dump("routing rules of "+sp.name, func() ([]netlink.Rule, error) { return sp.nl.RuleList(netlink.FAMILY_V4) })
-	if err != nil {
-		return err
+	var have []netlink.Rule
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		rules, err := dump("routing rules of "+sp.name, func() ([]netlink.Rule, error) { return sp.nl.RuleList(family) })
+		if err != nil {
+			return err
+		}
+		for i := range rules {
+			rules[i].Family = family
+		}
+		have = append(have, rules...)
 	}
-	key := func(r netlink.Rule) string { return fmt.Sprintf("from %s mark %#x lookup %d", r.Src, r.Mark, r.Table) }
+	key := func(r netlink.Rule) string {
+		return fmt.Sprintf("family %d from %s mark %#x lookup %d", r.Family, r.Src, r.Mark, r.Table)
+	}
 	missing := map[string]bool{}
 	for _, rule := range wanted {
 		missing[key(rule)] = true
@@ -89,7 +112,6 @@ func (h *Host) ensurePolicy(sp *space, wanted []netlink.Rule) error {
 			continue
 		}
 		err := h.step("removing routing rule "+key(rule)+" of "+sp.name, func() error {
-			rule.Family = netlink.FAMILY_V4
 			return sp.nl.RuleDel(&rule)
 		})
 		if err != nil {

@@ -1,7 +1,7 @@
 package network
 
 import (
-	"encoding/binary"
+	"net"
 	"net/netip"
 	"slices"
 
@@ -14,8 +14,11 @@ import (
 // The parts that rules are made of. Each is what nft makes of the text next to it,
 // so that `nft list ruleset` can read it back.
 
-// linkAndAddress is the key of set sources.
-var linkAndAddress = nftables.MustConcatSetType(nftables.TypeIFName, nftables.TypeIPAddr)
+// The keys of sets sources and sources6.
+var (
+	linkAndAddress  = nftables.MustConcatSetType(nftables.TypeIFName, nftables.TypeIPAddr)
+	linkAndAddress6 = nftables.MustConcatSetType(nftables.TypeIFName, nftables.TypeIP6Addr)
+)
 
 // A side is one of a packet's two addresses: its offset in the IPv4 header.
 type side uint32
@@ -24,6 +27,14 @@ const (
 	source      side = 12
 	destination side = 16
 )
+
+// load is a packet's address on this side, of IPv4 or IPv6, in a register.
+func (s side) load(v6 bool, register uint32) *expr.Payload {
+	if v6 {
+		return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: 8 + 4*uint32(s-source), Len: 16}
+	}
+	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: uint32(s), Len: 4}
+}
 
 // linkKey is a link's name as it stands in sets and packets' metadata.
 func linkKey(name string) []byte {
@@ -50,6 +61,19 @@ func equal(data ...byte) *expr.Cmp { return &expr.Cmp{Op: expr.CmpOpEq, Register
 // meta nfproto ipv4: nft does not print it where an IPv4 field follows
 func ipv4() []expr.Any {
 	return []expr.Any{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, equal(unix.NFPROTO_IPV4)}
+}
+
+// meta nfproto ipv6
+func ipv6() []expr.Any {
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, equal(unix.NFPROTO_IPV6)}
+}
+
+// of is the match of a family.
+func of(v6 bool) []expr.Any {
+	if v6 {
+		return ipv6()
+	}
+	return ipv4()
 }
 
 // ct state <bits>
@@ -80,34 +104,42 @@ func dispatch(key expr.MetaKey, set string) []expr.Any {
 }
 
 // iifname . ip saddr != @sources
-func notASource() []expr.Any {
-	return then(ipv4(), []expr.Any{
+func notASource() []expr.Any { return notOneOf("sources", false) }
+
+// iifname . ip6 saddr != @sources6
+func notASource6() []expr.Any { return notOneOf("sources6", true) }
+
+func notOneOf(set string, v6 bool) []expr.Any {
+	return then(of(v6), []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1},
-		&expr.Payload{DestRegister: 2, Base: expr.PayloadBaseNetworkHeader, Offset: uint32(source), Len: 4},
-		&expr.Lookup{SourceRegister: 1, SetName: "sources", Invert: true},
+		source.load(v6, 2),
+		&expr.Lookup{SourceRegister: 1, SetName: set, Invert: true},
 	})
 }
 
-// ip saddr <prefix>, ip daddr <prefix>; nothing for 0.0.0.0/0
+// ip saddr <prefix>, ip6 daddr <prefix>; only the family for all addresses of it
 func address(s side, prefix netip.Prefix) []expr.Any {
+	v6 := prefix.Addr().Is6()
 	if prefix.Bits() == 0 {
-		return ipv4()
+		return of(v6)
 	}
 	prefix = prefix.Masked()
-	match := then(ipv4(), []expr.Any{&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: uint32(s), Len: 4}})
-	if prefix.Bits() < 32 {
-		mask := binary.BigEndian.AppendUint32(nil, ^uint32(0)<<(32-prefix.Bits()))
-		match = append(match, &expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: mask, Xor: make([]byte, 4)})
+	match := then(of(v6), []expr.Any{s.load(v6, 1)})
+	if size := prefix.Addr().BitLen(); prefix.Bits() < size {
+		mask := net.CIDRMask(prefix.Bits(), size)
+		match = append(match, &expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: uint32(size / 8), Mask: mask, Xor: make([]byte, size/8)})
 	}
 	return append(match, equal(prefix.Addr().AsSlice()...))
 }
 
 // ip saddr @<group>, ip daddr @<group>
 func member(s side, group string) []expr.Any {
-	return then(ipv4(), []expr.Any{
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: uint32(s), Len: 4},
-		&expr.Lookup{SourceRegister: 1, SetName: group},
-	})
+	return then(ipv4(), []expr.Any{s.load(false, 1), &expr.Lookup{SourceRegister: 1, SetName: group}})
+}
+
+// ip6 saddr @<group>, ip6 daddr @<group>
+func member6(s side, group string) []expr.Any {
+	return then(ipv6(), []expr.Any{s.load(true, 1), &expr.Lookup{SourceRegister: 1, SetName: group}})
 }
 
 // meta l4proto <number>: nft prints it as part of the port that follows
@@ -127,7 +159,7 @@ func portRange(from, to uint16) []expr.Any {
 	}
 }
 
-// icmp type <value> (offset 0), icmp code <value> (offset 1)
+// icmp type <value> (offset 0), icmp code <value> (offset 1); icmpv6 as well
 func icmp(offset uint32, value byte) []expr.Any {
 	return []expr.Any{&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: 1}, equal(value)}
 }

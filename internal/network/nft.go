@@ -90,7 +90,7 @@ func (s set) set(table *nftables.Table, id uint32) *nftables.Set {
 	switch s.key.Name {
 	case nftables.TypeIFName.Name:
 		n.KeyByteOrder = binaryutil.NativeEndian
-	case linkAndAddress.Name:
+	case linkAndAddress.Name, linkAndAddress6.Name:
 		n.Concatenation = true
 	}
 	n.Interval = s.interval

@@ -36,6 +36,7 @@ type router struct {
 	ports   []port
 	uplinks []uplink
 	links   map[string]netlink.Link // by name, as they are by now
+	has6    bool                    // IPv6 is in use
 }
 
 // unplugStale reads the links and removes those that are no port's, or not as the

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -17,11 +18,18 @@ func (r *router) ensureRoutes(v VPC) error {
 	wanted := []netlink.Route{
 		{Dst: ipNet(netip.PrefixFrom(netip.IPv4Unspecified(), 0)), Type: unix.RTN_BLACKHOLE, Protocol: routeProtocol, Table: unix.RT_TABLE_MAIN},
 	}
-	for _, c := range v.CIDRs {
+	var prefixes []netlink.Route
+	for _, c := range family(v.CIDRs, false) {
 		wanted = append(wanted, netlink.Route{Dst: ipNet(c.Masked()), Type: unix.RTN_BLACKHOLE, Protocol: routeProtocol, Table: unix.RT_TABLE_MAIN})
 	}
 	for _, p := range r.ports {
 		index := r.links[p.link].Attrs().Index
+		for _, c := range family(p.Prefixes, false) {
+			// Last: by way of the primary address, to which the first route leads.
+			prefixes = append(prefixes, netlink.Route{
+				LinkIndex: index, Dst: ipNet(c.Masked()), Gw: p.Addresses[0].AsSlice(), Flags: int(netlink.FLAG_ONLINK), Protocol: routeProtocol, Table: unix.RT_TABLE_MAIN,
+			})
+		}
 		for i, a := range p.Addresses {
 			route := netlink.Route{LinkIndex: index, Dst: ipNet(netip.PrefixFrom(a, 32)), Protocol: routeProtocol, Table: unix.RT_TABLE_MAIN}
 			if i == 0 {
@@ -32,9 +40,14 @@ func (r *router) ensureRoutes(v VPC) error {
 			wanted = append(wanted, route)
 		}
 	}
-	wanted = append(wanted, r.uplinkRoutes(v)...)
+	wanted = slices.Concat(wanted, prefixes, r.routes6(v), r.uplinkRoutes(v))
 	if err := r.host.ensureRoutes(r.space, wanted); err != nil {
 		return err
+	}
+	if v.has6() {
+		if err := r.ensureAddresses6(); err != nil {
+			return err
+		}
 	}
 	return r.host.ensurePolicy(r.space, uplinkRules(v))
 }
@@ -45,10 +58,16 @@ func (r *router) ensureNeighbours() error {
 	var wanted []neighbour
 	for _, p := range r.ports {
 		wanted = append(wanted, neighbour{r.links[p.link].Attrs().Index, p.Addresses[0], p.MAC})
+		if p.has6() {
+			wanted = append(wanted, neighbour{r.links[p.link].Attrs().Index, guestNext6, p.MAC})
+		}
 	}
 	for _, u := range r.uplinks {
 		if l, ok := r.links[u.link]; ok {
 			wanted = append(wanted, neighbour{l.Attrs().Index, uplinkNext, macOf(u.id, u.other)})
+			if r.has6 {
+				wanted = append(wanted, neighbour{l.Attrs().Index, uplinkNext6, macOf(u.id, u.other)})
+			}
 		}
 	}
 	return r.host.ensureNeighbours(r.space, wanted)
@@ -62,7 +81,7 @@ type neighbour struct {
 }
 
 func (h *Host) ensureNeighbours(sp *space, wanted []neighbour) error {
-	have, err := dump("neighbours of "+sp.name, func() ([]netlink.Neigh, error) { return sp.nl.NeighList(0, netlink.FAMILY_V4) })
+	have, err := dump("neighbours of "+sp.name, func() ([]netlink.Neigh, error) { return sp.nl.NeighList(0, netlink.FAMILY_ALL) })
 	if err != nil {
 		return err
 	}
@@ -82,7 +101,7 @@ func (h *Host) ensureNeighbours(sp *space, wanted []neighbour) error {
 		}
 		err := h.step("telling "+sp.name+" the MAC address of "+n.ip.String(), func() error {
 			return sp.nl.NeighSet(&netlink.Neigh{
-				LinkIndex: n.link, Family: netlink.FAMILY_V4, State: netlink.NUD_PERMANENT, IP: n.ip.AsSlice(), HardwareAddr: n.mac,
+				LinkIndex: n.link, Family: familyOf(n.ip), State: netlink.NUD_PERMANENT, IP: n.ip.AsSlice(), HardwareAddr: n.mac,
 			})
 		})
 		if err != nil {
@@ -102,7 +121,7 @@ func (h *Host) ensureRoutes(sp *space, wanted []netlink.Route) error {
 func (h *Host) ensureRoutesOf(sp *space, wanted []netlink.Route, mine func(netlink.Route) bool) error {
 	have, err := dump("routes of "+sp.name, func() ([]netlink.Route, error) {
 		filter := &netlink.Route{Protocol: routeProtocol, Table: unix.RT_TABLE_UNSPEC}
-		return sp.nl.RouteListFiltered(netlink.FAMILY_V4, filter, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
+		return sp.nl.RouteListFiltered(netlink.FAMILY_ALL, filter, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
 	})
 	if err != nil {
 		return err
@@ -149,6 +168,13 @@ func routeKey(r netlink.Route) string {
 		key += " via " + r.Gw.String()
 	}
 	return key
+}
+
+func familyOf(a netip.Addr) int {
+	if a.Is6() {
+		return netlink.FAMILY_V6
+	}
+	return netlink.FAMILY_V4
 }
 
 func ipNet(p netip.Prefix) *net.IPNet {

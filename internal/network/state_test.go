@@ -103,6 +103,7 @@ func describe(t testing.TB, sp *space) []string {
 		}
 		lines = append(lines, fmt.Sprintf("route %s via %s dev %s table %s metric %d", r.Dst, r.Gw, names[r.LinkIndex], table(r.Table), r.Priority))
 	}
+	lines = append(lines, describe6(t, sp, names)...)
 	rules, err := sp.nl.RuleList(netlink.FAMILY_V4)
 	must(err)
 	for _, r := range rules {
@@ -118,6 +119,41 @@ func describe(t testing.TB, sp *space) []string {
 		}
 	}
 	slices.Sort(lines)
+	return lines
+}
+
+// describe6 is what there is of IPv6: ours, and not what the kernel adds to every link.
+func describe6(t testing.TB, sp *space, names map[int]string) (lines []string) {
+	t.Helper()
+	addrs, err := sp.nl.AddrList(nil, netlink.FAMILY_V6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addrs {
+		if ip, _ := netip.AddrFromSlice(a.IP); InternetPrefix6.Contains(ip) || ip == routerAddress6 {
+			lines = append(lines, fmt.Sprintf("address %s dev %s", a.IPNet, names[a.LinkIndex]))
+		}
+	}
+	routes, err := sp.nl.RouteListFiltered(netlink.FAMILY_V6, &netlink.Route{Protocol: routeProtocol, Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range routes {
+		if r.Type == unix.RTN_BLACKHOLE {
+			lines = append(lines, fmt.Sprintf("route %s blackhole", r.Dst))
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("route %s via %s dev %s metric %d", r.Dst, r.Gw, names[r.LinkIndex], r.Priority))
+	}
+	neighs, err := sp.nl.NeighList(0, netlink.FAMILY_V6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range neighs {
+		if n.State == netlink.NUD_PERMANENT {
+			lines = append(lines, fmt.Sprintf("neighbour %s %s dev %s", n.IP, n.HardwareAddr, names[n.LinkIndex]))
+		}
+	}
 	return lines
 }
 
@@ -173,6 +209,7 @@ func TestState(t *testing.T) {
 		{"network-acl", []VPC{withACL()}},
 		{"endpoints", []VPC{withEndpoints()}},
 		{"peers", []VPC{one, two, one}},
+		{"ipv6", []VPC{dualStack()}},
 		{"control-plane", []VPC{controlPlane()}},
 		{"second-interface", []VPC{secondary}},
 		{"all-unplugged", []VPC{controlPlane(), empty}},
@@ -224,6 +261,9 @@ and translated to the gateway's one address. Nothing comes in by it.`},
 every packet, answers too (*acl*), also those of the router's own services (*acl-services*, *acl-answers*); what stays in the subnet returns at once.`},
 	"endpoints": {"Endpoints of AWS services", `An interface endpoint at 10.0.2.99 behind security group sg-https, and the image registry by way of the endpoints of ECR and S3,
 in a subnet without a way out.`},
+	"ipv6": {"IPv6", `Two subnets with IPv6: subnet-a is routed to the internet gateway, subnet-b to an egress-only one, which lets out and, since it
+drops answers to what has come in, nothing in. Sets whose names end in -6 are of IPv6; a list is of one family. eni-1 has whole ranges, too. There
+is no translation.`},
 	"peers": {"A peered VPC", `pcx-1 leads to 10.1.0.0/16 in another VPC. subnet-a routes to it, subnet-b does not. What comes from a peer goes to the VPC's
 own interfaces only (*nobody passes through the VPC*).`},
 }

@@ -54,7 +54,7 @@ func (h *Host) InternetPath() string { return h.path(internetGuest) }
 
 func (v VPC) uplinks() []uplink {
 	var out []uplink
-	if v.Internet {
+	if v.Internet || len(v.EgressOnly) > 0 {
 		out = append(out, uplink{id: v.ID, link: internetLink, other: internetGuest, far: linkName(v.ID)})
 	}
 	for _, p := range v.Peers {
@@ -136,19 +136,30 @@ func (r *router) connectOne(ctx context.Context, u uplink, path string) error {
 func (r *router) uplinkRoutes(v VPC) []netlink.Route {
 	var out []netlink.Route
 	add := func(l netlink.Link, dst netip.Prefix, table int) {
-		out = append(out, netlink.Route{
-			LinkIndex: l.Attrs().Index, Dst: ipNet(dst), Gw: uplinkNext.AsSlice(), Flags: int(netlink.FLAG_ONLINK), Protocol: routeProtocol, Table: table,
-		})
+		out = append(out, uplinkRoute(l.Attrs().Index, dst, table))
 	}
 	if l, ok := r.links[internetLink]; ok && v.Internet {
 		add(l, InternetPrefix, unix.RT_TABLE_MAIN)
 	}
+	if l, ok := r.links[internetLink]; ok && r.has6 {
+		add(l, InternetPrefix6, unix.RT_TABLE_MAIN)
+	}
 	for _, p := range v.Peers {
 		if l, ok := r.links[linkName(p.ID)]; ok {
 			for _, c := range p.CIDRs {
-				add(l, c.Masked(), int(markOf(p.ID)))
+				if c.Addr().Is4() || r.has6 {
+					add(l, c.Masked(), int(markOf(p.ID)))
+				}
 			}
 		}
+	}
+	return out
+}
+
+func uplinkRoute(link int, dst netip.Prefix, table int) netlink.Route {
+	out := netlink.Route{LinkIndex: link, Dst: ipNet(dst), Gw: uplinkNext.AsSlice(), Flags: int(netlink.FLAG_ONLINK), Protocol: routeProtocol, Table: table}
+	if dst.Addr().Is6() {
+		out.Gw, out.Flags, out.Priority = uplinkNext6.AsSlice(), 0, metric6
 	}
 	return out
 }
@@ -160,6 +171,11 @@ func uplinkRules(v VPC) []netlink.Rule {
 		rule := netlink.NewRule()
 		rule.Family, rule.Priority, rule.Mark, rule.Table, rule.Protocol = netlink.FAMILY_V4, deviceRules, markOf(p.ID), int(markOf(p.ID)), routeProtocol
 		out = append(out, *rule)
+		if v.has6() {
+			rule := *rule
+			rule.Family = netlink.FAMILY_V6
+			out = append(out, rule)
+		}
 	}
 	return out
 }
@@ -182,9 +198,23 @@ func (h *Host) ensureInternet() error {
 	})
 }
 
+// enableInternet6 switches IPv6 on in the internet.
+func (h *Host) enableInternet6(sp *space) error {
+	if err := h.enable6(sp); err != nil {
+		return err
+	}
+	lo, err := sp.nl.LinkByName("lo")
+	if err != nil {
+		return fmt.Errorf("looking for lo in %s: %w", sp.name, err)
+	}
+	return h.step("adding address "+OutsideAddress6.String()+" to "+sp.name, func() error {
+		return sp.nl.AddrReplace(lo, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(OutsideAddress6, 128)), Flags: unix.IFA_F_NODAD})
+	})
+}
+
 // announce has the internet know which public addresses are behind this router.
 func (r *router) announce(v VPC) error {
-	if !v.Internet {
+	if !v.Internet && len(v.EgressOnly) == 0 {
 		return nil
 	}
 	sp, err := openSpace(r.host.InternetPath())
@@ -199,9 +229,7 @@ func (r *router) announce(v VPC) error {
 	index := end.Attrs().Index
 	var wanted []netlink.Route
 	route := func(a netip.Addr) {
-		wanted = append(wanted, netlink.Route{
-			LinkIndex: index, Dst: ipNet(netip.PrefixFrom(a, 32)), Gw: uplinkNext.AsSlice(), Flags: int(netlink.FLAG_ONLINK), Protocol: routeProtocol, Table: unix.RT_TABLE_MAIN,
-		})
+		wanted = append(wanted, uplinkRoute(index, netip.PrefixFrom(a, 32), unix.RT_TABLE_MAIN))
 	}
 	for _, p := range r.ports {
 		if p.public() {
@@ -211,10 +239,20 @@ func (r *router) announce(v VPC) error {
 	for _, g := range v.NATGateways {
 		route(g.Public)
 	}
+	next := []neighbour{{index, uplinkNext, macOf(v.ID, v.ID)}}
+	if r.has6 {
+		if err := r.host.enableInternet6(sp); err != nil {
+			return err
+		}
+		for _, c := range family(v.CIDRs, true) {
+			wanted = append(wanted, uplinkRoute(index, c.Masked(), unix.RT_TABLE_MAIN))
+		}
+		next = append(next, neighbour{index, uplinkNext6, macOf(v.ID, v.ID)})
+	}
 	if err := r.host.ensureRoutesOf(sp, wanted, func(n netlink.Route) bool { return n.LinkIndex == index }); err != nil {
 		return err
 	}
-	return r.host.ensureNeighbours(sp, []neighbour{{index, uplinkNext, macOf(v.ID, v.ID)}})
+	return r.host.ensureNeighbours(sp, next)
 }
 
 // resolver is the address at which the VPC's DNS server answers besides its link-local

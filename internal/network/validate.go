@@ -23,17 +23,23 @@ func (v VPC) validate() error {
 		bad("VPC id %q is not an identifier", v.ID)
 	}
 	for _, c := range v.CIDRs {
-		if !c.IsValid() || !c.Addr().Is4() {
-			bad("%s is not an IPv4 range of a VPC", c)
+		if !c.IsValid() {
+			bad("%s is not a range of a VPC", c)
 		}
 	}
 	subnets := map[string]Subnet{}
 	for i, s := range v.Subnets {
-		if !slices.ContainsFunc(v.CIDRs, func(c netip.Prefix) bool { return c.Bits() <= s.CIDR.Bits() && c.Contains(s.CIDR.Addr()) }) {
+		within := func(r netip.Prefix) bool {
+			return slices.ContainsFunc(v.CIDRs, func(c netip.Prefix) bool { return c.Bits() <= r.Bits() && c.Contains(r.Addr()) })
+		}
+		if !within(s.CIDR) {
 			bad("subnet %s: %s is not in a range of the VPC", s.ID, s.CIDR)
 		}
+		if s.CIDR6.IsValid() && (!s.CIDR6.Addr().Is6() || !within(s.CIDR6)) {
+			bad("subnet %s: %s is not in an IPv6 range of the VPC", s.ID, s.CIDR6)
+		}
 		for _, other := range v.Subnets[:i] {
-			if other.CIDR.Overlaps(s.CIDR) {
+			if other.CIDR.Overlaps(s.CIDR) || s.CIDR6.IsValid() && other.CIDR6.Overlaps(s.CIDR6) {
 				bad("subnets %s and %s overlap", other.ID, s.ID)
 			}
 		}
@@ -62,8 +68,8 @@ func (v VPC) validate() error {
 		}
 		lists[l.ID] = true
 		for _, c := range l.CIDRs {
-			if !c.IsValid() || !c.Addr().Is4() {
-				bad("prefix list %s: %s is not an IPv4 range", l.ID, c)
+			if !c.IsValid() || c.Addr().Is6() != l.is6() {
+				bad("prefix list %s: %s is not a range of the list's family", l.ID, c)
 			}
 		}
 	}
@@ -72,7 +78,7 @@ func (v VPC) validate() error {
 		if !identifier.MatchString(g.ID) || groups[g.ID] || lists[g.ID] {
 			bad("security group id %q is not an identifier or is listed twice", g.ID)
 		}
-		if slices.Contains(fixedSets, g.ID) || strings.HasPrefix(g.ID, appliedPrefix) {
+		if slices.Contains(fixedSets, g.ID) || strings.HasSuffix(g.ID, set6) || strings.HasPrefix(g.ID, appliedPrefix) {
 			bad("security group id %q is the name of something else in the rule set", g.ID)
 		}
 		groups[g.ID] = true
@@ -103,7 +109,7 @@ func (v VPC) validate() error {
 		if err := n.validate(subnets, groups); err != nil {
 			bad("interface %s: %w", n.ID, err)
 		}
-		for _, a := range n.Addresses {
+		for _, a := range slices.Concat(n.Addresses, n.Addresses6) {
 			if other, taken := owners[a]; taken {
 				bad("interfaces %s and %s both have address %s", other, n.ID, a)
 			}
@@ -111,6 +117,12 @@ func (v VPC) validate() error {
 		}
 	}
 	targets := map[Target]bool{Internet: v.Internet, Blackhole: true}
+	for _, id := range v.EgressOnly {
+		if targets[Target(id)] || !identifier.MatchString(id) {
+			bad("egress-only internet gateway %q is listed twice or not an identifier", id)
+		}
+		targets[Target(id)] = true
+	}
 	for _, g := range v.NATGateways {
 		if targets[Target(g.ID)] || !PublicPrefix.Contains(g.Public) {
 			bad("NAT gateway %s is listed twice or has no public address", g.ID)
@@ -168,6 +180,16 @@ func (n Interface) validate(subnets map[string]Subnet, groups map[string]bool) e
 			return fmt.Errorf("address %s is not one for an interface of subnet %s, %s", a, subnet.ID, subnet.CIDR)
 		}
 	}
+	for _, a := range n.Addresses6 {
+		if !subnet.CIDR6.Contains(a) {
+			return fmt.Errorf("address %s is not one of subnet %s, %s", a, subnet.ID, subnet.CIDR6)
+		}
+	}
+	for _, p := range n.Prefixes {
+		if !p.IsValid() || !subnet.CIDR.Contains(p.Addr()) && !subnet.CIDR6.Contains(p.Addr()) {
+			return fmt.Errorf("prefix %s is not in subnet %s", p, subnet.ID)
+		}
+	}
 	for _, g := range n.SecurityGroups {
 		if !groups[g] {
 			return fmt.Errorf("security group %q is not listed", g)
@@ -186,7 +208,7 @@ func (r Rule) validate() error {
 		if r.FromPort < 0 || r.ToPort > 65535 || r.FromPort > r.ToPort {
 			return fmt.Errorf("%d-%d is not a range of ports", r.FromPort, r.ToPort)
 		}
-	case protocolICMP:
+	case protocolICMP, protocolICMPv6:
 		if r.FromPort < -1 || r.FromPort > 255 || r.ToPort < -1 || r.ToPort > 255 {
 			return fmt.Errorf("%d/%d is not a type and code of ICMP", r.FromPort, r.ToPort)
 		}
@@ -206,10 +228,11 @@ func (r Rule) validate() error {
 
 // Protocol numbers that rules treat apart.
 const (
-	protocolAny  = -1
-	protocolICMP = 1
-	protocolTCP  = 6
-	protocolUDP  = 17
+	protocolAny    = -1
+	protocolICMP   = 1
+	protocolTCP    = 6
+	protocolUDP    = 17
+	protocolICMPv6 = 58
 )
 
 // protocol is the number of the rule's protocol.
@@ -222,7 +245,7 @@ func (r Rule) protocol() (int, error) {
 	case "icmp":
 		return protocolICMP, nil
 	case "icmpv6":
-		return 58, nil
+		return protocolICMPv6, nil
 	}
 	number, err := strconv.Atoi(r.Protocol)
 	if err != nil || number < -1 || number > 255 {

@@ -44,7 +44,12 @@ func (h *Host) ensureVPC(ctx context.Context, v VPC) error {
 		return err
 	}
 	defer sp.close()
-	r := &router{host: h, space: sp, vpc: v.ID, ports: v.ports(), uplinks: v.uplinks()}
+	r := &router{host: h, space: sp, vpc: v.ID, ports: v.ports(), uplinks: v.uplinks(), has6: v.has6()}
+	if r.has6 {
+		if err := h.enable6(sp); err != nil {
+			return err
+		}
+	}
 
 	// What must no longer pass goes first, and rules come before what they protect.
 	for _, part := range []func(context.Context) error{
@@ -117,7 +122,12 @@ func (p port) alias() string {
 	if !p.Configure {
 		return alias + " plugged"
 	}
-	return fmt.Sprintf("%s configured %d/%d", alias, p.place, p.peers)
+	alias = fmt.Sprintf("%s configured %d/%d", alias, p.place, p.peers)
+	if len(p.Addresses6) > 0 {
+		sum := sha256.Sum256(fmt.Append(nil, p.Addresses6))
+		alias += " IPv6 " + hex.EncodeToString(sum[:4])
+	}
+	return alias
 }
 
 // rewires says whether a link with this alias has to be replaced to become the port:
