@@ -12,15 +12,18 @@ import (
 type API interface {
 	AcceptVpcPeeringConnection(ctx context.Context, call awsapi.Call, in *AcceptVpcPeeringConnectionInput) (*AcceptVpcPeeringConnectionOutput, error)
 	AllocateAddress(ctx context.Context, call awsapi.Call, in *AllocateAddressInput) (*AllocateAddressOutput, error)
+	AssignIpv6Addresses(ctx context.Context, call awsapi.Call, in *AssignIpv6AddressesInput) (*AssignIpv6AddressesOutput, error)
 	AssignPrivateIpAddresses(ctx context.Context, call awsapi.Call, in *AssignPrivateIpAddressesInput) (*AssignPrivateIpAddressesOutput, error)
 	AssociateAddress(ctx context.Context, call awsapi.Call, in *AssociateAddressInput) (*AssociateAddressOutput, error)
 	AssociateRouteTable(ctx context.Context, call awsapi.Call, in *AssociateRouteTableInput) (*AssociateRouteTableOutput, error)
+	AssociateSubnetCidrBlock(ctx context.Context, call awsapi.Call, in *AssociateSubnetCidrBlockInput) (*AssociateSubnetCidrBlockOutput, error)
 	AssociateVpcCidrBlock(ctx context.Context, call awsapi.Call, in *AssociateVpcCidrBlockInput) (*AssociateVpcCidrBlockOutput, error)
 	AttachInternetGateway(ctx context.Context, call awsapi.Call, in *AttachInternetGatewayInput) (*AttachInternetGatewayOutput, error)
 	AttachNetworkInterface(ctx context.Context, call awsapi.Call, in *AttachNetworkInterfaceInput) (*AttachNetworkInterfaceOutput, error)
 	AuthorizeSecurityGroupEgress(ctx context.Context, call awsapi.Call, in *AuthorizeSecurityGroupEgressInput) (*AuthorizeSecurityGroupEgressOutput, error)
 	AuthorizeSecurityGroupIngress(ctx context.Context, call awsapi.Call, in *AuthorizeSecurityGroupIngressInput) (*AuthorizeSecurityGroupIngressOutput, error)
 	CancelSpotInstanceRequests(ctx context.Context, call awsapi.Call, in *CancelSpotInstanceRequestsInput) (*CancelSpotInstanceRequestsOutput, error)
+	CreateEgressOnlyInternetGateway(ctx context.Context, call awsapi.Call, in *CreateEgressOnlyInternetGatewayInput) (*CreateEgressOnlyInternetGatewayOutput, error)
 	CreateFleet(ctx context.Context, call awsapi.Call, in *CreateFleetInput) (*CreateFleetOutput, error)
 	CreateInternetGateway(ctx context.Context, call awsapi.Call, in *CreateInternetGatewayInput) (*CreateInternetGatewayOutput, error)
 	CreateKeyPair(ctx context.Context, call awsapi.Call, in *CreateKeyPairInput) (*CreateKeyPairOutput, error)
@@ -40,6 +43,7 @@ type API interface {
 	CreateVpc(ctx context.Context, call awsapi.Call, in *CreateVpcInput) (*CreateVpcOutput, error)
 	CreateVpcEndpoint(ctx context.Context, call awsapi.Call, in *CreateVpcEndpointInput) (*CreateVpcEndpointOutput, error)
 	CreateVpcPeeringConnection(ctx context.Context, call awsapi.Call, in *CreateVpcPeeringConnectionInput) (*CreateVpcPeeringConnectionOutput, error)
+	DeleteEgressOnlyInternetGateway(ctx context.Context, call awsapi.Call, in *DeleteEgressOnlyInternetGatewayInput) (*DeleteEgressOnlyInternetGatewayOutput, error)
 	DeleteFleets(ctx context.Context, call awsapi.Call, in *DeleteFleetsInput) (*DeleteFleetsOutput, error)
 	DeleteInternetGateway(ctx context.Context, call awsapi.Call, in *DeleteInternetGatewayInput) (*DeleteInternetGatewayOutput, error)
 	DeleteKeyPair(ctx context.Context, call awsapi.Call, in *DeleteKeyPairInput) (*DeleteKeyPairOutput, error)
@@ -63,6 +67,7 @@ type API interface {
 	DescribeAvailabilityZones(ctx context.Context, call awsapi.Call, in *DescribeAvailabilityZonesInput) (*DescribeAvailabilityZonesOutput, error)
 	DescribeCapacityReservations(ctx context.Context, call awsapi.Call, in *DescribeCapacityReservationsInput) (*DescribeCapacityReservationsOutput, error)
 	DescribeDhcpOptions(ctx context.Context, call awsapi.Call, in *DescribeDhcpOptionsInput) (*DescribeDhcpOptionsOutput, error)
+	DescribeEgressOnlyInternetGateways(ctx context.Context, call awsapi.Call, in *DescribeEgressOnlyInternetGatewaysInput) (*DescribeEgressOnlyInternetGatewaysOutput, error)
 	DescribeFleets(ctx context.Context, call awsapi.Call, in *DescribeFleetsInput) (*DescribeFleetsOutput, error)
 	DescribeImages(ctx context.Context, call awsapi.Call, in *DescribeImagesInput) (*DescribeImagesOutput, error)
 	DescribeInstanceAttribute(ctx context.Context, call awsapi.Call, in *DescribeInstanceAttributeInput) (*DescribeInstanceAttributeOutput, error)
@@ -98,6 +103,7 @@ type API interface {
 	DetachNetworkInterface(ctx context.Context, call awsapi.Call, in *DetachNetworkInterfaceInput) (*DetachNetworkInterfaceOutput, error)
 	DisassociateAddress(ctx context.Context, call awsapi.Call, in *DisassociateAddressInput) (*DisassociateAddressOutput, error)
 	DisassociateRouteTable(ctx context.Context, call awsapi.Call, in *DisassociateRouteTableInput) (*DisassociateRouteTableOutput, error)
+	DisassociateSubnetCidrBlock(ctx context.Context, call awsapi.Call, in *DisassociateSubnetCidrBlockInput) (*DisassociateSubnetCidrBlockOutput, error)
 	DisassociateVpcCidrBlock(ctx context.Context, call awsapi.Call, in *DisassociateVpcCidrBlockInput) (*DisassociateVpcCidrBlockOutput, error)
 	GetConsoleOutput(ctx context.Context, call awsapi.Call, in *GetConsoleOutputInput) (*GetConsoleOutputOutput, error)
 	GetManagedPrefixListAssociations(ctx context.Context, call awsapi.Call, in *GetManagedPrefixListAssociationsInput) (*GetManagedPrefixListAssociationsOutput, error)
@@ -125,6 +131,7 @@ type API interface {
 	StartInstances(ctx context.Context, call awsapi.Call, in *StartInstancesInput) (*StartInstancesOutput, error)
 	StopInstances(ctx context.Context, call awsapi.Call, in *StopInstancesInput) (*StopInstancesOutput, error)
 	TerminateInstances(ctx context.Context, call awsapi.Call, in *TerminateInstancesInput) (*TerminateInstancesOutput, error)
+	UnassignIpv6Addresses(ctx context.Context, call awsapi.Call, in *UnassignIpv6AddressesInput) (*UnassignIpv6AddressesOutput, error)
 	UnassignPrivateIpAddresses(ctx context.Context, call awsapi.Call, in *UnassignPrivateIpAddressesInput) (*UnassignPrivateIpAddressesOutput, error)
 }
 
@@ -144,6 +151,11 @@ func (Unimplemented) AllocateAddress(context.Context, awsapi.Call, *AllocateAddr
 	return nil, awsapi.NotServed("EC2", "AllocateAddress")
 }
 
+// AssignIpv6Addresses is not supported yet.
+func (Unimplemented) AssignIpv6Addresses(context.Context, awsapi.Call, *AssignIpv6AddressesInput) (*AssignIpv6AddressesOutput, error) {
+	return nil, awsapi.NotServed("EC2", "AssignIpv6Addresses")
+}
+
 // AssignPrivateIpAddresses is not supported yet.
 func (Unimplemented) AssignPrivateIpAddresses(context.Context, awsapi.Call, *AssignPrivateIpAddressesInput) (*AssignPrivateIpAddressesOutput, error) {
 	return nil, awsapi.NotServed("EC2", "AssignPrivateIpAddresses")
@@ -157,6 +169,11 @@ func (Unimplemented) AssociateAddress(context.Context, awsapi.Call, *AssociateAd
 // AssociateRouteTable is not supported yet.
 func (Unimplemented) AssociateRouteTable(context.Context, awsapi.Call, *AssociateRouteTableInput) (*AssociateRouteTableOutput, error) {
 	return nil, awsapi.NotServed("EC2", "AssociateRouteTable")
+}
+
+// AssociateSubnetCidrBlock is not supported yet.
+func (Unimplemented) AssociateSubnetCidrBlock(context.Context, awsapi.Call, *AssociateSubnetCidrBlockInput) (*AssociateSubnetCidrBlockOutput, error) {
+	return nil, awsapi.NotServed("EC2", "AssociateSubnetCidrBlock")
 }
 
 // AssociateVpcCidrBlock is not supported yet.
@@ -187,6 +204,11 @@ func (Unimplemented) AuthorizeSecurityGroupIngress(context.Context, awsapi.Call,
 // CancelSpotInstanceRequests is not supported yet.
 func (Unimplemented) CancelSpotInstanceRequests(context.Context, awsapi.Call, *CancelSpotInstanceRequestsInput) (*CancelSpotInstanceRequestsOutput, error) {
 	return nil, awsapi.NotServed("EC2", "CancelSpotInstanceRequests")
+}
+
+// CreateEgressOnlyInternetGateway is not supported yet.
+func (Unimplemented) CreateEgressOnlyInternetGateway(context.Context, awsapi.Call, *CreateEgressOnlyInternetGatewayInput) (*CreateEgressOnlyInternetGatewayOutput, error) {
+	return nil, awsapi.NotServed("EC2", "CreateEgressOnlyInternetGateway")
 }
 
 // CreateFleet is not supported yet.
@@ -282,6 +304,11 @@ func (Unimplemented) CreateVpcEndpoint(context.Context, awsapi.Call, *CreateVpcE
 // CreateVpcPeeringConnection is not supported yet.
 func (Unimplemented) CreateVpcPeeringConnection(context.Context, awsapi.Call, *CreateVpcPeeringConnectionInput) (*CreateVpcPeeringConnectionOutput, error) {
 	return nil, awsapi.NotServed("EC2", "CreateVpcPeeringConnection")
+}
+
+// DeleteEgressOnlyInternetGateway is not supported yet.
+func (Unimplemented) DeleteEgressOnlyInternetGateway(context.Context, awsapi.Call, *DeleteEgressOnlyInternetGatewayInput) (*DeleteEgressOnlyInternetGatewayOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DeleteEgressOnlyInternetGateway")
 }
 
 // DeleteFleets is not supported yet.
@@ -397,6 +424,11 @@ func (Unimplemented) DescribeCapacityReservations(context.Context, awsapi.Call, 
 // DescribeDhcpOptions is not supported yet.
 func (Unimplemented) DescribeDhcpOptions(context.Context, awsapi.Call, *DescribeDhcpOptionsInput) (*DescribeDhcpOptionsOutput, error) {
 	return nil, awsapi.NotServed("EC2", "DescribeDhcpOptions")
+}
+
+// DescribeEgressOnlyInternetGateways is not supported yet.
+func (Unimplemented) DescribeEgressOnlyInternetGateways(context.Context, awsapi.Call, *DescribeEgressOnlyInternetGatewaysInput) (*DescribeEgressOnlyInternetGatewaysOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DescribeEgressOnlyInternetGateways")
 }
 
 // DescribeFleets is not supported yet.
@@ -574,6 +606,11 @@ func (Unimplemented) DisassociateRouteTable(context.Context, awsapi.Call, *Disas
 	return nil, awsapi.NotServed("EC2", "DisassociateRouteTable")
 }
 
+// DisassociateSubnetCidrBlock is not supported yet.
+func (Unimplemented) DisassociateSubnetCidrBlock(context.Context, awsapi.Call, *DisassociateSubnetCidrBlockInput) (*DisassociateSubnetCidrBlockOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DisassociateSubnetCidrBlock")
+}
+
 // DisassociateVpcCidrBlock is not supported yet.
 func (Unimplemented) DisassociateVpcCidrBlock(context.Context, awsapi.Call, *DisassociateVpcCidrBlockInput) (*DisassociateVpcCidrBlockOutput, error) {
 	return nil, awsapi.NotServed("EC2", "DisassociateVpcCidrBlock")
@@ -709,6 +746,11 @@ func (Unimplemented) TerminateInstances(context.Context, awsapi.Call, *Terminate
 	return nil, awsapi.NotServed("EC2", "TerminateInstances")
 }
 
+// UnassignIpv6Addresses is not supported yet.
+func (Unimplemented) UnassignIpv6Addresses(context.Context, awsapi.Call, *UnassignIpv6AddressesInput) (*UnassignIpv6AddressesOutput, error) {
+	return nil, awsapi.NotServed("EC2", "UnassignIpv6Addresses")
+}
+
 // UnassignPrivateIpAddresses is not supported yet.
 func (Unimplemented) UnassignPrivateIpAddresses(context.Context, awsapi.Call, *UnassignPrivateIpAddressesInput) (*UnassignPrivateIpAddressesOutput, error) {
 	return nil, awsapi.NotServed("EC2", "UnassignPrivateIpAddresses")
@@ -740,7 +782,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "AllocateHosts"},
 			{Name: "AllocateIpamPoolCidr"},
 			{Name: "ApplySecurityGroupsToClientVpnTargetNetwork"},
-			{Name: "AssignIpv6Addresses"},
+			{Name: "AssignIpv6Addresses", Input: shapeAssignIpv6AddressesInput, Output: shapeAssignIpv6AddressesOutput, Handle: awsapi.Bind(api.AssignIpv6Addresses)},
 			{Name: "AssignPrivateIpAddresses", Input: shapeAssignPrivateIpAddressesInput, Output: shapeAssignPrivateIpAddressesOutput, Handle: awsapi.Bind(api.AssignPrivateIpAddresses)},
 			{Name: "AssignPrivateNatGatewayAddress"},
 			{Name: "AssociateAddress", Input: shapeAssociateAddressInput, Output: shapeAssociateAddressOutput, Handle: awsapi.Bind(api.AssociateAddress)},
@@ -757,7 +799,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "AssociateRouteServer"},
 			{Name: "AssociateRouteTable", Input: shapeAssociateRouteTableInput, Output: shapeAssociateRouteTableOutput, Handle: awsapi.Bind(api.AssociateRouteTable)},
 			{Name: "AssociateSecurityGroupVpc"},
-			{Name: "AssociateSubnetCidrBlock"},
+			{Name: "AssociateSubnetCidrBlock", Input: shapeAssociateSubnetCidrBlockInput, Output: shapeAssociateSubnetCidrBlockOutput, Handle: awsapi.Bind(api.AssociateSubnetCidrBlock)},
 			{Name: "AssociateTransitGatewayMulticastDomain"},
 			{Name: "AssociateTransitGatewayPolicyTable"},
 			{Name: "AssociateTransitGatewayRouteTable"},
@@ -807,7 +849,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "CreateDefaultVpc"},
 			{Name: "CreateDelegateMacVolumeOwnershipTask"},
 			{Name: "CreateDhcpOptions"},
-			{Name: "CreateEgressOnlyInternetGateway"},
+			{Name: "CreateEgressOnlyInternetGateway", Input: shapeCreateEgressOnlyInternetGatewayInput, Output: shapeCreateEgressOnlyInternetGatewayOutput, Handle: awsapi.Bind(api.CreateEgressOnlyInternetGateway)},
 			{Name: "CreateFleet", Input: shapeCreateFleetInput, Output: shapeCreateFleetOutput, Handle: awsapi.Bind(api.CreateFleet)},
 			{Name: "CreateFlowLogs"},
 			{Name: "CreateFpgaImage"},
@@ -909,7 +951,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DeleteCoipPool"},
 			{Name: "DeleteCustomerGateway"},
 			{Name: "DeleteDhcpOptions"},
-			{Name: "DeleteEgressOnlyInternetGateway"},
+			{Name: "DeleteEgressOnlyInternetGateway", Input: shapeDeleteEgressOnlyInternetGatewayInput, Output: shapeDeleteEgressOnlyInternetGatewayOutput, Handle: awsapi.Bind(api.DeleteEgressOnlyInternetGateway)},
 			{Name: "DeleteFleets", Input: shapeDeleteFleetsInput, Output: shapeDeleteFleetsOutput, Handle: awsapi.Bind(api.DeleteFleets)},
 			{Name: "DeleteFlowLogs"},
 			{Name: "DeleteFpgaImage"},
@@ -1041,7 +1083,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DescribeCustomerGateways"},
 			{Name: "DescribeDeclarativePoliciesReports"},
 			{Name: "DescribeDhcpOptions", Input: shapeDescribeDhcpOptionsInput, Output: shapeDescribeDhcpOptionsOutput, Handle: awsapi.Bind(api.DescribeDhcpOptions)},
-			{Name: "DescribeEgressOnlyInternetGateways"},
+			{Name: "DescribeEgressOnlyInternetGateways", Input: shapeDescribeEgressOnlyInternetGatewaysInput, Output: shapeDescribeEgressOnlyInternetGatewaysOutput, Handle: awsapi.Bind(api.DescribeEgressOnlyInternetGateways)},
 			{Name: "DescribeElasticGpus"},
 			{Name: "DescribeExportImageTasks"},
 			{Name: "DescribeExportTasks"},
@@ -1239,7 +1281,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DisassociateRouteServer"},
 			{Name: "DisassociateRouteTable", Input: shapeDisassociateRouteTableInput, Output: shapeDisassociateRouteTableOutput, Handle: awsapi.Bind(api.DisassociateRouteTable)},
 			{Name: "DisassociateSecurityGroupVpc"},
-			{Name: "DisassociateSubnetCidrBlock"},
+			{Name: "DisassociateSubnetCidrBlock", Input: shapeDisassociateSubnetCidrBlockInput, Output: shapeDisassociateSubnetCidrBlockOutput, Handle: awsapi.Bind(api.DisassociateSubnetCidrBlock)},
 			{Name: "DisassociateTransitGatewayMulticastDomain"},
 			{Name: "DisassociateTransitGatewayPolicyTable"},
 			{Name: "DisassociateTransitGatewayRouteTable"},
@@ -1515,7 +1557,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "StopInstances", Input: shapeStopInstancesInput, Output: shapeStopInstancesOutput, Handle: awsapi.Bind(api.StopInstances)},
 			{Name: "TerminateClientVpnConnections"},
 			{Name: "TerminateInstances", Input: shapeTerminateInstancesInput, Output: shapeTerminateInstancesOutput, Handle: awsapi.Bind(api.TerminateInstances)},
-			{Name: "UnassignIpv6Addresses"},
+			{Name: "UnassignIpv6Addresses", Input: shapeUnassignIpv6AddressesInput, Output: shapeUnassignIpv6AddressesOutput, Handle: awsapi.Bind(api.UnassignIpv6Addresses)},
 			{Name: "UnassignPrivateIpAddresses", Input: shapeUnassignPrivateIpAddressesInput, Output: shapeUnassignPrivateIpAddressesOutput, Handle: awsapi.Bind(api.UnassignPrivateIpAddresses)},
 			{Name: "UnassignPrivateNatGatewayAddress"},
 			{Name: "UnlockSnapshot"},

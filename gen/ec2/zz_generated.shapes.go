@@ -39,6 +39,8 @@ const (
 	shapeArchitectureType
 	shapeArchitectureTypeList
 	shapeArchitectureValues
+	shapeAssignIpv6AddressesInput
+	shapeAssignIpv6AddressesOutput
 	shapeAssignPrivateIpAddressesInput
 	shapeAssignPrivateIpAddressesOutput
 	shapeAssignedPrivateIpAddress
@@ -47,6 +49,8 @@ const (
 	shapeAssociateAddressOutput
 	shapeAssociateRouteTableInput
 	shapeAssociateRouteTableOutput
+	shapeAssociateSubnetCidrBlockInput
+	shapeAssociateSubnetCidrBlockOutput
 	shapeAssociateVpcCidrBlockInput
 	shapeAssociateVpcCidrBlockOutput
 	shapeAssociatedSubnetList
@@ -136,6 +140,8 @@ const (
 	shapeCpuOptionsRequest
 	shapeCpuPerformanceFactor
 	shapeCpuPerformanceFactorRequest
+	shapeCreateEgressOnlyInternetGatewayInput
+	shapeCreateEgressOnlyInternetGatewayOutput
 	shapeCreateFleetError
 	shapeCreateFleetErrorsSet
 	shapeCreateFleetInput
@@ -184,6 +190,8 @@ const (
 	shapeDITOMaxResults
 	shapeDefaultConnectionTrackingConfiguration
 	shapeDefaultTargetCapacityType
+	shapeDeleteEgressOnlyInternetGatewayInput
+	shapeDeleteEgressOnlyInternetGatewayOutput
 	shapeDeleteFleetError
 	shapeDeleteFleetErrorCode
 	shapeDeleteFleetErrorItem
@@ -238,6 +246,9 @@ const (
 	shapeDescribeDhcpOptionsInput
 	shapeDescribeDhcpOptionsMaxResults
 	shapeDescribeDhcpOptionsOutput
+	shapeDescribeEgressOnlyInternetGatewaysInput
+	shapeDescribeEgressOnlyInternetGatewaysMaxResults
+	shapeDescribeEgressOnlyInternetGatewaysOutput
 	shapeDescribeFleetError
 	shapeDescribeFleetsErrorSet
 	shapeDescribeFleetsInput
@@ -330,6 +341,8 @@ const (
 	shapeDisassociateAddressOutput
 	shapeDisassociateRouteTableInput
 	shapeDisassociateRouteTableOutput
+	shapeDisassociateSubnetCidrBlockInput
+	shapeDisassociateSubnetCidrBlockOutput
 	shapeDisassociateVpcCidrBlockInput
 	shapeDisassociateVpcCidrBlockOutput
 	shapeDiskInfo
@@ -357,6 +370,9 @@ const (
 	shapeEbsStatusDetailsList
 	shapeEbsStatusSummary
 	shapeEfaInfo
+	shapeEgressOnlyInternetGateway
+	shapeEgressOnlyInternetGatewayIdList
+	shapeEgressOnlyInternetGatewayList
 	shapeElasticGpuAssociation
 	shapeElasticGpuAssociationList
 	shapeElasticGpuSpecification
@@ -562,6 +578,7 @@ const (
 	shapeIpv4PrefixSpecificationResponse
 	shapeIpv4PrefixesList
 	shapeIpv6AddressAttribute
+	shapeIpv6AddressList
 	shapeIpv6CidrBlock
 	shapeIpv6CidrBlockSet
 	shapeIpv6PrefixList
@@ -943,6 +960,8 @@ const (
 	shapeTotalLocalStorageGB
 	shapeTotalLocalStorageGBRequest
 	shapeTpmSupportValues
+	shapeUnassignIpv6AddressesInput
+	shapeUnassignIpv6AddressesOutput
 	shapeUnassignPrivateIpAddressesInput
 	shapeUnassignPrivateIpAddressesOutput
 	shapeUnsuccessfulItem
@@ -1115,6 +1134,18 @@ var shapes = []schema.Shape{
 	shapeArchitectureType:     {Kind: schema.String, Enum: []string{"i386", "x86_64", "arm64", "x86_64_mac", "arm64_mac"}},
 	shapeArchitectureTypeList: {Kind: schema.List, Name: "ArchitectureTypeList", Elem: schema.Member{Shape: shapeArchitectureType, Wire: "item"}},
 	shapeArchitectureValues:   {Kind: schema.String, Enum: []string{"i386", "x86_64", "arm64", "x86_64_mac", "arm64_mac"}},
+	shapeAssignIpv6AddressesInput: {Kind: schema.Structure, Name: "AssignIpv6AddressesRequest", Members: []schema.Member{
+		{Name: "Ipv6PrefixCount", Shape: shape_integer},
+		{Name: "Ipv6Prefixes", Shape: shapeIpPrefixList, Wire: "Ipv6Prefix"},
+		{Name: "NetworkInterfaceId", Shape: shape_string, Wire: "networkInterfaceId", Required: true},
+		{Name: "Ipv6Addresses", Shape: shapeIpv6AddressList, Wire: "ipv6Addresses"},
+		{Name: "Ipv6AddressCount", Shape: shape_integer, Wire: "ipv6AddressCount"},
+	}},
+	shapeAssignIpv6AddressesOutput: {Kind: schema.Structure, Name: "AssignIpv6AddressesResult", Members: []schema.Member{
+		{Name: "AssignedIpv6Addresses", Shape: shapeIpv6AddressList, Wire: "assignedIpv6Addresses"},
+		{Name: "AssignedIpv6Prefixes", Shape: shapeIpPrefixList, Wire: "assignedIpv6PrefixSet"},
+		{Name: "NetworkInterfaceId", Shape: shape_string, Wire: "networkInterfaceId"},
+	}},
 	shapeAssignPrivateIpAddressesInput: {Kind: schema.Structure, Name: "AssignPrivateIpAddressesRequest", Members: []schema.Member{
 		{Name: "Ipv4Prefixes", Shape: shapeIpPrefixList, Wire: "Ipv4Prefix"},
 		{Name: "Ipv4PrefixCount", Shape: shape_integer},
@@ -1154,6 +1185,16 @@ var shapes = []schema.Shape{
 	shapeAssociateRouteTableOutput: {Kind: schema.Structure, Name: "AssociateRouteTableResult", Members: []schema.Member{
 		{Name: "AssociationId", Shape: shape_string, Wire: "associationId"},
 		{Name: "AssociationState", Shape: shapeRouteTableAssociationState, Wire: "associationState"},
+	}},
+	shapeAssociateSubnetCidrBlockInput: {Kind: schema.Structure, Name: "AssociateSubnetCidrBlockRequest", Members: []schema.Member{
+		{Name: "Ipv6IpamPoolId", Shape: shape_string},
+		{Name: "Ipv6NetmaskLength", Shape: shape_integer},
+		{Name: "SubnetId", Shape: shape_string, Wire: "subnetId", Required: true},
+		{Name: "Ipv6CidrBlock", Shape: shape_string, Wire: "ipv6CidrBlock"},
+	}},
+	shapeAssociateSubnetCidrBlockOutput: {Kind: schema.Structure, Name: "AssociateSubnetCidrBlockResult", Members: []schema.Member{
+		{Name: "Ipv6CidrBlockAssociation", Shape: shapeSubnetIpv6CidrBlockAssociation, Wire: "ipv6CidrBlockAssociation"},
+		{Name: "SubnetId", Shape: shape_string, Wire: "subnetId"},
 	}},
 	shapeAssociateVpcCidrBlockInput: {Kind: schema.Structure, Name: "AssociateVpcCidrBlockRequest", Members: []schema.Member{
 		{Name: "CidrBlock", Shape: shape_string},
@@ -1456,6 +1497,16 @@ var shapes = []schema.Shape{
 	}},
 	shapeCpuPerformanceFactorRequest: {Kind: schema.Structure, Name: "CpuPerformanceFactorRequest", Members: []schema.Member{
 		{Name: "References", Shape: shapePerformanceFactorReferenceSetRequest, Wire: "Reference"},
+	}},
+	shapeCreateEgressOnlyInternetGatewayInput: {Kind: schema.Structure, Name: "CreateEgressOnlyInternetGatewayRequest", Members: []schema.Member{
+		{Name: "ClientToken", Shape: shape_string},
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "VpcId", Shape: shape_string, Required: true},
+		{Name: "TagSpecifications", Shape: shapeTagSpecificationList, Wire: "TagSpecification"},
+	}},
+	shapeCreateEgressOnlyInternetGatewayOutput: {Kind: schema.Structure, Name: "CreateEgressOnlyInternetGatewayResult", Members: []schema.Member{
+		{Name: "ClientToken", Shape: shape_string, Wire: "clientToken"},
+		{Name: "EgressOnlyInternetGateway", Shape: shapeEgressOnlyInternetGateway, Wire: "egressOnlyInternetGateway"},
 	}},
 	shapeCreateFleetError: {Kind: schema.Structure, Name: "CreateFleetError", Members: []schema.Member{
 		{Name: "LaunchTemplateAndOverrides", Shape: shapeLaunchTemplateAndOverridesResponse, Wire: "launchTemplateAndOverrides"},
@@ -1772,6 +1823,13 @@ var shapes = []schema.Shape{
 		{Name: "DefaultUdpStreamTimeout", Shape: shape_integer, Wire: "defaultUdpStreamTimeout"},
 	}},
 	shapeDefaultTargetCapacityType: {Kind: schema.String, Enum: []string{"spot", "on-demand", "capacity-block", "reserved-capacity"}},
+	shapeDeleteEgressOnlyInternetGatewayInput: {Kind: schema.Structure, Name: "DeleteEgressOnlyInternetGatewayRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "EgressOnlyInternetGatewayId", Shape: shape_string, Required: true},
+	}},
+	shapeDeleteEgressOnlyInternetGatewayOutput: {Kind: schema.Structure, Name: "DeleteEgressOnlyInternetGatewayResult", Members: []schema.Member{
+		{Name: "ReturnCode", Shape: shape_boolean, Wire: "returnCode"},
+	}},
 	shapeDeleteFleetError: {Kind: schema.Structure, Name: "DeleteFleetError", Members: []schema.Member{
 		{Name: "Code", Shape: shapeDeleteFleetErrorCode, Wire: "code"},
 		{Name: "Message", Shape: shape_string, Wire: "message"},
@@ -1956,6 +2014,18 @@ var shapes = []schema.Shape{
 	shapeDescribeDhcpOptionsOutput: {Kind: schema.Structure, Name: "DescribeDhcpOptionsResult", Members: []schema.Member{
 		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
 		{Name: "DhcpOptions", Shape: shapeDhcpOptionsList, Wire: "dhcpOptionsSet"},
+	}},
+	shapeDescribeEgressOnlyInternetGatewaysInput: {Kind: schema.Structure, Name: "DescribeEgressOnlyInternetGatewaysRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "EgressOnlyInternetGatewayIds", Shape: shapeEgressOnlyInternetGatewayIdList, Wire: "EgressOnlyInternetGatewayId"},
+		{Name: "MaxResults", Shape: shapeDescribeEgressOnlyInternetGatewaysMaxResults},
+		{Name: "NextToken", Shape: shape_string},
+		{Name: "Filters", Shape: shapeFilterList, Wire: "Filter"},
+	}},
+	shapeDescribeEgressOnlyInternetGatewaysMaxResults: {Kind: schema.Integer, HasMin: true, Min: 5, HasMax: true, Max: 255},
+	shapeDescribeEgressOnlyInternetGatewaysOutput: {Kind: schema.Structure, Name: "DescribeEgressOnlyInternetGatewaysResult", Members: []schema.Member{
+		{Name: "EgressOnlyInternetGateways", Shape: shapeEgressOnlyInternetGatewayList, Wire: "egressOnlyInternetGatewaySet"},
+		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
 	}},
 	shapeDescribeFleetError: {Kind: schema.Structure, Name: "DescribeFleetError", Members: []schema.Member{
 		{Name: "LaunchTemplateAndOverrides", Shape: shapeLaunchTemplateAndOverridesResponse, Wire: "launchTemplateAndOverrides"},
@@ -2395,6 +2465,13 @@ var shapes = []schema.Shape{
 		{Name: "AssociationId", Shape: shape_string, Wire: "associationId", Required: true},
 	}},
 	shapeDisassociateRouteTableOutput: {Kind: schema.Structure, Name: "DisassociateRouteTableOutput"},
+	shapeDisassociateSubnetCidrBlockInput: {Kind: schema.Structure, Name: "DisassociateSubnetCidrBlockRequest", Members: []schema.Member{
+		{Name: "AssociationId", Shape: shape_string, Wire: "associationId", Required: true},
+	}},
+	shapeDisassociateSubnetCidrBlockOutput: {Kind: schema.Structure, Name: "DisassociateSubnetCidrBlockResult", Members: []schema.Member{
+		{Name: "Ipv6CidrBlockAssociation", Shape: shapeSubnetIpv6CidrBlockAssociation, Wire: "ipv6CidrBlockAssociation"},
+		{Name: "SubnetId", Shape: shape_string, Wire: "subnetId"},
+	}},
 	shapeDisassociateVpcCidrBlockInput: {Kind: schema.Structure, Name: "DisassociateVpcCidrBlockRequest", Members: []schema.Member{
 		{Name: "AssociationId", Shape: shape_string, Wire: "associationId", Required: true},
 	}},
@@ -2513,6 +2590,13 @@ var shapes = []schema.Shape{
 	shapeEfaInfo: {Kind: schema.Structure, Name: "EfaInfo", Members: []schema.Member{
 		{Name: "MaximumEfaInterfaces", Shape: shape_integer, Wire: "maximumEfaInterfaces"},
 	}},
+	shapeEgressOnlyInternetGateway: {Kind: schema.Structure, Name: "EgressOnlyInternetGateway", Members: []schema.Member{
+		{Name: "Attachments", Shape: shapeInternetGatewayAttachmentList, Wire: "attachmentSet"},
+		{Name: "EgressOnlyInternetGatewayId", Shape: shape_string, Wire: "egressOnlyInternetGatewayId"},
+		{Name: "Tags", Shape: shapeTagList, Wire: "tagSet"},
+	}},
+	shapeEgressOnlyInternetGatewayIdList: {Kind: schema.List, Name: "EgressOnlyInternetGatewayIdList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
+	shapeEgressOnlyInternetGatewayList:   {Kind: schema.List, Name: "EgressOnlyInternetGatewayList", Elem: schema.Member{Shape: shapeEgressOnlyInternetGateway, Wire: "item"}},
 	shapeElasticGpuAssociation: {Kind: schema.Structure, Name: "ElasticGpuAssociation", Members: []schema.Member{
 		{Name: "ElasticGpuId", Shape: shape_string, Wire: "elasticGpuId"},
 		{Name: "ElasticGpuAssociationId", Shape: shape_string, Wire: "elasticGpuAssociationId"},
@@ -3345,6 +3429,7 @@ var shapes = []schema.Shape{
 	}},
 	shapeIpv4PrefixesList:     {Kind: schema.List, Name: "Ipv4PrefixesList", Elem: schema.Member{Shape: shapeIpv4PrefixSpecification, Wire: "item"}},
 	shapeIpv6AddressAttribute: {Kind: schema.String, Enum: []string{"public", "private"}},
+	shapeIpv6AddressList:      {Kind: schema.List, Name: "Ipv6AddressList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
 	shapeIpv6CidrBlock: {Kind: schema.Structure, Name: "Ipv6CidrBlock", Members: []schema.Member{
 		{Name: "Ipv6CidrBlock", Shape: shape_string, Wire: "ipv6CidrBlock"},
 	}},
@@ -4956,6 +5041,16 @@ var shapes = []schema.Shape{
 		{Name: "Max", Shape: shape_double},
 	}},
 	shapeTpmSupportValues: {Kind: schema.String, Enum: []string{"v2.0"}},
+	shapeUnassignIpv6AddressesInput: {Kind: schema.Structure, Name: "UnassignIpv6AddressesRequest", Members: []schema.Member{
+		{Name: "Ipv6Prefixes", Shape: shapeIpPrefixList, Wire: "Ipv6Prefix"},
+		{Name: "NetworkInterfaceId", Shape: shape_string, Wire: "networkInterfaceId", Required: true},
+		{Name: "Ipv6Addresses", Shape: shapeIpv6AddressList, Wire: "ipv6Addresses"},
+	}},
+	shapeUnassignIpv6AddressesOutput: {Kind: schema.Structure, Name: "UnassignIpv6AddressesResult", Members: []schema.Member{
+		{Name: "NetworkInterfaceId", Shape: shape_string, Wire: "networkInterfaceId"},
+		{Name: "UnassignedIpv6Addresses", Shape: shapeIpv6AddressList, Wire: "unassignedIpv6Addresses"},
+		{Name: "UnassignedIpv6Prefixes", Shape: shapeIpPrefixList, Wire: "unassignedIpv6PrefixSet"},
+	}},
 	shapeUnassignPrivateIpAddressesInput: {Kind: schema.Structure, Name: "UnassignPrivateIpAddressesRequest", Members: []schema.Member{
 		{Name: "Ipv4Prefixes", Shape: shapeIpPrefixList, Wire: "Ipv4Prefix"},
 		{Name: "NetworkInterfaceId", Shape: shape_string, Wire: "networkInterfaceId", Required: true},

@@ -106,6 +106,22 @@ type ApplicationStatusSummary struct {
 	ImpairedSince *time.Time
 }
 
+// AssignIpv6AddressesInput is what AssignIpv6Addresses takes.
+type AssignIpv6AddressesInput struct {
+	Ipv6PrefixCount    *int32
+	Ipv6Prefixes       []string
+	NetworkInterfaceId *string // required
+	Ipv6Addresses      []string
+	Ipv6AddressCount   *int32
+}
+
+// AssignIpv6AddressesOutput is what AssignIpv6Addresses answers.
+type AssignIpv6AddressesOutput struct {
+	AssignedIpv6Addresses []string
+	AssignedIpv6Prefixes  []string
+	NetworkInterfaceId    *string
+}
+
 // AssignPrivateIpAddressesInput is what AssignPrivateIpAddresses takes.
 type AssignPrivateIpAddressesInput struct {
 	Ipv4Prefixes                   []string
@@ -157,6 +173,20 @@ type AssociateRouteTableInput struct {
 type AssociateRouteTableOutput struct {
 	AssociationId    *string
 	AssociationState *RouteTableAssociationState
+}
+
+// AssociateSubnetCidrBlockInput is what AssociateSubnetCidrBlock takes.
+type AssociateSubnetCidrBlockInput struct {
+	Ipv6IpamPoolId    *string
+	Ipv6NetmaskLength *int32
+	SubnetId          *string // required
+	Ipv6CidrBlock     *string
+}
+
+// AssociateSubnetCidrBlockOutput is what AssociateSubnetCidrBlock answers.
+type AssociateSubnetCidrBlockOutput struct {
+	Ipv6CidrBlockAssociation *SubnetIpv6CidrBlockAssociation
+	SubnetId                 *string
 }
 
 // AssociateVpcCidrBlockInput is what AssociateVpcCidrBlock takes.
@@ -515,6 +545,20 @@ type CpuPerformanceFactor struct {
 // CpuPerformanceFactorRequest is part of inputs and outputs.
 type CpuPerformanceFactorRequest struct {
 	References []PerformanceFactorReferenceRequest
+}
+
+// CreateEgressOnlyInternetGatewayInput is what CreateEgressOnlyInternetGateway takes.
+type CreateEgressOnlyInternetGatewayInput struct {
+	ClientToken       *string
+	DryRun            *bool
+	VpcId             *string // required
+	TagSpecifications []TagSpecification
+}
+
+// CreateEgressOnlyInternetGatewayOutput is what CreateEgressOnlyInternetGateway answers.
+type CreateEgressOnlyInternetGatewayOutput struct {
+	ClientToken               *string
+	EgressOnlyInternetGateway *EgressOnlyInternetGateway
 }
 
 // CreateFleetError is part of inputs and outputs.
@@ -915,6 +959,17 @@ type DefaultConnectionTrackingConfiguration struct {
 	DefaultUdpStreamTimeout      *int32
 }
 
+// DeleteEgressOnlyInternetGatewayInput is what DeleteEgressOnlyInternetGateway takes.
+type DeleteEgressOnlyInternetGatewayInput struct {
+	DryRun                      *bool
+	EgressOnlyInternetGatewayId *string // required
+}
+
+// DeleteEgressOnlyInternetGatewayOutput is what DeleteEgressOnlyInternetGateway answers.
+type DeleteEgressOnlyInternetGatewayOutput struct {
+	ReturnCode *bool
+}
+
 // DeleteFleetError is part of inputs and outputs.
 type DeleteFleetError struct {
 	Code    *string
@@ -1201,6 +1256,21 @@ type DescribeDhcpOptionsInput struct {
 type DescribeDhcpOptionsOutput struct {
 	NextToken   *string
 	DhcpOptions []DhcpOptions
+}
+
+// DescribeEgressOnlyInternetGatewaysInput is what DescribeEgressOnlyInternetGateways takes.
+type DescribeEgressOnlyInternetGatewaysInput struct {
+	DryRun                       *bool
+	EgressOnlyInternetGatewayIds []string
+	MaxResults                   *int32
+	NextToken                    *string
+	Filters                      []Filter
+}
+
+// DescribeEgressOnlyInternetGatewaysOutput is what DescribeEgressOnlyInternetGateways answers.
+type DescribeEgressOnlyInternetGatewaysOutput struct {
+	EgressOnlyInternetGateways []EgressOnlyInternetGateway
+	NextToken                  *string
 }
 
 // DescribeFleetError is part of inputs and outputs.
@@ -1775,6 +1845,17 @@ type DisassociateRouteTableInput struct {
 type DisassociateRouteTableOutput struct {
 }
 
+// DisassociateSubnetCidrBlockInput is what DisassociateSubnetCidrBlock takes.
+type DisassociateSubnetCidrBlockInput struct {
+	AssociationId *string // required
+}
+
+// DisassociateSubnetCidrBlockOutput is what DisassociateSubnetCidrBlock answers.
+type DisassociateSubnetCidrBlockOutput struct {
+	Ipv6CidrBlockAssociation *SubnetIpv6CidrBlockAssociation
+	SubnetId                 *string
+}
+
 // DisassociateVpcCidrBlockInput is what DisassociateVpcCidrBlock takes.
 type DisassociateVpcCidrBlockInput struct {
 	AssociationId *string // required
@@ -1912,6 +1993,13 @@ type EbsStatusSummary struct {
 // EfaInfo is part of inputs and outputs.
 type EfaInfo struct {
 	MaximumEfaInterfaces *int32
+}
+
+// EgressOnlyInternetGateway is part of inputs and outputs.
+type EgressOnlyInternetGateway struct {
+	Attachments                 []InternetGatewayAttachment
+	EgressOnlyInternetGatewayId *string
+	Tags                        []Tag
 }
 
 // ElasticGpuAssociation is part of inputs and outputs.
@@ -4683,6 +4771,20 @@ type TotalLocalStorageGB struct {
 type TotalLocalStorageGBRequest struct {
 	Min *float64
 	Max *float64
+}
+
+// UnassignIpv6AddressesInput is what UnassignIpv6Addresses takes.
+type UnassignIpv6AddressesInput struct {
+	Ipv6Prefixes       []string
+	NetworkInterfaceId *string // required
+	Ipv6Addresses      []string
+}
+
+// UnassignIpv6AddressesOutput is what UnassignIpv6Addresses answers.
+type UnassignIpv6AddressesOutput struct {
+	NetworkInterfaceId      *string
+	UnassignedIpv6Addresses []string
+	UnassignedIpv6Prefixes  []string
 }
 
 // UnassignPrivateIpAddressesInput is what UnassignPrivateIpAddresses takes.

@@ -43,10 +43,9 @@ func instanceAt(tx *store.Tx, vpc string, addr netip.Addr) (resource.Instance, b
 		if i.VPC != vpc || i.Attachment == nil || i.Attachment.Instance == "" {
 			continue
 		}
-		for _, a := range i.Addresses {
-			if a == addr {
-				return tx.Instances.Get(i.Attachment.Instance)
-			}
+		has := func(p netip.Prefix) bool { return p.Contains(addr) } // its pods' addresses
+		if slices.Contains(i.Addresses, addr) || slices.ContainsFunc(i.Prefixes, has) {
+			return tx.Instances.Get(i.Attachment.Instance)
 		}
 	}
 	return resource.Instance{}, false
@@ -94,6 +93,9 @@ func (d *Daemon) describeInstance(tx *store.Tx, in resource.Instance) imds.Insta
 	if len(out.Interfaces) > 0 {
 		out.SecurityGroups = out.Interfaces[0].SecurityGroups
 		out.PublicHostname = out.Interfaces[0].PublicHostname
+		if six := out.Interfaces[0].IPv6s; len(six) > 0 {
+			out.IPv6 = six[0]
+		}
 		for public := range out.Interfaces[0].PublicIPs { // there is one at most
 			out.PublicIP = public
 		}
@@ -136,12 +138,28 @@ func describeInterface(tx *store.Tx, i resource.NetworkInterface) imds.Interface
 	if i.PublicIP != "" {
 		out.PublicIPs = map[string][]string{i.PublicIP: {i.Addresses[0].String()}}
 	}
+	for _, a := range i.Addresses6 {
+		out.IPv6s = append(out.IPv6s, a.String())
+	}
+	for _, p := range i.Prefixes {
+		if p.Addr().Is6() {
+			out.IPv6Prefixes = append(out.IPv6Prefixes, p.String())
+		} else {
+			out.IPv4Prefixes = append(out.IPv4Prefixes, p.String())
+		}
+	}
 	if s, ok := tx.Subnets.Get(i.Subnet); ok {
 		out.SubnetCIDR = s.CIDR.String()
+		if s.CIDR6.CIDR.IsValid() {
+			out.SubnetIPv6CIDRs = []string{s.CIDR6.CIDR.String()}
+		}
 	}
 	if v, ok := tx.VPCs.Get(i.VPC); ok {
 		for _, c := range v.CIDRs {
 			out.VPCCIDRs = append(out.VPCCIDRs, c.CIDR.String())
+		}
+		for _, c := range v.CIDRs6 {
+			out.VPCIPv6CIDRs = append(out.VPCIPv6CIDRs, c.CIDR.String())
 		}
 		if i.PublicIP != "" && v.DNSHostnames {
 			out.PublicHostname = provision.PublicDNS(i.Region, i.PublicIP)

@@ -41,7 +41,7 @@ func FreeAddressesBySubnet(tx *store.Tx) map[string]int {
 		out[id] = capacity(s)
 	}
 	for _, i := range tx.Interfaces.All() {
-		out[i.Subnet] -= len(i.Addresses)
+		out[i.Subnet] -= len(i.Addresses) + 16*count(i.Prefixes, false)
 	}
 	return out
 }
@@ -56,6 +56,11 @@ func usedAddresses(tx *store.Tx, subnet string) map[netip.Addr]bool {
 		if i.Subnet == subnet {
 			for _, a := range i.Addresses {
 				used[a] = true
+			}
+			for _, p := range i.Prefixes {
+				for a := p.Addr(); p.Addr().Is4() && p.Contains(a); a = a.Next() {
+					used[a] = true
+				}
 			}
 		}
 	}

@@ -30,6 +30,7 @@ type InstanceRequest struct {
 	SecurityGroups     []string
 	SecurityGroupNames []string // in the default VPC
 	PrivateIP          netip.Addr
+	Six                Request6 // of the primary interface, where there are no Interfaces
 	Interfaces         []InterfaceSpec
 	UserData           []byte
 	ProfileARN         string // of the instance profile; or
@@ -75,6 +76,7 @@ type InterfaceSpec struct {
 	Address             netip.Addr
 	Secondary           []netip.Addr
 	SecondaryCount      int
+	Six                 Request6
 	DeleteOnTermination *bool
 	Public              *bool // whether the primary interface gets a public address; nil: as its subnet says
 }
@@ -210,7 +212,7 @@ func interfaceSpecs(tx *store.Tx, r InstanceRequest, t instancetype.Type) ([]Int
 	specs := slices.Clone(r.Interfaces)
 	slices.SortStableFunc(specs, func(a, b InterfaceSpec) int { return int(a.DeviceIndex - b.DeviceIndex) })
 	if len(specs) == 0 {
-		specs = []InterfaceSpec{{Address: r.PrivateIP}}
+		specs = []InterfaceSpec{{Address: r.PrivateIP, Six: r.Six}}
 	}
 	if specs[0].DeviceIndex != 0 {
 		return nil, fault("InvalidParameterCombination", "A network interface with device index 0 must be specified")
@@ -314,7 +316,7 @@ func launchInterface(tx *store.Tx, r InstanceRequest, instance string, spec Inte
 			AutoPublic: public,
 			Home:       r.Home, Subnet: spec.Subnet, SecurityGroups: spec.SecurityGroups, Description: spec.Description,
 			Address: spec.Address, Secondary: spec.Secondary, SecondaryCount: spec.SecondaryCount,
-			Owner: instance, Attachment: attachment, Tags: r.InterfaceTags, Now: r.Now,
+			Owner: instance, Attachment: attachment, Six: spec.Six, Tags: r.InterfaceTags, Now: r.Now,
 		})
 		if e, ok := errors.AsType[*awsapi.Error](err); ok && e.Code == noFreeAddresses {
 			err = fault(noFreeAddresses, "There are not enough free addresses in subnet '%s' to satisfy the requested number of instances.", spec.Subnet)

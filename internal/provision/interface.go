@@ -27,6 +27,7 @@ type InterfaceRequest struct {
 	AutoPublic       bool                 // it gets a public address
 	Owner            string               // who holds it: an instance id, "cp-…"
 	Attachment       *resource.Attachment // ID and Attached are filled in
+	Six              Request6             // and IPv6 addresses, and ranges
 	Tags             resource.Tags
 	Now              time.Time
 }
@@ -68,6 +69,13 @@ func Interface(tx *store.Tx, r InterfaceRequest) (resource.NetworkInterface, err
 		i.PublicIP = ip.String()
 	}
 	tx.Interfaces.Put(i.ID, i)
+	if r.Six.Count == 0 && len(r.Six.Addresses) == 0 && s.AssignIPv6 && i.InterfaceType == "interface" {
+		r.Six.Count = 1
+	}
+	if _, _, err := Assign6(tx, r.Home, i.ID, r.Six); err != nil {
+		return none, err
+	}
+	i, _ = tx.Interfaces.Get(i.ID)
 	return i, nil
 }
 
@@ -145,7 +153,7 @@ func Attach(tx *store.Tx, home resource.Home, id, instance string, device int32,
 	if len(have) >= t.MaxENIs || device < 0 {
 		return none, fault("AttachmentLimitExceeded", "Interface count %d exceeds the limit for %s", len(have)+1, t.Name)
 	}
-	if len(eni.Addresses) > t.IPv4PerENI {
+	if len(eni.Addresses)+count(eni.Prefixes, false) > t.IPv4PerENI || len(eni.Addresses6)+count(eni.Prefixes, true) > t.IPv4PerENI {
 		return none, addressLimit()
 	}
 	eni.Attachment = &resource.Attachment{
@@ -175,9 +183,9 @@ func Detach(tx *store.Tx, home resource.Home, attachment string) error {
 	return fault("InvalidAttachmentID.NotFound", "The interface attachment '%s' does not exist.", attachment)
 }
 
-// AssignAddresses gives an interface more addresses: those wanted, and count of any. It
+// AssignAddresses gives an interface more addresses: those wanted, and more of any. It
 // returns the new ones.
-func AssignAddresses(tx *store.Tx, home resource.Home, id string, wants []netip.Addr, count int) ([]netip.Addr, error) {
+func AssignAddresses(tx *store.Tx, home resource.Home, id string, wants []netip.Addr, more int) ([]netip.Addr, error) {
 	eni, err := LookupInterface(tx, home, id)
 	if err != nil {
 		return nil, err
@@ -186,28 +194,34 @@ func AssignAddresses(tx *store.Tx, home resource.Home, id string, wants []netip.
 	if err != nil {
 		return nil, err
 	}
-	limit := maxAddresses
-	if eni.Attachment != nil && eni.Attachment.Instance != "" {
-		i, err := LookupInstance(tx, home, eni.Attachment.Instance)
-		if err != nil {
-			return nil, err
-		}
-		t, err := typeOf(i)
-		if err != nil {
-			return nil, err
-		}
-		limit = t.IPv4PerENI
+	limit, err := addressesOf(tx, eni)
+	if err != nil {
+		return nil, err
 	}
-	if len(eni.Addresses)+len(wants)+count > limit {
+	if len(eni.Addresses)+len(wants)+more+count(eni.Prefixes, false) > limit {
 		return nil, addressLimit()
 	}
-	got, err := takeAddresses(tx, s, append(slices.Clone(wants), make([]netip.Addr, count)...))
+	got, err := takeAddresses(tx, s, append(slices.Clone(wants), make([]netip.Addr, more)...))
 	if err != nil {
 		return nil, err
 	}
 	eni.Addresses = append(eni.Addresses, got...)
 	tx.Interfaces.Put(id, eni)
 	return got, nil
+}
+
+// addressesOf is how many addresses and ranges of one family an interface may have: as
+// many of IPv6 as of IPv4.
+func addressesOf(tx *store.Tx, eni resource.NetworkInterface) (int, error) {
+	if eni.Attachment == nil || eni.Attachment.Instance == "" {
+		return maxAddresses, nil
+	}
+	i, ok := tx.Instances.Get(eni.Attachment.Instance)
+	if !ok {
+		return maxAddresses, nil // it is being launched
+	}
+	t, err := typeOf(i)
+	return t.IPv4PerENI, err
 }
 
 // UnassignAddresses takes secondary addresses away from an interface.

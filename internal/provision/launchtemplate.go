@@ -144,6 +144,13 @@ func templateInterfaces(in []ec2.LaunchTemplateInstanceNetworkInterfaceSpecifica
 		if err := s.SetAddresses(deref(n.PrivateIpAddress), n.PrivateIpAddresses); err != nil {
 			return nil, err
 		}
+		var six []ec2.InstanceIpv6Address
+		for _, a := range n.Ipv6Addresses {
+			six = append(six, ec2.InstanceIpv6Address{Ipv6Address: a.Ipv6Address})
+		}
+		if err := s.Six.Set(six, n.Ipv6AddressCount, n.Ipv6Prefixes, n.Ipv6PrefixCount, n.Ipv4Prefixes, n.Ipv4PrefixCount); err != nil {
+			return nil, err
+		}
 		out = append(out, s)
 	}
 	return out, nil

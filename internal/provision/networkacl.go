@@ -34,6 +34,9 @@ func defaultACL(tx *store.Tx, home resource.Home, vpc string) {
 	out := all
 	out.Egress = true
 	a := resource.NetworkACL{Home: home, ID: awsid.New("acl"), VPC: vpc, Default: true, Entries: []resource.NetworkACLEntry{all, out}}
+	if v, ok := tx.VPCs.Get(vpc); ok && len(v.CIDRs6) > 0 {
+		allow6(&a)
+	}
 	tx.NetworkACLs.Put(a.ID, a)
 }
 

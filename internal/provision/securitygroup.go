@@ -24,7 +24,8 @@ var groupText = regexp.MustCompile(`^[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]{1,255}
 
 // SecurityGroup makes a security group that lets everything out and nothing in.
 func SecurityGroup(tx *store.Tx, r SecurityGroupRequest) (resource.SecurityGroup, error) {
-	if _, err := LookupVPC(tx, r.Home, r.VPC); err != nil {
+	v, err := LookupVPC(tx, r.Home, r.VPC)
+	if err != nil {
 		return resource.SecurityGroup{}, err
 	}
 	switch {
@@ -44,6 +45,9 @@ func SecurityGroup(tx *store.Tx, r SecurityGroupRequest) (resource.SecurityGroup
 	}
 	g := newSecurityGroup(r.Home, r.VPC, r.Name, r.Description)
 	g.Tags = r.Tags
+	if len(v.CIDRs6) > 0 {
+		g = letsOut6(g)
+	}
 	tx.SecurityGroups.Put(g.ID, g)
 	return g, nil
 }

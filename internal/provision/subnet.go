@@ -14,6 +14,7 @@ type SubnetRequest struct {
 	Home        resource.Home
 	VPC         string
 	CIDR        netip.Prefix
+	CIDR6       netip.Prefix // invalid: none
 	Zone        region.Zone
 	Default     bool
 	MapPublicIP bool
@@ -41,6 +42,9 @@ func Subnet(tx *store.Tx, r SubnetRequest) (resource.Subnet, error) {
 	}
 	tx.Subnets.Put(s.ID, s)
 	associateDefaultACL(tx, s)
+	if r.CIDR6.IsValid() {
+		return AssociateSubnet6(tx, r.Home, s.ID, r.CIDR6)
+	}
 	return s, nil
 }
 

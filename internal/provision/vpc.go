@@ -79,6 +79,9 @@ func DeleteVPC(tx *store.Tx, home resource.Home, id string, now time.Time) error
 	for range tx.InternetGateways.Values(func(g resource.InternetGateway) bool { return g.VPC == id }) {
 		busy = true
 	}
+	for range tx.EgressOnlyGateways.Values(func(g resource.EgressOnlyGateway) bool { return g.VPC == id }) {
+		busy = true
+	}
 	for range tx.RouteTables.Values(func(r resource.RouteTable) bool { return r.VPC == id && !r.Main }) {
 		busy = true
 	}

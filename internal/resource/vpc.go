@@ -9,7 +9,8 @@ import (
 type VPC struct {
 	Home
 	ID              string
-	CIDRs           []CIDRAssociation // the first is the primary one
+	CIDRs           []CIDRAssociation // of IPv4; the first is the primary one
+	CIDRs6          []CIDRAssociation // of IPv6
 	Default         bool
 	DNSSupport      bool
 	DNSHostnames    bool
@@ -34,6 +35,8 @@ type Subnet struct {
 	Zone        string // us-west-2a
 	ZoneID      string // usw2-az1
 	CIDR        netip.Prefix
+	CIDR6       CIDRAssociation // of IPv6; its CIDR is invalid where there is none
+	AssignIPv6  bool            // new interfaces get an address of CIDR6
 	Default     bool
 	MapPublicIP bool
 	Tags        Tags
@@ -57,13 +60,14 @@ type Route struct {
 	Destination netip.Prefix // one of the two
 	PrefixList  string       // pl-…: every block in it
 
-	Gateway    string // one of the three: igw-…
+	Gateway    string // one of the four: igw-…
 	NATGateway string // nat-…
 	Peering    string // pcx-…
+	EgressOnly string // eigw-…
 }
 
 // Target is the id of what the route leads to.
-func (r Route) Target() string { return r.Gateway + r.NATGateway + r.Peering }
+func (r Route) Target() string { return r.Gateway + r.NATGateway + r.Peering + r.EgressOnly }
 
 // To is the route's destination.
 func (r Route) To() string {
@@ -84,6 +88,15 @@ type InternetGateway struct {
 	ID   string
 	VPC  string // "" while detached
 	Tags Tags
+}
+
+// An EgressOnlyGateway lets a VPC out to the internet by IPv6, and nobody in. Its key is its id.
+type EgressOnlyGateway struct {
+	Home
+	ID    string // eigw-…
+	VPC   string
+	Token string
+	Tags  Tags
 }
 
 // A SecurityGroup filters what interfaces send and receive. Its key is its id.
@@ -123,9 +136,11 @@ type NetworkInterface struct {
 	Description      string
 	InterfaceType    string       // interface
 	Addresses        []netip.Addr // the first is the primary one
-	PublicIP         string       // of the primary address: Elastic's, or one that goes with the interface
-	Elastic          string       // eipalloc-… that PublicIP belongs to
-	AutoPublic       bool         // gets a public address with every start of its instance
+	Addresses6       []netip.Addr
+	Prefixes         []netip.Prefix // whole ranges of the subnet's, of either family
+	PublicIP         string         // of the primary address: Elastic's, or one that goes with the interface
+	Elastic          string         // eipalloc-… that PublicIP belongs to
+	AutoPublic       bool           // gets a public address with every start of its instance
 	SecurityGroups   []string
 	SourceDestCheck  bool
 	RequesterManaged bool

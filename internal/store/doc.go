@@ -25,6 +25,7 @@
 //	/ekster/peeringconnections/<id>             resource.PeeringConnection
 //	/ekster/vpcendpoints/<id>                   resource.VPCEndpoint
 //	/ekster/prefixlists/<id>                    resource.PrefixList
+//	/ekster/egressonlygateways/<id>             resource.EgressOnlyGateway
 //	/ekster/launchtemplates/<id>                resource.LaunchTemplate
 //	/ekster/instances/<id>                      resource.Instance
 //	/ekster/capacityfaults/<type>/<zone>/<lifecycle>  resource.CapacityFault

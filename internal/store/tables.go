@@ -27,6 +27,7 @@ const (
 	PeeringConnections      = "peeringconnections"
 	VPCEndpoints            = "vpcendpoints"
 	PrefixLists             = "prefixlists"
+	EgressOnlyGateways      = "egressonlygateways"
 	LaunchTemplates         = "launchtemplates"
 	Instances               = "instances"
 	CapacityFaults          = "capacityfaults"
@@ -74,6 +75,7 @@ type Tx struct {
 	PeeringConnections      *Table[resource.PeeringConnection]
 	VPCEndpoints            *Table[resource.VPCEndpoint]
 	PrefixLists             *Table[resource.PrefixList]
+	EgressOnlyGateways      *Table[resource.EgressOnlyGateway]
 	LaunchTemplates         *Table[resource.LaunchTemplate]
 	Instances               *Table[resource.Instance]
 	CapacityFaults          *Table[resource.CapacityFault]
@@ -121,6 +123,7 @@ type tables struct {
 	peeringConnections      *table[resource.PeeringConnection]
 	vpcEndpoints            *table[resource.VPCEndpoint]
 	prefixLists             *table[resource.PrefixList]
+	egressOnlyGateways      *table[resource.EgressOnlyGateway]
 	launchTemplates         *table[resource.LaunchTemplate]
 	instances               *table[resource.Instance]
 	capacityFaults          *table[resource.CapacityFault]
@@ -168,6 +171,7 @@ func newTables() tables {
 		peeringConnections:      newTable[resource.PeeringConnection](PeeringConnections),
 		vpcEndpoints:            newTable[resource.VPCEndpoint](VPCEndpoints),
 		prefixLists:             newTable[resource.PrefixList](PrefixLists),
+		egressOnlyGateways:      newTable[resource.EgressOnlyGateway](EgressOnlyGateways),
 		launchTemplates:         newTable[resource.LaunchTemplate](LaunchTemplates),
 		instances:               newTable[resource.Instance](Instances),
 		capacityFaults:          newTable[resource.CapacityFault](CapacityFaults),
@@ -216,6 +220,7 @@ func (t tables) list() []anyTable {
 		t.peeringConnections,
 		t.vpcEndpoints,
 		t.prefixLists,
+		t.egressOnlyGateways,
 		t.launchTemplates,
 		t.instances,
 		t.capacityFaults,
@@ -264,6 +269,7 @@ func (t tables) begin(write bool) *Tx {
 		PeeringConnections:      begin(t.peeringConnections, write),
 		VPCEndpoints:            begin(t.vpcEndpoints, write),
 		PrefixLists:             begin(t.prefixLists, write),
+		EgressOnlyGateways:      begin(t.egressOnlyGateways, write),
 		LaunchTemplates:         begin(t.launchTemplates, write),
 		Instances:               begin(t.instances, write),
 		CapacityFaults:          begin(t.capacityFaults, write),
@@ -322,6 +328,7 @@ func (tx *Tx) ops() ([]op, error) {
 		tx.PeeringConnections.ops,
 		tx.VPCEndpoints.ops,
 		tx.PrefixLists.ops,
+		tx.EgressOnlyGateways.ops,
 		tx.LaunchTemplates.ops,
 		tx.Instances.ops,
 		tx.CapacityFaults.ops,

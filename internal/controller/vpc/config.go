@@ -22,8 +22,11 @@ func configFor(tx *store.Tx, id string) (network.VPC, map[string]string, error) 
 	if !ok {
 		return want, plugged, nil
 	}
-	for _, a := range v.CIDRs {
+	for _, a := range slices.Concat(v.CIDRs, v.CIDRs6) {
 		want.CIDRs = append(want.CIDRs, a.CIDR)
+	}
+	for g := range tx.EgressOnlyGateways.Values(func(g resource.EgressOnlyGateway) bool { return g.VPC == id }) {
+		want.EgressOnly = append(want.EgressOnly, g.ID)
 	}
 	for range tx.InternetGateways.Values(func(g resource.InternetGateway) bool { return g.VPC == id }) {
 		want.Internet = true
@@ -35,7 +38,7 @@ func configFor(tx *store.Tx, id string) (network.VPC, map[string]string, error) 
 	for s := range tx.Subnets.Values(func(s resource.Subnet) bool { return s.VPC == id }) {
 		table := tableOf(tx, s)
 		want.Subnets = append(want.Subnets, network.Subnet{
-			ID: s.ID, CIDR: s.CIDR, Routes: routesOf(tx, table), ACL: aclOf(tx, s), Registry: provision.LoadsImages(tx, id, table.ID),
+			ID: s.ID, CIDR: s.CIDR, CIDR6: s.CIDR6.CIDR, Routes: routesOf(tx, table), ACL: aclOf(tx, s), Registry: provision.LoadsImages(tx, id, table.ID),
 		})
 	}
 	lists := map[string]bool{}
@@ -80,7 +83,7 @@ func interfaceFor(i resource.NetworkInterface) (network.Interface, error) {
 	}
 	out := network.Interface{
 		ID: i.ID, Subnet: i.Subnet, Guest: i.Attachment.Guest, Device: fmt.Sprintf("eth%d", i.Attachment.DeviceIndex), MAC: mac,
-		Addresses: i.Addresses, SecurityGroups: i.SecurityGroups, SourceDestCheck: i.SourceDestCheck,
+		Addresses: i.Addresses, Addresses6: i.Addresses6, Prefixes: i.Prefixes, SecurityGroups: i.SecurityGroups, SourceDestCheck: i.SourceDestCheck,
 		// An instance sets up further interfaces itself (its CNI does); a control plane has
 		// nobody who would.
 		Configure: i.Attachment.DeviceIndex == 0 || i.Attachment.Instance == "",
@@ -117,7 +120,7 @@ func peersOf(tx *store.Tx, id string) (out []network.Peer) {
 		}
 		peer := network.Peer{ID: p.ID, VPC: other}
 		if v, ok := tx.VPCs.Get(other); ok {
-			for _, c := range v.CIDRs {
+			for _, c := range slices.Concat(v.CIDRs, v.CIDRs6) {
 				peer.CIDRs = append(peer.CIDRs, c.CIDR)
 			}
 		}
@@ -149,6 +152,9 @@ func routesOf(tx *store.Tx, table resource.RouteTable) []network.Route {
 		target := network.Blackhole
 		if g, ok := tx.InternetGateways.Get(r.Gateway); ok && g.VPC == table.VPC {
 			target = network.Internet
+		}
+		if g, ok := tx.EgressOnlyGateways.Get(r.EgressOnly); ok && g.VPC == table.VPC {
+			target = network.Target(g.ID)
 		}
 		if g, ok := tx.NATGateways.Get(r.NATGateway); ok && g.VPC == table.VPC && works(tx, g) {
 			target = network.Target(g.ID)
@@ -215,9 +221,6 @@ func aclOf(tx *store.Tx, s resource.Subnet) *network.ACL {
 	slices.SortFunc(entries, func(x, y resource.NetworkACLEntry) int { return cmp.Compare(x.Number, y.Number) })
 	out := &network.ACL{}
 	for _, e := range entries {
-		if !e.CIDR.Addr().Is4() {
-			continue
-		}
 		r := network.ACLRule{Allow: e.Allow, Protocol: e.Protocol, FromPort: int(e.FromPort), ToPort: int(e.ToPort), CIDR: e.CIDR}
 		if e.Egress {
 			out.Egress = append(out.Egress, r)
@@ -225,32 +228,29 @@ func aclOf(tx *store.Tx, s resource.Subnet) *network.ACL {
 			out.Ingress = append(out.Ingress, r)
 		}
 	}
-	if passesAll(out.Ingress) && passesAll(out.Egress) {
+	if passesAll(out.Ingress, false) && passesAll(out.Egress, false) && (!s.CIDR6.CIDR.IsValid() || passesAll(out.Ingress, true) && passesAll(out.Egress, true)) {
 		return nil
 	}
 	return out
 }
 
-func passesAll(rules []network.ACLRule) bool {
-	return len(rules) > 0 && rules[0].Allow && rules[0].Protocol == "-1" && rules[0].CIDR.Bits() == 0
+// passesAll says whether the first rule of the family lets everything through.
+func passesAll(rules []network.ACLRule, v6 bool) bool {
+	at := slices.IndexFunc(rules, func(r network.ACLRule) bool { return r.CIDR.Addr().Is6() == v6 })
+	return at >= 0 && rules[at].Allow && rules[at].Protocol == "-1" && rules[at].CIDR.Bits() == 0
 }
 
 func groupFor(g resource.SecurityGroup) network.SecurityGroup {
 	out := network.SecurityGroup{ID: g.ID}
 	for _, r := range g.Rules {
-		if r.Protocol == "icmpv6" {
-			continue
-		}
 		rule := network.Rule{Protocol: r.Protocol, FromPort: int(r.FromPort), ToPort: int(r.ToPort), Description: r.Description}
 		switch {
-		case r.CIDR.IsValid() && r.CIDR.Addr().Is4():
+		case r.CIDR.IsValid():
 			rule.CIDRs = append(rule.CIDRs, r.CIDR)
 		case r.Group != "":
 			rule.Groups = append(rule.Groups, r.Group)
 		case r.PrefixList != "":
 			rule.PrefixLists = append(rule.PrefixLists, r.PrefixList)
-		default:
-			continue // IPv6 has no data plane yet
 		}
 		if r.Egress {
 			out.Egress = append(out.Egress, rule)

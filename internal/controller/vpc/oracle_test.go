@@ -26,6 +26,9 @@ func (o oracle) connects(from, to place, port int32) bool {
 	if fromInside && !o.group(src, true, to.addr, port) {
 		return false
 	}
+	if to.addr.Is6() {
+		return o.connects6(src, fromInside, to, port)
+	}
 	if !fromInside {
 		return o.arrives(to.addr, netip.Addr{}, port)
 	}
@@ -42,9 +45,40 @@ func (o oracle) connects(from, to place, port int32) bool {
 	return o.arrives(to.addr, seen, port)
 }
 
+// connects6 is the same for IPv6, where every address is a public one and nothing is
+// translated. The source's groups have been asked.
+func (o oracle) connects6(src resource.NetworkInterface, fromInside bool, to place, port int32) bool {
+	outside := netip.MustParseAddr("2001:db8::2")
+	dst, toInside := o.tx.Interfaces.Get(to.eni)
+	switch {
+	case fromInside && toInside && src.VPC == dst.VPC, fromInside && toInside && o.route(src.Subnet, to.addr).Peering != "":
+		return o.between(src, dst, src.Addresses6[0], to.addr, port)
+	case fromInside:
+		out := o.route(src.Subnet, to.addr)
+		eigw, ok := o.tx.EgressOnlyGateways.Get(out.EgressOnly)
+		if !o.attached(out.Gateway, src.VPC) && !(ok && eigw.VPC == src.VPC) || !o.acl(src.Subnet, true, to.addr, port) || !o.acl(src.Subnet, false, to.addr, ephemeral) {
+			return false
+		}
+		if !toInside {
+			return true
+		}
+		return o.arrives6(dst, src.Addresses6[0], port)
+	}
+	return o.arrives6(dst, outside, port)
+}
+
+// arrives6: from the internet. What answers by an egress-only gateway is never heard.
+func (o oracle) arrives6(dst resource.NetworkInterface, from netip.Addr, port int32) bool {
+	return o.attached(o.route(dst.Subnet, from).Gateway, dst.VPC) && o.acl(dst.Subnet, false, from, port) && o.acl(dst.Subnet, true, from, ephemeral) &&
+		o.group(dst, false, from, port)
+}
+
 // privately: by private addresses, within a VPC or by way of a peering connection.
 func (o oracle) privately(src, dst resource.NetworkInterface, port int32) bool {
-	a, b := src.Addresses[0], dst.Addresses[0]
+	return o.between(src, dst, src.Addresses[0], dst.Addresses[0], port)
+}
+
+func (o oracle) between(src, dst resource.NetworkInterface, a, b netip.Addr, port int32) bool {
 	if src.VPC != dst.VPC {
 		there, back := o.route(src.Subnet, b), o.route(dst.Subnet, a)
 		p, ok := o.tx.PeeringConnections.Get(there.Peering)
@@ -172,7 +206,7 @@ func (o oracle) group(i resource.NetworkInterface, egress bool, peer netip.Addr,
 				return true
 			}
 			for _, other := range o.tx.Interfaces.All() {
-				if r.Group != "" && slices.Contains(other.SecurityGroups, r.Group) && slices.Contains(other.Addresses, peer) {
+				if r.Group != "" && slices.Contains(other.SecurityGroups, r.Group) && slices.Contains(slices.Concat(other.Addresses, other.Addresses6), peer) {
 					return true
 				}
 			}

@@ -2,6 +2,7 @@ package ec2
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 
 	"ekster.dev/ekster/gen/ec2"
@@ -18,10 +19,21 @@ const maxBlocks = 5
 // AssociateVpcCidrBlock gives a VPC one more block of addresses.
 func (s *Service) AssociateVpcCidrBlock(ctx context.Context, call awsapi.Call, in *ec2.AssociateVpcCidrBlockInput) (*ec2.AssociateVpcCidrBlockOutput, error) {
 	if err := reject(
-		ask{"An IPv6 CIDR block", is(in.AmazonProvidedIpv6CidrBlock) || in.Ipv6CidrBlock != nil || in.Ipv6Pool != nil || in.Ipv6IpamPoolId != nil},
+		ask{"An IPv6 CIDR block of one's own", in.Ipv6CidrBlock != nil || in.Ipv6Pool != nil || in.Ipv6IpamPoolId != nil},
 		ask{"IPAM", in.Ipv4IpamPoolId != nil},
 	); err != nil {
 		return nil, err
+	}
+	if is(in.AmazonProvidedIpv6CidrBlock) {
+		if in.CidrBlock != nil {
+			return nil, fault("InvalidParameterCombination", "Only one of cidrBlock and amazonProvidedIpv6CidrBlock may be specified")
+		}
+		out := &ec2.AssociateVpcCidrBlockOutput{VpcId: in.VpcId}
+		return out, s.update(ctx, call, nil, func(tx *store.Tx) error {
+			_, c, err := provision.AssociateBlock6(tx, homeOf(call), *in.VpcId)
+			out.Ipv6CidrBlockAssociation = describeBlock6(call.Region, c, ec2.VpcCidrBlockStateCodeAssociating)
+			return err
+		})
 	}
 	if in.CidrBlock == nil {
 		return nil, missing("cidrBlock")
@@ -57,6 +69,10 @@ func (s *Service) AssociateVpcCidrBlock(ctx context.Context, call awsapi.Call, i
 func (s *Service) DisassociateVpcCidrBlock(ctx context.Context, call awsapi.Call, in *ec2.DisassociateVpcCidrBlockInput) (*ec2.DisassociateVpcCidrBlockOutput, error) {
 	out := &ec2.DisassociateVpcCidrBlockOutput{}
 	return out, s.update(ctx, call, nil, func(tx *store.Tx) error {
+		if vpc, c, found, err := provision.DisassociateBlock6(tx, homeOf(call), *in.AssociationId); found {
+			out.VpcId, out.Ipv6CidrBlockAssociation = &vpc, describeBlock6(call.Region, c, ec2.VpcCidrBlockStateCodeDisassociating)
+			return err
+		}
 		for id, v := range tx.VPCs.All() {
 			at := slices.IndexFunc(v.CIDRs, func(c resource.CIDRAssociation) bool { return c.ID == *in.AssociationId })
 			if at < 0 || v.Home != homeOf(call) {
@@ -81,4 +97,48 @@ func (s *Service) DisassociateVpcCidrBlock(ctx context.Context, call awsapi.Call
 
 func describeBlock(c resource.CIDRAssociation, state string) *ec2.VpcCidrBlockAssociation {
 	return &ec2.VpcCidrBlockAssociation{AssociationId: &c.ID, CidrBlock: new(c.CIDR.String()), CidrBlockState: &ec2.VpcCidrBlockState{State: &state}}
+}
+
+func describeBlock6(region string, c resource.CIDRAssociation, state string) *ec2.VpcIpv6CidrBlockAssociation {
+	return &ec2.VpcIpv6CidrBlockAssociation{
+		AssociationId: &c.ID, Ipv6CidrBlock: new(c.CIDR.String()), Ipv6CidrBlockState: &ec2.VpcCidrBlockState{State: &state},
+		NetworkBorderGroup: &region, Ipv6Pool: new("Amazon"), IpSource: new("amazon"), Ipv6AddressAttribute: new("public"),
+	}
+}
+
+// AssociateSubnetCidrBlock gives a subnet its IPv6 block.
+func (s *Service) AssociateSubnetCidrBlock(ctx context.Context, call awsapi.Call, in *ec2.AssociateSubnetCidrBlockInput) (*ec2.AssociateSubnetCidrBlockOutput, error) {
+	if err := reject(ask{"IPAM", in.Ipv6IpamPoolId != nil || in.Ipv6NetmaskLength != nil}); err != nil {
+		return nil, err
+	}
+	if in.Ipv6CidrBlock == nil {
+		return nil, missing("ipv6CidrBlock")
+	}
+	block, err := readRange(*in.Ipv6CidrBlock, netip.Addr.Is6)
+	if err != nil {
+		return nil, err
+	}
+	out := &ec2.AssociateSubnetCidrBlockOutput{SubnetId: in.SubnetId}
+	return out, s.update(ctx, call, nil, func(tx *store.Tx) error {
+		sub, err := provision.AssociateSubnet6(tx, homeOf(call), *in.SubnetId, block)
+		out.Ipv6CidrBlockAssociation = describeSubnet6(sub.CIDR6, ec2.SubnetCidrBlockStateCodeAssociating)
+		return err
+	})
+}
+
+// DisassociateSubnetCidrBlock takes a subnet's IPv6 block away while nothing uses it.
+func (s *Service) DisassociateSubnetCidrBlock(ctx context.Context, call awsapi.Call, in *ec2.DisassociateSubnetCidrBlockInput) (*ec2.DisassociateSubnetCidrBlockOutput, error) {
+	out := &ec2.DisassociateSubnetCidrBlockOutput{}
+	return out, s.update(ctx, call, nil, func(tx *store.Tx) error {
+		sub, c, err := provision.DisassociateSubnet6(tx, homeOf(call), *in.AssociationId)
+		out.SubnetId, out.Ipv6CidrBlockAssociation = &sub.ID, describeSubnet6(c, ec2.SubnetCidrBlockStateCodeDisassociating)
+		return err
+	})
+}
+
+func describeSubnet6(c resource.CIDRAssociation, state string) *ec2.SubnetIpv6CidrBlockAssociation {
+	return &ec2.SubnetIpv6CidrBlockAssociation{
+		AssociationId: &c.ID, Ipv6CidrBlock: new(c.CIDR.String()), Ipv6CidrBlockState: &ec2.SubnetCidrBlockState{State: &state},
+		IpSource: new("amazon"), Ipv6AddressAttribute: new("public"),
+	}
 }

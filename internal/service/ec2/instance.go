@@ -201,6 +201,9 @@ func (v instanceView) describe(i resource.Instance) ec2.Instance {
 		if eni.Attachment.DeviceIndex == 0 {
 			out.SecurityGroups = groupIdentifiers(v.tx, eni.SecurityGroups)
 			out.SourceDestCheck = &eni.SourceDestCheck
+			if len(eni.Addresses6) > 0 {
+				out.Ipv6Address = new(eni.Addresses6[0].String())
+			}
 			out.PublicIpAddress, out.PublicDnsName = some(eni.PublicIP), new(publicName(v.tx, eni))
 		}
 	}
@@ -234,6 +237,7 @@ func (v instanceView) describeInterface(i resource.NetworkInterface) ec2.Instanc
 		}
 		out.PrivateIpAddresses = append(out.PrivateIpAddresses, p)
 	}
+	describeInstance6(&out, d)
 	return out
 }
 

@@ -54,7 +54,7 @@ var instanceFields = fields[foundInstance]{
 	"instance.group-id":                   func(i foundInstance) []string { return each(i.SecurityGroups, groupIDs) },
 	"instance.group-name":                 func(i foundInstance) []string { return each(i.SecurityGroups, groupNames) },
 	"ip-address":                          func(i foundInstance) []string { return text(i.PublicIpAddress) },
-	"ipv6-address":                        always[foundInstance](),
+	"ipv6-address":                        func(i foundInstance) []string { return text(i.Ipv6Address) },
 	"kernel-id":                           always[foundInstance](),
 	"key-name":                            func(i foundInstance) []string { return text(i.KeyName) },
 	"launch-index":                        func(i foundInstance) []string { return integer(i.AmiLaunchIndex) },
@@ -103,14 +103,16 @@ var instanceFields = fields[foundInstance]{
 	"network-interface.attachment.delete-on-termination": ofInterfaces(func(n ec2.InstanceNetworkInterface) []string {
 		return flag(n.Attachment.DeleteOnTermination)
 	}),
-	"network-interface.attachment.device-index":                     ofInterfaces(func(n ec2.InstanceNetworkInterface) []string { return integer(n.Attachment.DeviceIndex) }),
-	"network-interface.attachment.instance-id":                      func(i foundInstance) []string { return text(i.InstanceId) },
-	"network-interface.attachment.status":                           ofInterfaces(func(n ec2.InstanceNetworkInterface) []string { return text(n.Attachment.Status) }),
-	"network-interface.availability-zone":                           func(i foundInstance) []string { return text(i.Placement.AvailabilityZone) },
-	"network-interface.description":                                 ofInterfaces(func(n ec2.InstanceNetworkInterface) []string { return text(n.Description) }),
-	"network-interface.group-id":                                    ofInterfaces(func(n ec2.InstanceNetworkInterface) []string { return each(n.Groups, groupIDs) }),
-	"network-interface.group-name":                                  ofInterfaces(func(n ec2.InstanceNetworkInterface) []string { return each(n.Groups, groupNames) }),
-	"network-interface.ipv6-addresses.ipv6-address":                 always[foundInstance](),
+	"network-interface.attachment.device-index": ofInterfaces(func(n ec2.InstanceNetworkInterface) []string { return integer(n.Attachment.DeviceIndex) }),
+	"network-interface.attachment.instance-id":  func(i foundInstance) []string { return text(i.InstanceId) },
+	"network-interface.attachment.status":       ofInterfaces(func(n ec2.InstanceNetworkInterface) []string { return text(n.Attachment.Status) }),
+	"network-interface.availability-zone":       func(i foundInstance) []string { return text(i.Placement.AvailabilityZone) },
+	"network-interface.description":             ofInterfaces(func(n ec2.InstanceNetworkInterface) []string { return text(n.Description) }),
+	"network-interface.group-id":                ofInterfaces(func(n ec2.InstanceNetworkInterface) []string { return each(n.Groups, groupIDs) }),
+	"network-interface.group-name":              ofInterfaces(func(n ec2.InstanceNetworkInterface) []string { return each(n.Groups, groupNames) }),
+	"network-interface.ipv6-addresses.ipv6-address": ofInterfaces(func(n ec2.InstanceNetworkInterface) []string {
+		return each(n.Ipv6Addresses, func(a ec2.InstanceIpv6Address) []string { return text(a.Ipv6Address) })
+	}),
 	"network-interface.mac-address":                                 ofInterfaces(func(n ec2.InstanceNetworkInterface) []string { return text(n.MacAddress) }),
 	"network-interface.network-interface-id":                        ofInterfaces(func(n ec2.InstanceNetworkInterface) []string { return text(n.NetworkInterfaceId) }),
 	"network-interface.owner-id":                                    ofInterfaces(func(n ec2.InstanceNetworkInterface) []string { return text(n.OwnerId) }),

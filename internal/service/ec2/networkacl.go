@@ -77,18 +77,12 @@ func (s *Service) ReplaceNetworkAclAssociation(ctx context.Context, call awsapi.
 }
 
 // aclProtocols are the names that an ACL's protocols may have instead of a number.
-var aclProtocols = map[string]string{"all": "-1", "tcp": "6", "udp": "17", "icmp": "1"}
+var aclProtocols = map[string]string{"all": "-1", "tcp": "6", "udp": "17", "icmp": "1", "icmpv6": "58"}
 
 func readACLEntry(in ec2.CreateNetworkAclEntryInput) (resource.NetworkACLEntry, error) {
 	e := resource.NetworkACLEntry{Number: *in.RuleNumber, Egress: is(in.Egress), Allow: *in.RuleAction == ec2.RuleActionAllow, FromPort: -1, ToPort: -1}
-	if err := reject(ask{"An IPv6 entry", in.Ipv6CidrBlock != nil}); err != nil {
-		return e, err
-	}
-	if in.CidrBlock == nil {
-		return e, missing("cidrBlock")
-	}
 	var err error
-	if e.CIDR, err = readCIDR("cidrBlock", *in.CidrBlock); err != nil {
+	if e.CIDR, err = readBlock(in.CidrBlock, in.Ipv6CidrBlock); err != nil {
 		return e, err
 	}
 	e.Protocol = *in.Protocol
@@ -107,7 +101,7 @@ func readACLEntry(in ec2.CreateNetworkAclEntryInput) (resource.NetworkACLEntry, 
 		if e.FromPort < 0 || e.ToPort > 65535 || e.FromPort > e.ToPort {
 			return e, fault("InvalidParameterValue", "Invalid TCP/UDP port range (%d:%d)", e.FromPort, e.ToPort)
 		}
-	case "1":
+	case "1", "58":
 		if in.IcmpTypeCode == nil {
 			return e, missing("icmpTypeCode")
 		}
@@ -147,6 +141,7 @@ func (s *Service) DescribeNetworkAcls(ctx context.Context, call awsapi.Call, in 
 				"entry.protocol":             entry(func(e ec2.NetworkAclEntry) []string { return text(e.Protocol) }),
 				"entry.rule-action":          entry(func(e ec2.NetworkAclEntry) []string { return text(e.RuleAction) }),
 				"entry.rule-number":          entry(func(e ec2.NetworkAclEntry) []string { return integer(e.RuleNumber) }),
+				"entry.ipv6-cidr":            entry(func(e ec2.NetworkAclEntry) []string { return text(e.Ipv6CidrBlock) }),
 				"network-acl-id":             func(a ec2.NetworkAcl) []string { return text(a.NetworkAclId) },
 				"owner-id":                   func(a ec2.NetworkAcl) []string { return text(a.OwnerId) },
 				"vpc-id":                     func(a ec2.NetworkAcl) []string { return text(a.VpcId) },
@@ -175,6 +170,11 @@ func describeACL(a resource.NetworkACL) ec2.NetworkAcl {
 		out.Entries = append(out.Entries, ec2.NetworkAclEntry{
 			RuleNumber: new(int32(lastEntry)), Egress: &egress, Protocol: new("-1"), RuleAction: new(ec2.RuleActionDeny), CidrBlock: new("0.0.0.0/0"),
 		})
+		if slices.ContainsFunc(a.Entries, func(e resource.NetworkACLEntry) bool { return e.CIDR.Addr().Is6() }) {
+			out.Entries = append(out.Entries, ec2.NetworkAclEntry{
+				RuleNumber: new(int32(lastEntry + 1)), Egress: &egress, Protocol: new("-1"), RuleAction: new(ec2.RuleActionDeny), Ipv6CidrBlock: new("::/0"),
+			})
+		}
 	}
 	return out
 }
@@ -182,12 +182,16 @@ func describeACL(a resource.NetworkACL) ec2.NetworkAcl {
 func describeACLEntry(e resource.NetworkACLEntry) ec2.NetworkAclEntry {
 	out := ec2.NetworkAclEntry{
 		RuleNumber: &e.Number, Egress: &e.Egress, Protocol: &e.Protocol, RuleAction: new(enabled(e.Allow, ec2.RuleActionAllow, ec2.RuleActionDeny)),
-		CidrBlock: new(e.CIDR.String()),
+	}
+	if e.CIDR.Addr().Is6() {
+		out.Ipv6CidrBlock = new(e.CIDR.String())
+	} else {
+		out.CidrBlock = new(e.CIDR.String())
 	}
 	switch e.Protocol {
 	case "6", "17":
 		out.PortRange = &ec2.PortRange{From: &e.FromPort, To: &e.ToPort}
-	case "1":
+	case "1", "58":
 		out.IcmpTypeCode = &ec2.IcmpTypeCode{Type: &e.FromPort, Code: &e.ToPort}
 	}
 	return out

@@ -18,14 +18,15 @@ func (s *Service) CreateNetworkInterface(ctx context.Context, call awsapi.Call, 
 		return nil, err
 	}
 	if err := reject(
-		ask{"An IPv6 address", deref(in.Ipv6AddressCount) > 0 || deref(in.Ipv6PrefixCount) > 0 || len(in.Ipv6Addresses)+len(in.Ipv6Prefixes) > 0},
-		ask{"A prefix of an interface", deref(in.Ipv4PrefixCount) > 0 || len(in.Ipv4Prefixes) > 0},
 		ask{"The interface type " + deref(in.InterfaceType), or(deref(in.InterfaceType), "interface") != "interface"},
 	); err != nil {
 		return nil, err
 	}
 	var addresses provision.InterfaceSpec
 	if err := addresses.SetAddresses(deref(in.PrivateIpAddress), in.PrivateIpAddresses); err != nil {
+		return nil, err
+	}
+	if err := addresses.Six.Set(in.Ipv6Addresses, in.Ipv6AddressCount, in.Ipv6Prefixes, in.Ipv6PrefixCount, in.Ipv4Prefixes, in.Ipv4PrefixCount); err != nil {
 		return nil, err
 	}
 	out := &ec2.CreateNetworkInterfaceOutput{ClientToken: in.ClientToken}
@@ -43,7 +44,7 @@ func (s *Service) CreateNetworkInterface(ctx context.Context, call awsapi.Call, 
 		}
 		i, err := provision.Interface(tx, provision.InterfaceRequest{
 			Home: homeOf(call), Subnet: *in.SubnetId, SecurityGroups: in.Groups, Description: deref(in.Description),
-			Address: addresses.Address, Secondary: addresses.Secondary, SecondaryCount: int(deref(in.SecondaryPrivateIpAddressCount)),
+			Address: addresses.Address, Secondary: addresses.Secondary, SecondaryCount: int(deref(in.SecondaryPrivateIpAddressCount)), Six: addresses.Six,
 			RequesterID: call.Caller.ID, Tags: tags["network-interface"], Now: call.Time,
 		})
 		if err != nil {
@@ -109,7 +110,6 @@ func (s *Service) DetachNetworkInterface(ctx context.Context, call awsapi.Call, 
 func (s *Service) ModifyNetworkInterfaceAttribute(ctx context.Context, call awsapi.Call, in *ec2.ModifyNetworkInterfaceAttributeInput) (*ec2.ModifyNetworkInterfaceAttributeOutput, error) {
 	if err := reject(
 		ask{"A public address", is(in.AssociatePublicIpAddress)},
-		ask{"An IPv6 address", is(in.EnablePrimaryIpv6)},
 		ask{"An associated subnet", len(in.AssociatedSubnetIds) > 0},
 	); err != nil {
 		return nil, err
@@ -144,7 +144,6 @@ func (s *Service) ModifyNetworkInterfaceAttribute(ctx context.Context, call awsa
 // AssignPrivateIpAddresses gives an interface more addresses.
 func (s *Service) AssignPrivateIpAddresses(ctx context.Context, call awsapi.Call, in *ec2.AssignPrivateIpAddressesInput) (*ec2.AssignPrivateIpAddressesOutput, error) {
 	if err := reject(
-		ask{"A prefix of an interface", deref(in.Ipv4PrefixCount) > 0 || len(in.Ipv4Prefixes) > 0},
 		ask{"Reassigning an address", is(in.AllowReassignment)},
 	); err != nil {
 		return nil, err
@@ -153,14 +152,30 @@ func (s *Service) AssignPrivateIpAddresses(ctx context.Context, call awsapi.Call
 	if err != nil {
 		return nil, err
 	}
+	var ranges provision.Request6
+	if err := ranges.Read(nil, nil, in.Ipv4Prefixes, nil, in.Ipv4PrefixCount); err != nil {
+		return nil, err
+	}
 	count := int(deref(in.SecondaryPrivateIpAddressCount))
-	if (len(wants) > 0) == (count > 0) || count < 0 {
+	given := 0
+	for _, is := range []bool{len(wants) > 0, count > 0, len(ranges.Prefixes) > 0, ranges.Count4 > 0} {
+		if is {
+			given++
+		}
+	}
+	if given != 1 || count < 0 {
 		return nil, fault("InvalidParameterCombination", "Exactly one of privateIpAddresses and secondaryPrivateIpAddressCount must be specified")
 	}
 	out := &ec2.AssignPrivateIpAddressesOutput{NetworkInterfaceId: in.NetworkInterfaceId}
 	return out, s.update(ctx, call, nil, func(tx *store.Tx) error {
 		i, err := ownInterface(tx, homeOf(call), *in.NetworkInterfaceId)
 		if err != nil {
+			return err
+		}
+		if _, got, err := provision.Assign6(tx, homeOf(call), i.ID, ranges); err != nil || len(got) > 0 {
+			for _, p := range got {
+				out.AssignedIpv4Prefixes = append(out.AssignedIpv4Prefixes, ec2.Ipv4PrefixSpecification{Ipv4Prefix: new(p.String())})
+			}
 			return err
 		}
 		got, err := provision.AssignAddresses(tx, homeOf(call), i.ID, wants, count)
@@ -173,19 +188,23 @@ func (s *Service) AssignPrivateIpAddresses(ctx context.Context, call awsapi.Call
 
 // UnassignPrivateIpAddresses takes secondary addresses away from an interface.
 func (s *Service) UnassignPrivateIpAddresses(ctx context.Context, call awsapi.Call, in *ec2.UnassignPrivateIpAddressesInput) (*ec2.UnassignPrivateIpAddressesOutput, error) {
-	if err := reject(ask{"A prefix of an interface", len(in.Ipv4Prefixes) > 0}); err != nil {
+	var ranges provision.Request6
+	if err := ranges.Read(nil, nil, in.Ipv4Prefixes, nil, nil); err != nil {
 		return nil, err
 	}
 	addresses, err := readAddresses(in.PrivateIpAddresses)
 	if err != nil {
 		return nil, err
 	}
-	if len(addresses) == 0 {
+	if len(addresses)+len(ranges.Prefixes) == 0 {
 		return nil, missing("privateIpAddress")
 	}
 	return nil, s.update(ctx, call, nil, func(tx *store.Tx) error {
 		i, err := ownInterface(tx, homeOf(call), *in.NetworkInterfaceId)
 		if err != nil {
+			return err
+		}
+		if err := provision.Unassign6(tx, homeOf(call), i.ID, nil, ranges.Prefixes); err != nil {
 			return err
 		}
 		return provision.UnassignAddresses(tx, homeOf(call), i.ID, addresses)

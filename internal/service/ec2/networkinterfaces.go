@@ -67,21 +67,23 @@ var interfaceFields = fields[ec2.NetworkInterface]{
 	"group-name": func(i ec2.NetworkInterface) []string {
 		return each(i.Groups, func(g ec2.GroupIdentifier) []string { return text(g.GroupName) })
 	},
-	"interface-type":              func(i ec2.NetworkInterface) []string { return text(i.InterfaceType) },
-	"ipv6-addresses.ipv6-address": always[ec2.NetworkInterface](),
-	"mac-address":                 func(i ec2.NetworkInterface) []string { return text(i.MacAddress) },
-	"network-interface-id":        func(i ec2.NetworkInterface) []string { return text(i.NetworkInterfaceId) },
-	"operator.managed":            always[ec2.NetworkInterface]("false"),
-	"operator.principal":          always[ec2.NetworkInterface](),
-	"owner-id":                    func(i ec2.NetworkInterface) []string { return text(i.OwnerId) },
-	"private-dns-name":            func(i ec2.NetworkInterface) []string { return text(i.PrivateDnsName) },
-	"private-ip-address":          func(i ec2.NetworkInterface) []string { return text(i.PrivateIpAddress) },
-	"requester-id":                func(i ec2.NetworkInterface) []string { return text(i.RequesterId) },
-	"requester-managed":           func(i ec2.NetworkInterface) []string { return flag(i.RequesterManaged) },
-	"source-dest-check":           func(i ec2.NetworkInterface) []string { return flag(i.SourceDestCheck) },
-	"status":                      func(i ec2.NetworkInterface) []string { return text(i.Status) },
-	"subnet-id":                   func(i ec2.NetworkInterface) []string { return text(i.SubnetId) },
-	"vpc-id":                      func(i ec2.NetworkInterface) []string { return text(i.VpcId) },
+	"interface-type": func(i ec2.NetworkInterface) []string { return text(i.InterfaceType) },
+	"ipv6-addresses.ipv6-address": func(i ec2.NetworkInterface) []string {
+		return each(i.Ipv6Addresses, func(a ec2.NetworkInterfaceIpv6Address) []string { return text(a.Ipv6Address) })
+	},
+	"mac-address":          func(i ec2.NetworkInterface) []string { return text(i.MacAddress) },
+	"network-interface-id": func(i ec2.NetworkInterface) []string { return text(i.NetworkInterfaceId) },
+	"operator.managed":     always[ec2.NetworkInterface]("false"),
+	"operator.principal":   always[ec2.NetworkInterface](),
+	"owner-id":             func(i ec2.NetworkInterface) []string { return text(i.OwnerId) },
+	"private-dns-name":     func(i ec2.NetworkInterface) []string { return text(i.PrivateDnsName) },
+	"private-ip-address":   func(i ec2.NetworkInterface) []string { return text(i.PrivateIpAddress) },
+	"requester-id":         func(i ec2.NetworkInterface) []string { return text(i.RequesterId) },
+	"requester-managed":    func(i ec2.NetworkInterface) []string { return flag(i.RequesterManaged) },
+	"source-dest-check":    func(i ec2.NetworkInterface) []string { return flag(i.SourceDestCheck) },
+	"status":               func(i ec2.NetworkInterface) []string { return text(i.Status) },
+	"subnet-id":            func(i ec2.NetworkInterface) []string { return text(i.SubnetId) },
+	"vpc-id":               func(i ec2.NetworkInterface) []string { return text(i.VpcId) },
 }
 
 // filterTime is how filters write a time.
@@ -125,6 +127,7 @@ func describeInterface(tx *store.Tx, i resource.NetworkInterface) ec2.NetworkInt
 			out.PrivateIpAddresses[0].Association = out.Association
 		}
 	}
+	describeInterface6(&out, i)
 	if a := i.Attachment; a != nil {
 		out.Attachment = &ec2.NetworkInterfaceAttachment{
 			AttachmentId: &a.ID, AttachTime: &a.Attached, DeleteOnTermination: &a.DeleteOnTermination, DeviceIndex: &a.DeviceIndex,

@@ -2,6 +2,7 @@ package ec2
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 
 	"ekster.dev/ekster/gen/ec2"
@@ -31,7 +32,7 @@ func (s *Service) CreateRoute(ctx context.Context, call awsapi.Call, in *ec2.Cre
 		if err != nil {
 			return err
 		}
-		local := slices.ContainsFunc(v.CIDRs, func(c resource.CIDRAssociation) bool { return c.CIDR == to.Destination })
+		local := slices.ContainsFunc(slices.Concat(v.CIDRs, v.CIDRs6), func(c resource.CIDRAssociation) bool { return c.CIDR == to.Destination })
 		if local || slices.ContainsFunc(t.Routes, to.SameDestination) {
 			return fault("RouteAlreadyExists", "The route identified by %s already exists.", to.To())
 		}
@@ -94,9 +95,6 @@ func routeDestination(v4, v6, list *string) (r resource.Route, err error) {
 			given++
 		}
 	}
-	if err := reject(ask{"An IPv6 route", v6 != nil}); err != nil {
-		return r, err
-	}
 	switch {
 	case given == 0:
 		return r, missing("destinationCidrBlock")
@@ -104,6 +102,8 @@ func routeDestination(v4, v6, list *string) (r resource.Route, err error) {
 		return r, fault("InvalidParameterCombination", "Exactly one destination of a route may be given")
 	case list != nil:
 		r.PrefixList = *list
+	case v6 != nil:
+		r.Destination, err = readRange(*v6, netip.Addr.Is6)
 	default:
 		r.Destination, err = readCIDR("destinationCidrBlock", *v4)
 	}
@@ -129,13 +129,12 @@ func readRoute(tx *store.Tx, call awsapi.Call, t resource.RouteTable, r resource
 			return r, err // EC2 makes those to its own lists itself, for gateway endpoints
 		}
 	}
-	if err := reject(ask{"A route to anything but an internet gateway, a NAT gateway or a peering connection", in.EgressOnlyInternetGatewayId != nil ||
-		in.InstanceId != nil || in.NetworkInterfaceId != nil || in.TransitGatewayId != nil || in.VpcEndpointId != nil || in.LocalGatewayId != nil ||
+	if err := reject(ask{"A route to anything but an internet gateway, a NAT gateway or a peering connection", in.InstanceId != nil || in.NetworkInterfaceId != nil || in.TransitGatewayId != nil || in.VpcEndpointId != nil || in.LocalGatewayId != nil ||
 		in.CarrierGatewayId != nil || in.CoreNetworkArn != nil || in.OdbNetworkArn != nil}); err != nil {
 		return r, err
 	}
 	given := 0
-	for _, id := range []*string{in.GatewayId, in.NatGatewayId, in.VpcPeeringConnectionId} {
+	for _, id := range []*string{in.GatewayId, in.NatGatewayId, in.VpcPeeringConnectionId, in.EgressOnlyInternetGatewayId} {
 		if id != nil {
 			given++
 		}
@@ -145,7 +144,22 @@ func readRoute(tx *store.Tx, call awsapi.Call, t resource.RouteTable, r resource
 		return r, missing("gatewayId")
 	case given > 1:
 		return r, fault("InvalidParameterCombination", "Exactly one target of a route may be given")
+	case in.EgressOnlyInternetGatewayId != nil:
+		g, err := lookupEgressOnly(tx, homeOf(call), *in.EgressOnlyInternetGatewayId)
+		if err != nil {
+			return r, err
+		}
+		if g.VPC != t.VPC {
+			return r, fault("InvalidParameterValue", "route table %s and network gateway %s belong to different networks", t.ID, g.ID)
+		}
+		if r.PrefixList == "" && !r.Destination.Addr().Is6() {
+			return r, fault("InvalidParameterValue", "An egress-only internet gateway can be the target of IPv6 routes only")
+		}
+		r.EgressOnly = g.ID
 	case in.NatGatewayId != nil:
+		if r.Destination.Addr().Is6() {
+			return r, unsupported("A route of IPv6 to a NAT gateway")
+		}
 		g, err := provision.LookupNATGateway(tx, homeOf(call), *in.NatGatewayId, call.Time)
 		if err != nil {
 			return r, fault("InvalidNatGatewayID.NotFound", "The natGateway ID '%s' does not exist", *in.NatGatewayId)
@@ -182,6 +196,9 @@ func routeState(tx *store.Tx, t resource.RouteTable, r resource.Route) string {
 		return ec2.RouteStateActive
 	}
 	if g, ok := tx.NATGateways.Get(r.NATGateway); ok && g.Deleted.IsZero() {
+		return ec2.RouteStateActive
+	}
+	if g, ok := tx.EgressOnlyGateways.Get(r.EgressOnly); ok && g.VPC == t.VPC {
 		return ec2.RouteStateActive
 	}
 	if p, ok := tx.PeeringConnections.Get(r.Peering); ok && p.State == resource.PeeringActive {

@@ -122,9 +122,9 @@ func routeTables(tx *store.Tx) kind[resource.RouteTable, ec2.RouteTable] {
 			"route.gateway-id":                       route(func(r ec2.Route) []string { return text(r.GatewayId) }),
 			"route.origin":                           route(func(r ec2.Route) []string { return text(r.Origin) }),
 			"route.state":                            route(func(r ec2.Route) []string { return text(r.State) }),
-			"route.destination-ipv6-cidr-block":      none,
+			"route.destination-ipv6-cidr-block":      route(func(r ec2.Route) []string { return text(r.DestinationIpv6CidrBlock) }),
 			"route.destination-prefix-list-id":       route(func(r ec2.Route) []string { return text(r.DestinationPrefixListId) }),
-			"route.egress-only-internet-gateway-id":  none,
+			"route.egress-only-internet-gateway-id":  route(func(r ec2.Route) []string { return text(r.EgressOnlyInternetGatewayId) }),
 			"route.instance-id":                      none,
 			"route.nat-gateway-id":                   route(func(r ec2.Route) []string { return text(r.NatGatewayId) }),
 			"route.transit-gateway-id":               none,
@@ -153,13 +153,22 @@ func describeRouteTable(tx *store.Tx, t resource.RouteTable) ec2.RouteTable {
 			})
 		}
 	}
+	if v, ok := tx.VPCs.Get(t.VPC); ok {
+		for _, c := range v.CIDRs6 {
+			out.Routes = append(out.Routes, ec2.Route{
+				DestinationIpv6CidrBlock: new(c.CIDR.String()), GatewayId: new("local"), Origin: new("CreateRouteTable"), State: new("active"),
+			})
+		}
+	}
 	for _, r := range t.Routes {
 		d := ec2.Route{
 			GatewayId: some(r.Gateway), NatGatewayId: some(r.NATGateway),
-			VpcPeeringConnectionId: some(r.Peering), Origin: new("CreateRoute"), State: new(routeState(tx, t, r)),
+			VpcPeeringConnectionId: some(r.Peering), EgressOnlyInternetGatewayId: some(r.EgressOnly), Origin: new("CreateRoute"), State: new(routeState(tx, t, r)),
 		}
 		if r.PrefixList != "" {
 			d.DestinationPrefixListId = &r.PrefixList
+		} else if r.Destination.Addr().Is6() {
+			d.DestinationIpv6CidrBlock = new(r.Destination.String())
 		} else {
 			d.DestinationCidrBlock = new(r.Destination.String())
 		}

@@ -126,6 +126,9 @@ func launchRequest(call awsapi.Call, in *ec2.RunInstancesInput) (provision.Insta
 	if r.UserData, err = provision.UserData(deref(in.UserData)); err != nil {
 		return r, err
 	}
+	if err := r.Six.Set(in.Ipv6Addresses, in.Ipv6AddressCount, nil, nil, nil, nil); err != nil {
+		return r, err
+	}
 	if in.PrivateIpAddress != nil {
 		if r.PrivateIP, err = provision.ParseAddress(*in.PrivateIpAddress); err != nil {
 			return r, err
@@ -213,8 +216,6 @@ func launchInterfaces(in *ec2.RunInstancesInput) ([]provision.InterfaceSpec, err
 			return nil, fault("MissingParameter", "The request must contain the parameter deviceIndex")
 		}
 		if err := reject(
-			ask{"An IPv6 address", deref(n.Ipv6AddressCount) > 0 || len(n.Ipv6Addresses) > 0 || deref(n.Ipv6PrefixCount) > 0},
-			ask{"A prefix of an interface", deref(n.Ipv4PrefixCount) > 0 || len(n.Ipv4Prefixes) > 0},
 			ask{"The interface type " + deref(n.InterfaceType), or(deref(n.InterfaceType), "interface") != "interface"},
 			ask{"A second network card", deref(n.NetworkCardIndex) != 0},
 		); err != nil {
@@ -226,6 +227,9 @@ func launchInterfaces(in *ec2.RunInstancesInput) ([]provision.InterfaceSpec, err
 			Public: n.AssociatePublicIpAddress,
 		}
 		if err := s.SetAddresses(deref(n.PrivateIpAddress), n.PrivateIpAddresses); err != nil {
+			return nil, err
+		}
+		if err := s.Six.Set(n.Ipv6Addresses, n.Ipv6AddressCount, n.Ipv6Prefixes, n.Ipv6PrefixCount, n.Ipv4Prefixes, n.Ipv4PrefixCount); err != nil {
 			return nil, err
 		}
 		out = append(out, s)
@@ -241,7 +245,7 @@ func rejectLaunch(in *ec2.RunInstancesInput) error {
 		}
 	}
 	return reject(
-		ask{"An IPv6 address", deref(in.Ipv6AddressCount) > 0 || len(in.Ipv6Addresses) > 0},
+		ask{"An instance's IPv6 address beside network interfaces", (deref(in.Ipv6AddressCount) > 0 || len(in.Ipv6Addresses) > 0) && len(in.NetworkInterfaces) > 0},
 		ask{"A capacity reservation", in.CapacityReservationSpecification != nil && in.CapacityReservationSpecification.CapacityReservationTarget != nil},
 		ask{"An elastic GPU", len(in.ElasticGpuSpecification) > 0},
 		ask{"An elastic inference accelerator", len(in.ElasticInferenceAccelerators) > 0},

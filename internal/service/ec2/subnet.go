@@ -2,6 +2,7 @@ package ec2
 
 import (
 	"context"
+	"net/netip"
 
 	"ekster.dev/ekster/gen/ec2"
 	"ekster.dev/ekster/internal/awsapi"
@@ -18,7 +19,8 @@ func (s *Service) CreateSubnet(ctx context.Context, call awsapi.Call, in *ec2.Cr
 		return nil, err
 	}
 	if err := reject(
-		ask{"An IPv6 CIDR block", in.Ipv6CidrBlock != nil || is(in.Ipv6Native) || in.Ipv6IpamPoolId != nil},
+		ask{"A subnet without IPv4", is(in.Ipv6Native)},
+		ask{"IPAM", in.Ipv6IpamPoolId != nil},
 		ask{"IPAM", in.Ipv4IpamPoolId != nil},
 		ask{"An Outpost", in.OutpostArn != nil},
 	); err != nil {
@@ -31,6 +33,12 @@ func (s *Service) CreateSubnet(ctx context.Context, call awsapi.Call, in *ec2.Cr
 	if err != nil {
 		return nil, err
 	}
+	var six netip.Prefix
+	if in.Ipv6CidrBlock != nil {
+		if six, err = readRange(*in.Ipv6CidrBlock, netip.Addr.Is6); err != nil {
+			return nil, err
+		}
+	}
 	if in.AvailabilityZone != nil && in.AvailabilityZoneId != nil {
 		return nil, fault("InvalidParameterCombination", "The parameters availabilityZone and availabilityZoneId cannot be used together")
 	}
@@ -40,7 +48,7 @@ func (s *Service) CreateSubnet(ctx context.Context, call awsapi.Call, in *ec2.Cr
 		if err != nil {
 			return err
 		}
-		sub, err := provision.Subnet(tx, provision.SubnetRequest{Home: homeOf(call), VPC: *in.VpcId, CIDR: cidr, Zone: zone, Tags: tags["subnet"]})
+		sub, err := provision.Subnet(tx, provision.SubnetRequest{Home: homeOf(call), VPC: *in.VpcId, CIDR: cidr, CIDR6: six, Zone: zone, Tags: tags["subnet"]})
 		if err != nil {
 			return err
 		}
@@ -83,6 +91,11 @@ func subnets(tx *store.Tx) kind[resource.Subnet, ec2.Subnet] {
 	zoneID := func(s ec2.Subnet) []string { return text(s.AvailabilityZoneId) }
 	cidr := func(s ec2.Subnet) []string { return text(s.CidrBlock) }
 	forZone := func(s ec2.Subnet) []string { return flag(s.DefaultForAz) }
+	six := func(f func(ec2.SubnetIpv6CidrBlockAssociation) *string) func(ec2.Subnet) []string {
+		return func(s ec2.Subnet) []string {
+			return each(s.Ipv6CidrBlockAssociationSet, func(a ec2.SubnetIpv6CidrBlockAssociation) []string { return text(f(a)) })
+		}
+	}
 	no := always[ec2.Subnet]("false")
 	free := provision.FreeAddressesBySubnet(tx)
 	return kind[resource.Subnet, ec2.Subnet]{
@@ -116,19 +129,19 @@ func subnets(tx *store.Tx) kind[resource.Subnet, ec2.Subnet] {
 			"map-customer-owned-ip-on-launch":             no,
 			"customer-owned-ipv4-pool":                    always[ec2.Subnet](),
 			"enable-lni-at-device-index":                  always[ec2.Subnet](),
-			"ipv6-cidr-block-association.association-id":  always[ec2.Subnet](),
-			"ipv6-cidr-block-association.ipv6-cidr-block": always[ec2.Subnet](),
-			"ipv6-cidr-block-association.state":           always[ec2.Subnet](),
+			"ipv6-cidr-block-association.association-id":  six(func(a ec2.SubnetIpv6CidrBlockAssociation) *string { return a.AssociationId }),
+			"ipv6-cidr-block-association.ipv6-cidr-block": six(func(a ec2.SubnetIpv6CidrBlockAssociation) *string { return a.Ipv6CidrBlock }),
+			"ipv6-cidr-block-association.state":           six(func(a ec2.SubnetIpv6CidrBlockAssociation) *string { return a.Ipv6CidrBlockState.State }),
 			"outpost-arn":                                 always[ec2.Subnet](),
 		},
 	}
 }
 
 func describeSubnet(s resource.Subnet, free int) ec2.Subnet {
-	return ec2.Subnet{
+	out := ec2.Subnet{
 		SubnetId: &s.ID, VpcId: &s.VPC, OwnerId: &s.Account, State: new("available"), CidrBlock: new(s.CIDR.String()),
 		AvailabilityZone: &s.Zone, AvailabilityZoneId: &s.ZoneID, AvailableIpAddressCount: new(int32(free)),
-		DefaultForAz: &s.Default, MapPublicIpOnLaunch: &s.MapPublicIP, AssignIpv6AddressOnCreation: new(false),
+		DefaultForAz: &s.Default, MapPublicIpOnLaunch: &s.MapPublicIP, AssignIpv6AddressOnCreation: &s.AssignIPv6,
 		MapCustomerOwnedIpOnLaunch: new(false), EnableDns64: new(false), Ipv6Native: new(false),
 		SubnetArn: new("arn:aws:ec2:" + s.Region + ":" + s.Account + ":subnet/" + s.ID), Tags: tagSet(s.Tags),
 		PrivateDnsNameOptionsOnLaunch: &ec2.PrivateDnsNameOptionsOnLaunch{
@@ -136,13 +149,16 @@ func describeSubnet(s resource.Subnet, free int) ec2.Subnet {
 		},
 		BlockPublicAccessStates: &ec2.BlockPublicAccessStates{InternetGatewayBlockMode: new("off")},
 	}
+	if s.CIDR6.CIDR.IsValid() {
+		out.Ipv6CidrBlockAssociationSet = append(out.Ipv6CidrBlockAssociationSet, *describeSubnet6(s.CIDR6, "associated"))
+	}
+	return out
 }
 
 // ModifySubnetAttribute changes one attribute of a subnet.
 func (s *Service) ModifySubnetAttribute(ctx context.Context, call awsapi.Call, in *ec2.ModifySubnetAttributeInput) (*ec2.ModifySubnetAttributeOutput, error) {
 	on := func(a *ec2.AttributeBooleanValue) bool { return a != nil && is(a.Value) }
 	if err := reject(
-		ask{"AssignIpv6AddressOnCreation", on(in.AssignIpv6AddressOnCreation)},
 		ask{"MapCustomerOwnedIpOnLaunch", on(in.MapCustomerOwnedIpOnLaunch) || in.CustomerOwnedIpv4Pool != nil},
 		ask{"EnableDns64", on(in.EnableDns64)},
 		ask{"A hostname type other than ip-name", or(deref(in.PrivateDnsHostnameTypeOnLaunch), "ip-name") != "ip-name"},
@@ -159,6 +175,12 @@ func (s *Service) ModifySubnetAttribute(ctx context.Context, call awsapi.Call, i
 		}
 		if in.MapPublicIpOnLaunch != nil {
 			sub.MapPublicIP = is(in.MapPublicIpOnLaunch.Value)
+		}
+		if on(in.AssignIpv6AddressOnCreation) && !sub.CIDR6.CIDR.IsValid() {
+			return fault("InvalidParameterValue", "Invalid value 'true' for assignIpv6AddressOnCreation. The subnet '%s' does not have an IPv6 CIDR block associated.", sub.ID)
+		}
+		if in.AssignIpv6AddressOnCreation != nil {
+			sub.AssignIPv6 = on(in.AssignIpv6AddressOnCreation)
 		}
 		tx.Subnets.Put(sub.ID, sub)
 		return nil

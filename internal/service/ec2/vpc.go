@@ -18,7 +18,7 @@ func (s *Service) CreateVpc(ctx context.Context, call awsapi.Call, in *ec2.Creat
 		return nil, err
 	}
 	if err := reject(
-		ask{"An IPv6 CIDR block", is(in.AmazonProvidedIpv6CidrBlock) || in.Ipv6CidrBlock != nil || in.Ipv6Pool != nil || in.Ipv6IpamPoolId != nil},
+		ask{"An IPv6 CIDR block of one's own", in.Ipv6CidrBlock != nil || in.Ipv6Pool != nil || in.Ipv6IpamPoolId != nil},
 		ask{"IPAM", in.Ipv4IpamPoolId != nil},
 	); err != nil {
 		return nil, err
@@ -35,6 +35,9 @@ func (s *Service) CreateVpc(ctx context.Context, call awsapi.Call, in *ec2.Creat
 		v, err := provision.VPC(tx, provision.VPCRequest{
 			Home: homeOf(call), CIDR: cidr, Tenancy: deref(in.InstanceTenancy), Tags: tags["vpc"],
 		})
+		if err == nil && is(in.AmazonProvidedIpv6CidrBlock) {
+			v, _, err = provision.AssociateBlock6(tx, homeOf(call), v.ID)
+		}
 		out.Vpc = new(describeVPC(v))
 		return err
 	})
@@ -59,6 +62,11 @@ func (s *Service) DescribeVpcs(ctx context.Context, call awsapi.Call, in *ec2.De
 }
 
 func vpcs(tx *store.Tx) kind[resource.VPC, ec2.Vpc] {
+	six := func(f func(ec2.VpcIpv6CidrBlockAssociation) *string) func(ec2.Vpc) []string {
+		return func(v ec2.Vpc) []string {
+			return each(v.Ipv6CidrBlockAssociationSet, func(a ec2.VpcIpv6CidrBlockAssociation) []string { return text(f(a)) })
+		}
+	}
 	return kind[resource.VPC, ec2.Vpc]{
 		noun: provision.VPCs, table: tx.VPCs,
 		home:     func(v resource.VPC) resource.Home { return v.Home },
@@ -85,10 +93,10 @@ func vpcs(tx *store.Tx) kind[resource.VPC, ec2.Vpc] {
 			"cidr-block-association.state": func(v ec2.Vpc) []string {
 				return each(v.CidrBlockAssociationSet, func(a ec2.VpcCidrBlockAssociation) []string { return text(a.CidrBlockState.State) })
 			},
-			"ipv6-cidr-block-association.association-id":  always[ec2.Vpc](),
-			"ipv6-cidr-block-association.ipv6-cidr-block": always[ec2.Vpc](),
-			"ipv6-cidr-block-association.ipv6-pool":       always[ec2.Vpc](),
-			"ipv6-cidr-block-association.state":           always[ec2.Vpc](),
+			"ipv6-cidr-block-association.association-id":  six(func(a ec2.VpcIpv6CidrBlockAssociation) *string { return a.AssociationId }),
+			"ipv6-cidr-block-association.ipv6-cidr-block": six(func(a ec2.VpcIpv6CidrBlockAssociation) *string { return a.Ipv6CidrBlock }),
+			"ipv6-cidr-block-association.ipv6-pool":       six(func(a ec2.VpcIpv6CidrBlockAssociation) *string { return a.Ipv6Pool }),
+			"ipv6-cidr-block-association.state":           six(func(a ec2.VpcIpv6CidrBlockAssociation) *string { return a.Ipv6CidrBlockState.State }),
 		},
 	}
 }
@@ -107,6 +115,9 @@ func describeVPC(v resource.VPC) ec2.Vpc {
 		out.CidrBlockAssociationSet = append(out.CidrBlockAssociationSet, ec2.VpcCidrBlockAssociation{
 			AssociationId: &c.ID, CidrBlock: &cidr, CidrBlockState: &ec2.VpcCidrBlockState{State: new("associated")},
 		})
+	}
+	for _, c := range v.CIDRs6 {
+		out.Ipv6CidrBlockAssociationSet = append(out.Ipv6CidrBlockAssociationSet, *describeBlock6(v.Region, c, "associated"))
 	}
 	return out
 }
