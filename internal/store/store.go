@@ -87,6 +87,30 @@ func (s *Store) Update(ctx context.Context, f func(tx *Tx) error) error {
 	return nil
 }
 
+// Read is View for what answers something; an error leaves no answer.
+func Read[Out any](s *Store, f func(tx *Tx) (*Out, error)) (out *Out, err error) {
+	err = s.View(func(tx *Tx) error {
+		out, err = f(tx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Write is Update for what answers something; an error leaves no answer.
+func Write[Out any](ctx context.Context, s *Store, f func(tx *Tx) (*Out, error)) (out *Out, err error) {
+	err = s.Update(ctx, func(tx *Tx) error {
+		out, err = f(tx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (s *Store) commit(ctx context.Context, ops []op) (rev int64, err error) {
 	cmps := make([]clientv3.Cmp, 0, len(ops))
 	puts := make([]clientv3.Op, 0, len(ops))

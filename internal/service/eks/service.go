@@ -68,27 +68,13 @@ func New(c Config) *Service {
 }
 
 // view runs a read.
-func view[Out any](s *Service, f func(tx *store.Tx) (*Out, error)) (out *Out, err error) {
-	err = s.store.View(func(tx *store.Tx) error {
-		out, err = f(tx)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
+func view[Out any](s *Service, f func(tx *store.Tx) (*Out, error)) (*Out, error) {
+	return store.Read(s.store, f)
 }
 
 // update runs a write.
-func update[Out any](ctx context.Context, s *Service, f func(tx *store.Tx) (*Out, error)) (out *Out, err error) {
-	err = s.store.Update(ctx, func(tx *store.Tx) error {
-		out, err = f(tx)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
+func update[Out any](ctx context.Context, s *Service, f func(tx *store.Tx) (*Out, error)) (*Out, error) {
+	return store.Write(ctx, s.store, f)
 }
 
 func home(call awsapi.Call) resource.Home {

@@ -3,7 +3,6 @@ package iam
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"ekster.dev/ekster/gen/iam"
 	"ekster.dev/ekster/internal/awsapi"
@@ -63,12 +62,7 @@ func (s *Service) GetGroup(_ context.Context, call awsapi.Call, in *iam.GetGroup
 // ListGroups lists the account's groups.
 func (s *Service) ListGroups(_ context.Context, call awsapi.Call, in *iam.ListGroupsInput) (*iam.ListGroupsOutput, error) {
 	return view(s, func(tx *store.Tx) (*iam.ListGroupsOutput, error) {
-		var all []resource.Group
-		for _, g := range tx.Groups.All() {
-			if g.Account == call.Account && strings.HasPrefix(g.Path, pathOr(in.PathPrefix)) {
-				all = append(all, g)
-			}
-		}
+		all := under(tx.Groups, call.Account, in.PathPrefix, func(g resource.Group) (string, string) { return g.Account, g.Path })
 		list, end, err := pageOfGroups(all, in.Marker, in.MaxItems)
 		if err != nil {
 			return nil, err
@@ -134,13 +128,11 @@ func (s *Service) DeleteGroup(ctx context.Context, call awsapi.Call, in *iam.Del
 		if err != nil {
 			return nil, err
 		}
-		switch {
-		case len(membersOf(tx, g.ARN)) > 0:
+		if len(membersOf(tx, g.ARN)) > 0 {
 			return nil, deleteConflict("Cannot delete entity, must remove users from group first.")
-		case len(g.Attached) > 0:
-			return nil, deleteConflict("Cannot delete entity, must detach all policies first.")
-		case len(g.Inline) > 0:
-			return nil, deleteConflict("Cannot delete entity, must delete policies first.")
+		}
+		if err := hasPolicies(g.Attached, g.Inline); err != nil {
+			return nil, err
 		}
 		tx.Groups.Delete(g.ARN)
 		return &iam.DeleteGroupOutput{}, nil

@@ -2,7 +2,6 @@ package iam
 
 import (
 	"context"
-	"strings"
 
 	"ekster.dev/ekster/gen/iam"
 	"ekster.dev/ekster/internal/awsapi"
@@ -54,12 +53,7 @@ func (s *Service) GetInstanceProfile(_ context.Context, call awsapi.Call, in *ia
 // ListInstanceProfiles lists instance profiles, without their tags.
 func (s *Service) ListInstanceProfiles(_ context.Context, call awsapi.Call, in *iam.ListInstanceProfilesInput) (*iam.ListInstanceProfilesOutput, error) {
 	return view(s, func(tx *store.Tx) (*iam.ListInstanceProfilesOutput, error) {
-		var all []resource.InstanceProfile
-		for _, p := range tx.InstanceProfiles.All() {
-			if p.Account == call.Account && strings.HasPrefix(p.Path, pathOr(in.PathPrefix)) {
-				all = append(all, p)
-			}
-		}
+		all := under(tx.InstanceProfiles, call.Account, in.PathPrefix, func(p resource.InstanceProfile) (string, string) { return p.Account, p.Path })
 		list, end, err := listProfiles(tx, all, in.Marker, in.MaxItems)
 		if err != nil {
 			return nil, err

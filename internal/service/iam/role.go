@@ -94,12 +94,7 @@ func (s *Service) GetRole(_ context.Context, call awsapi.Call, in *iam.GetRoleIn
 // ListRoles lists roles, without their tags, boundaries and last uses.
 func (s *Service) ListRoles(_ context.Context, call awsapi.Call, in *iam.ListRolesInput) (*iam.ListRolesOutput, error) {
 	return view(s, func(tx *store.Tx) (*iam.ListRolesOutput, error) {
-		var all []resource.Role
-		for _, r := range tx.Roles.All() {
-			if r.Account == call.Account && strings.HasPrefix(r.Path, pathOr(in.PathPrefix)) {
-				all = append(all, r)
-			}
-		}
+		all := under(tx.Roles, call.Account, in.PathPrefix, func(r resource.Role) (string, string) { return r.Account, r.Path })
 		all, end, err := page(all, func(r resource.Role) string { return r.ARN }, in.Marker, in.MaxItems)
 		if err != nil {
 			return nil, err
@@ -119,13 +114,11 @@ func (s *Service) DeleteRole(ctx context.Context, call awsapi.Call, in *iam.Dele
 		if err != nil {
 			return nil, err
 		}
-		switch {
-		case len(profilesWith(tx, r.ARN)) > 0:
+		if len(profilesWith(tx, r.ARN)) > 0 {
 			return nil, deleteConflict("Cannot delete entity, must remove roles from instance profile first.")
-		case len(r.Attached) > 0:
-			return nil, deleteConflict("Cannot delete entity, must detach all policies first.")
-		case len(r.Inline) > 0:
-			return nil, deleteConflict("Cannot delete entity, must delete policies first.")
+		}
+		if err := hasPolicies(r.Attached, r.Inline); err != nil {
+			return nil, err
 		}
 		tx.Roles.Delete(r.ARN)
 		return &iam.DeleteRoleOutput{}, nil

@@ -33,27 +33,13 @@ func New(st *store.Store, aws *identity.AWSPolicies) *Service {
 }
 
 // view runs a read.
-func view[Out any](s *Service, f func(tx *store.Tx) (*Out, error)) (out *Out, err error) {
-	err = s.store.View(func(tx *store.Tx) error {
-		out, err = f(tx)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
+func view[Out any](s *Service, f func(tx *store.Tx) (*Out, error)) (*Out, error) {
+	return store.Read(s.store, f)
 }
 
 // update runs a write.
-func update[Out any](ctx context.Context, s *Service, f func(tx *store.Tx) (*Out, error)) (out *Out, err error) {
-	err = s.store.Update(ctx, func(tx *store.Tx) error {
-		out, err = f(tx)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
+func update[Out any](ctx context.Context, s *Service, f func(tx *store.Tx) (*Out, error)) (*Out, error) {
+	return store.Write(ctx, s.store, f)
 }
 
 // arnOf is the ARN of an entity of the account. kind is user, role …
@@ -73,6 +59,27 @@ func find[T any](t *store.Table[T], account, kind, name string, id func(T) (acco
 	}
 	var none T
 	return none, false
+}
+
+// under are the entities of an account below a path.
+func under[T any](t *store.Table[T], account string, prefix *string, of func(T) (account, path string)) (out []T) {
+	for _, v := range t.All() {
+		if a, path := of(v); a == account && strings.HasPrefix(path, pathOr(prefix)) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// hasPolicies refuses to delete what policies hang on.
+func hasPolicies(attached []string, inline map[string]string) error {
+	switch {
+	case len(attached) > 0:
+		return deleteConflict("Cannot delete entity, must detach all policies first.")
+	case len(inline) > 0:
+		return deleteConflict("Cannot delete entity, must delete policies first.")
+	}
+	return nil
 }
 
 func findUser(tx *store.Tx, account, name string) (resource.User, error) {

@@ -2,7 +2,6 @@ package iam
 
 import (
 	"context"
-	"strings"
 
 	"ekster.dev/ekster/gen/iam"
 	"ekster.dev/ekster/internal/awsapi"
@@ -74,12 +73,7 @@ func (s *Service) GetUser(_ context.Context, call awsapi.Call, in *iam.GetUserIn
 // ListUsers lists users, without their tags and boundaries.
 func (s *Service) ListUsers(_ context.Context, call awsapi.Call, in *iam.ListUsersInput) (*iam.ListUsersOutput, error) {
 	return view(s, func(tx *store.Tx) (*iam.ListUsersOutput, error) {
-		var all []resource.User
-		for _, u := range tx.Users.All() {
-			if u.Account == call.Account && strings.HasPrefix(u.Path, pathOr(in.PathPrefix)) {
-				all = append(all, u)
-			}
-		}
+		all := under(tx.Users, call.Account, in.PathPrefix, func(u resource.User) (string, string) { return u.Account, u.Path })
 		all, end, err := page(all, func(u resource.User) string { return u.ARN }, in.Marker, in.MaxItems)
 		if err != nil {
 			return nil, err
@@ -106,10 +100,9 @@ func (s *Service) DeleteUser(ctx context.Context, call awsapi.Call, in *iam.Dele
 			return nil, deleteConflict("Cannot delete entity, must remove users from group first.")
 		case len(keysOf(tx, u.ARN)) > 0:
 			return nil, deleteConflict("Cannot delete entity, must delete access keys first.")
-		case len(u.Attached) > 0:
-			return nil, deleteConflict("Cannot delete entity, must detach all policies first.")
-		case len(u.Inline) > 0:
-			return nil, deleteConflict("Cannot delete entity, must delete policies first.")
+		}
+		if err := hasPolicies(u.Attached, u.Inline); err != nil {
+			return nil, err
 		}
 		tx.Users.Delete(u.ARN)
 		return &iam.DeleteUserOutput{}, nil

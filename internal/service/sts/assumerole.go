@@ -29,21 +29,7 @@ func (s *Service) AssumeRole(ctx context.Context, call awsapi.Call, in *sts.Assu
 	if err != nil {
 		return nil, err
 	}
-	var session resource.Session
-	err = s.Store.Update(ctx, func(tx *store.Tx) error {
-		role, err := s.permit(tx, call, in, &want.Grant)
-		if err != nil {
-			return err
-		}
-		if err := checkLifetime(role, want.Grant); err != nil {
-			return err
-		}
-		want.Lifetime = s.Lifetime.Of(want.Lifetime)
-		session = identity.NewSession(tx, role, want.Grant, call.Time)
-		role.LastUsed, role.LastRegion = session.Issued, call.Region
-		tx.Roles.Put(role.ARN, role)
-		return nil
-	})
+	session, err := s.issue(ctx, call, &want.Grant, func(tx *store.Tx) (resource.Role, error) { return s.permit(tx, call, in, &want.Grant) })
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +45,26 @@ func (s *Service) AssumeRole(ctx context.Context, call awsapi.Call, in *sts.Assu
 		out.SourceIdentity = new(session.SourceID)
 	}
 	return out, nil
+}
+
+// issue makes the session of a role that permit has found and allowed.
+func (s *Service) issue(ctx context.Context, call awsapi.Call, want *identity.Grant, permit func(tx *store.Tx) (resource.Role, error)) (session resource.Session, err error) {
+	err = s.Store.Update(ctx, func(tx *store.Tx) error {
+		role, err := permit(tx)
+		if err != nil {
+			return err
+		}
+		g := *want // permit adds to it
+		if err := checkLifetime(role, g); err != nil {
+			return err
+		}
+		g.Lifetime = s.Lifetime.Of(g.Lifetime)
+		session = identity.NewSession(tx, role, g, call.Time)
+		role.LastUsed, role.LastRegion = session.Issued, call.Region
+		tx.Roles.Put(role.ARN, role)
+		return nil
+	})
+	return session, err
 }
 
 // A grant is what a request for credentials asks for.

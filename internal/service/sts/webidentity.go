@@ -55,20 +55,8 @@ func (s *Service) AssumeRoleWithWebIdentity(ctx context.Context, call awsapi.Cal
 	if err := want.takeClaims(token.claims); err != nil {
 		return nil, err
 	}
-	var session resource.Session
-	err = s.Store.Update(ctx, func(tx *store.Tx) error {
-		role, err := s.permitToken(tx, call, in, provider, token.claims, want.Grant)
-		if err != nil {
-			return err
-		}
-		if err := checkLifetime(role, want.Grant); err != nil {
-			return err
-		}
-		want.Lifetime = s.Lifetime.Of(want.Lifetime)
-		session = identity.NewSession(tx, role, want.Grant, call.Time)
-		role.LastUsed, role.LastRegion = session.Issued, call.Region
-		tx.Roles.Put(role.ARN, role)
-		return nil
+	session, err := s.issue(ctx, call, &want.Grant, func(tx *store.Tx) (resource.Role, error) {
+		return s.permitToken(tx, call, in, provider, token.claims, want.Grant)
 	})
 	if err != nil {
 		return nil, err
