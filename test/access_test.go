@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -128,14 +129,35 @@ func (j *job) badTokens(t *testing.T) {
 	no(t, err)
 	wrong, err := j.cloud.As("AKIAIOSFODNN7EXAMPLE", "not the secret", "").Token(ctx, clusterName)
 	no(t, err)
-	for name, token := range map[string]string{
-		"of another cluster": other, "signed 20 minutes ago": old, "of an unknown key": wrong, "cut off": good[:len(good)-4],
-		"without its prefix": strings.TrimPrefix(good, "k8s-aws-v1."), "of another request": elsewhere(t, good), "empty": "k8s-aws-v1.",
+	gone, err := j.cloud.User(ctx, "gone", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"eks:*","Resource":"*"}]}`)
+	no(t, err)
+	ended, err := gone.Token(ctx, clusterName)
+	no(t, err)
+	key, err := gone.Config.Credentials.Retrieve(ctx)
+	no(t, err)
+	_, err = j.cloud.IAM.DeleteAccessKey(ctx, &iam.DeleteAccessKeyInput{UserName: new("gone"), AccessKeyId: &key.AccessKeyID})
+	no(t, err)
+	for name, c := range map[string]struct{ token, reason string }{
+		"of another cluster":    {other, "SignatureDoesNotMatch"},
+		"signed 20 minutes ago": {old, "X-Amz-Date parameter is expired (15 minute expiration)"},
+		"of an unknown key":     {wrong, "InvalidClientTokenId"},
+		"of a deleted key":      {ended, "InvalidClientTokenId"},
+		"cut off":               {good[:len(good)-4], "sts getCallerIdentity failed"},
+		"without its prefix":    {strings.TrimPrefix(good, "k8s-aws-v1."), "token is missing expected"},
+		"of another request":    {rewritten(t, good, "Action=GetCallerIdentity", "Action=GetSessionToken"), "unexpected action parameter"},
+		"with an extra key":     {rewritten(t, good, "&X-Amz-Signature", "&x=y&X-Amz-Signature"), "non-whitelisted query parameter"},
+		"with a key twice":      {rewritten(t, good, "&X-Amz-Signature", "&Version=2011-06-15&X-Amz-Signature"), "query parameter with multiple values not supported"},
+		"empty":                 {"k8s-aws-v1.", "unexpected path in pre-signed URL"},
 	} {
-		k, err := j.cloud.KubeWithToken(j.cluster, token)
+		k, err := j.cloud.KubeWithToken(j.cluster, c.token)
 		no(t, err)
-		if _, err := k.CoreV1().Namespaces().List(ctx, metav1.ListOptions{}); !apierrors.IsUnauthorized(err) {
-			t.Errorf("a token %s gets %v", name, err)
+		before := len(j.daemon.Logs())
+		_, err = k.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
+		if status, ok := errors.AsType[*apierrors.StatusError](err); !ok || status.ErrStatus.Code != 401 || status.ErrStatus.Message != "Unauthorized" {
+			t.Errorf("a token %s gets %v", name, err) // and not a word of why
+		}
+		if log := j.daemon.Logs()[before:]; !strings.Contains(log, c.reason) {
+			t.Errorf("of a token %s the log says\n%swant %q", name, log, c.reason)
 		}
 	}
 	k, err := j.cloud.KubeWithToken(j.cluster, good)
@@ -150,11 +172,14 @@ func (j *job) badTokens(t *testing.T) {
 	}
 }
 
-// elsewhere is the token with another action in its request.
-func elsewhere(t *testing.T, token string) string {
+// rewritten is the token with another text in its request.
+func rewritten(t *testing.T, token, old, with string) string {
 	t.Helper()
 	raw, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(token, "k8s-aws-v1."))
 	no(t, err)
-	url := strings.Replace(string(raw), "Action=GetCallerIdentity", "Action=GetSessionToken", 1)
+	url := strings.Replace(string(raw), old, with, 1)
+	if url == string(raw) {
+		t.Fatalf("%s is not in the token's request %s", old, url)
+	}
 	return "k8s-aws-v1." + base64.RawURLEncoding.EncodeToString([]byte(url))
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -106,51 +108,55 @@ func TestTokenRefusals(t *testing.T) {
 	}
 }
 
-// Credentials that are no more make no tokens, however fresh.
+// Credentials that are no more make no tokens, however fresh, and the log says why.
 func TestTokenOfEndedCredentials(t *testing.T) {
 	w := newWorld(t)
 	w.awsAuth = map[string]string{"mapAccounts": "- \"" + account + "\""}
 	alice, aliceKey := w.user("alice")
 	_, bobKey := w.user("bob")
+	_, carolKey := w.user("carol")
 	role := w.role("/", "r")
 	session := w.assume(role, "s")
-	for name, creds := range map[string]string{"alice": w.token(aliceKey, "c1", front), "bob": w.token(bobKey, "c1", front), "role": w.token(session, "c1", front)} {
-		if !w.login(creds).Authenticated {
+	for name, creds := range map[string]aws.Credentials{"alice": aliceKey, "bob": bobKey, "carol": carolKey, "role": session} {
+		if !w.as(creds).Authenticated {
 			t.Fatalf("%s does not get in: %s", name, w.log)
 		}
 	}
+	refused := func(what, reason, token string) {
+		t.Helper()
+		w.log.Reset()
+		if got := w.login(token); got.Authenticated || got.User.Username != "" {
+			t.Errorf("%s gets in as %+v", what, got.User)
+		}
+		if !strings.Contains(w.log.String(), "access denied") || !strings.Contains(w.log.String(), reason) {
+			t.Errorf("%s: the log says\n%swant %q", what, w.log, reason)
+		}
+	}
+	now := func(creds aws.Credentials) string {
+		return encode(w.sign(creds, front+"/?Action=GetCallerIdentity&Version=2011-06-15&X-Amz-Expires=60", w.now))
+	}
 	noToken := session
 	noToken.SessionToken = ""
-	if w.as(noToken).Authenticated {
-		t.Error("temporary credentials get in without their session token")
-	}
+	refused("a session without its token", "InvalidClientTokenId", now(noToken))
 	w.update(func(tx *store.Tx) {
 		tx.Users.Delete(alice.ARN)
 		k, _ := tx.AccessKeys.Get(bobKey.AccessKeyID)
 		k.Active = false
 		tx.AccessKeys.Put(k.ID, k)
+		tx.AccessKeys.Delete(carolKey.AccessKeyID)
 	})
-	if w.as(aliceKey).Authenticated {
-		t.Error("a deleted user gets in")
-	}
-	if w.as(bobKey).Authenticated {
-		t.Error("an inactive key gets in")
-	}
+	refused("a deleted user", "InvalidClientTokenId", now(aliceKey))
+	refused("an inactive key", "InvalidClientTokenId", now(bobKey))
+	refused("a deleted key", "InvalidClientTokenId", now(carolKey))
 	w.now = w.now.Add(2 * time.Hour)
-	at := w.sign(session, front+"/?Action=GetCallerIdentity&Version=2011-06-15&X-Amz-Expires=60", w.now)
-	if w.login(encode(at)).Authenticated {
-		t.Error("an expired session gets in")
-	}
-	if !strings.Contains(w.log.String(), "ExpiredToken") {
-		t.Errorf("the log says\n%s", w.log)
-	}
+	refused("an expired session", "ExpiredToken", now(session))
+	w.now = w.now.Add(-2 * time.Hour)
 	w.update(func(tx *store.Tx) {
 		tx.Roles.Put(role.ARN, resource.Role{Account: account, ARN: role.ARN, Name: "r", ID: "AROAanother"})
 	})
-	w.now = w.now.Add(-2 * time.Hour)
-	if w.as(session).Authenticated {
-		t.Error("a session of a role that has been made anew gets in")
-	}
+	refused("a session of a role that has been made anew", "InvalidClientTokenId", now(session))
+	w.update(func(tx *store.Tx) { tx.Roles.Delete(role.ARN) })
+	refused("a session of a deleted role", "InvalidClientTokenId", now(session))
 }
 
 func FuzzParseToken(f *testing.F) {
