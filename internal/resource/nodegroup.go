@@ -85,6 +85,7 @@ type NodegroupStatus struct {
 	EverActive       bool
 	RolledRevision   int64 // of the last Spec.Roll that all nodes have been replaced for
 	Roll             RollStatus
+	Rebalancing      map[string]bool      // Spot instances at risk for which the group has one node more
 	Rebooted         map[string]time.Time // by instance: when a repair last had it booted again
 }
 

@@ -82,7 +82,7 @@ func (c *Controller) Errors() map[string]error { return c.queue.Errors() }
 func (c *Controller) changed(tx *store.Tx, ch store.Change) {
 	switch ch.Table {
 	case store.Clusters, store.Nodes, store.AutoScalingGroups, store.GroupInstances, store.LaunchTemplates,
-		store.InstanceProfiles, store.Roles, store.SecurityGroups, store.Subnets, store.AccessEntries:
+		store.InstanceProfiles, store.Roles, store.SecurityGroups, store.Subnets, store.AccessEntries, store.SpotRequests:
 		// A handful of groups: finding the right one costs more code than looking.
 		for arn := range tx.Nodegroups.All() {
 			c.queue.Wake(arn)
@@ -106,6 +106,7 @@ type member struct {
 	node     resource.Node
 	joined   bool
 	template string // number of the launch template's version that it was made from
+	notice   notice // of EC2's, to a Spot instance
 }
 
 // ready says whether it is a node that pods can be on.
@@ -144,7 +145,7 @@ func (c *Controller) get(arn string) (s state, ok bool, err error) {
 			if m.Group == group {
 				node, joined := nodes[m.Instance]
 				in, _ := tx.Instances.Get(m.Instance)
-				s.members = append(s.members, member{m, node, joined, in.Tags["aws:ec2launchtemplate:version"]})
+				s.members = append(s.members, member{m, node, joined, in.Tags["aws:ec2launchtemplate:version"], noticeOf(tx, in)})
 			}
 		}
 		s.faults = faultsOf(tx, s)
@@ -160,6 +161,9 @@ func (c *Controller) Reconcile(ctx context.Context, arn string) (time.Duration, 
 		return reconcile.Never, err
 	}
 	c.drain(s)
+	if err := c.leaveSpot(ctx, s); err != nil {
+		return reconcile.Never, err
+	}
 	switch {
 	case s.ng.Deleting && s.ng.Status.State == resource.NodegroupDeleteFailed:
 		return reconcile.Never, nil // until it is asked for again

@@ -51,6 +51,7 @@ func (c *Controller) applyConfig(ctx context.Context, s state) error {
 		tx.AutoScalingGroups.Put(g.ARN, g)
 		// What this round has seen is applied; a later call has a higher revision and
 		// comes round again.
+		ng.Status.Rebalancing = nil // the size is the caller's again
 		ng.Status.AppliedRevision = s.ng.Spec.ForcedConfigUpdateRevision
 		for id, u := range tx.Updates.All() {
 			if u.Nodegroup == ng.ARN && u.State == resource.UpdateInProgress && u.Revision <= ng.Status.AppliedRevision {

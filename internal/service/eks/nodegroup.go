@@ -183,7 +183,7 @@ func desired(tx *store.Tx, n resource.Nodegroup) int32 {
 	}
 	for _, g := range tx.AutoScalingGroups.All() {
 		if g.Home == n.Home && g.Name == n.Status.AutoScalingGroup {
-			return g.Spec.Desired
+			return g.Spec.Desired - int32(len(n.Status.Rebalancing))
 		}
 	}
 	return n.Spec.Desired
