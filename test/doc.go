@@ -9,6 +9,7 @@
 //	TestFailures    what fails on EKS for want of a network, a role or room, to the message that is read
 //	TestAddons      EKS add-ons instead of self-managed ones; metrics and an autoscaler on them
 //	TestPods        AWS identities of pods, and people with tokens of an OIDC issuer
+//	TestNodegroups  nodes that fall ill, Spot nodes that are taken back, issues of a group
 //	TestVersions    a cluster of each Kubernetes version that is built
 //
 // The tests need root and what `make build` makes. Each has daemons of its own (package
