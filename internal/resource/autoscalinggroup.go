@@ -89,7 +89,7 @@ type AutoScalingTag struct {
 type AutoScalingGroupStatus struct {
 	Waiting     string    // why nothing can be launched
 	WaitingCode string    // the same as EC2's error code
-	Failures    int       // launches in a row that failed
+	Failures    int       // launches in a row that did not come into service
 	NextTry     time.Time // not before
 	Unhealthy   int       // members that were lost to their health and have no successor yet
 	Uneven      time.Time // since when the zones have been uneven

@@ -122,7 +122,7 @@ func (r *round) launch(p place) error {
 	}
 	r.begin(in.ID, launchingEC2+in.ID, cause, "PreInService", 30)
 	st := &g.Status
-	st.Waiting, st.WaitingCode, st.Failures, st.NextTry = "", "", 0, time.Time{}
+	st.Waiting, st.WaitingCode, st.NextTry = "", "", time.Time{}
 	st.Unhealthy = max(st.Unhealthy-1, 0)
 	r.tx.AutoScalingGroups.Put(g.ARN, *g)
 	return nil

@@ -161,6 +161,7 @@ func (r *round) follow(m resource.GroupInstance, in resource.Instance) error {
 func (r *round) serve(m resource.GroupInstance) {
 	m.Lifecycle, m.Served, m.Actions = resource.MemberInService, r.now, nil
 	r.put(m)
+	r.group.Status.Failures = 0
 	for _, verb := range []string{"Launching", "Attaching", "Moving EC2 instance out of Standby"} {
 		r.finish(m.Instance, verb)
 	}
