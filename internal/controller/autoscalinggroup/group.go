@@ -18,6 +18,7 @@
 //	settle     follow what has become of the members               round.go, hook.go
 //	health     send off those that are Unhealthy                   health.go
 //	refresh    replace instances, some at a time                   refresh.go
+//	recall     let spot instances go that EC2 may take back        recall.go
 //	balance    launch in an empty zone, to leave a full one        balance.go
 //	shrink     send off whom nobody wants                          shrink.go, policy.go
 //
@@ -28,8 +29,8 @@
 // controller/instance makes real. Every launch and end is a scaling activity, with its cause.
 //
 // It knows no health but the instance's own and what clients say (SetInstanceHealth), no
-// warm pools, and it replaces no spot instance before its interruption. An instance
-// maintenance policy bounds instance refreshes and nothing else.
+// warm pools and no maximum lifetime of instances. An instance maintenance policy bounds
+// instance refreshes and nothing else.
 package autoscalinggroup
 
 import (
@@ -83,6 +84,10 @@ func (c *Controller) changed(tx *store.Tx, ch store.Change) {
 		arn = m.Group
 	case store.Instances:
 		in, _ := tx.Instances.Get(ch.Key)
+		arn = in.Spec.AutoScalingGroup
+	case store.SpotRequests:
+		r, _ := tx.SpotRequests.Get(ch.Key)
+		in, _ := tx.Instances.Get(r.Instance)
 		arn = in.Spec.AutoScalingGroup
 	case store.ScheduledActions:
 		a, _ := tx.ScheduledActions.Get(ch.Key)

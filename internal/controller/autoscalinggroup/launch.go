@@ -135,6 +135,8 @@ func (r *round) missed() string {
 		return fmt.Sprintf("At %s an instance was launched in response to an unhealthy instance needing to be replaced.", stamp(r.now))
 	case r.group.Status.Balancing != "":
 		return fmt.Sprintf("At %s an instance was launched to aid in balancing the group's zones.", stamp(r.now))
+	case len(r.recalled()) > 0:
+		return fmt.Sprintf("At %s an instance was launched in response to an EC2 instance rebalance recommendation.", stamp(r.now))
 	case r.rolling != nil && r.group.Reason == "":
 		return fmt.Sprintf("At %s an instance was launched in response to an instance refresh.", stamp(r.now))
 	}

@@ -41,7 +41,7 @@ func (c *Controller) round(tx *store.Tx, g resource.AutoScalingGroup) *round {
 // look has every stage look once, and writes the group if one has changed it.
 func (r *round) look() error {
 	before, _ := r.tx.AutoScalingGroups.Get(r.group.ARN)
-	stages := []func() error{r.schedule, r.settle, r.health, r.refresh, r.balance, r.shrink}
+	stages := []func() error{r.schedule, r.settle, r.health, r.refresh, r.recall, r.balance, r.shrink}
 	for _, stage := range stages {
 		if err := stage(); err != nil {
 			return err
@@ -213,6 +213,9 @@ func (r *round) want() int {
 		return 0
 	}
 	n := int(r.group.Spec.Desired) + r.surplus()
+	for _, m := range r.recalled() {
+		n += r.size(m)
+	}
 	if r.group.Status.Balancing != "" {
 		n++
 	}

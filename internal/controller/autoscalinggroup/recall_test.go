@@ -1,0 +1,43 @@
+package autoscalinggroup
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ekster.dev/ekster/internal/provision"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// A spot instance that EC2 may take back stays until another one serves; without capacity
+// rebalance nothing is done before it is gone.
+func TestCapacityRebalance(t *testing.T) {
+	for _, on := range []bool{true, false} {
+		t.Run(fmt.Sprint(on), func(t *testing.T) {
+			w := newWorld(t, func(s *resource.AutoScalingGroupSpec) {
+				s.Mixed, s.InstanceTypes, s.SpotPercentage, s.CapacityRebalance = true, []string{"t3.medium"}, 100, on
+				s.Desired, s.Max = 2, 2
+			})
+			w.settle(time.Minute)
+			id := w.inState(resource.MemberInService)[0]
+			w.now = w.now.Add(time.Minute)
+			w.update(func(tx *store.Tx) error { return provision.RecommendRebalance(tx, id, w.now) })
+			w.reconcile()
+			serves, joins := w.inState(resource.MemberInService), w.inState(resource.MemberPending)
+			if !slices.Contains(serves, id) || len(joins) == 1 != on {
+				t.Fatalf("serving %v, joining %v", serves, joins)
+			}
+			w.settle(time.Minute)
+			serves = w.inState(resource.MemberInService)
+			if len(serves) != 2 || slices.Contains(serves, id) != !on || len(w.members()) != 2 {
+				t.Fatalf("serving %v", serves)
+			}
+			if ends := w.of("Terminating"); on && !strings.HasSuffix(ends[0].Cause, "in response to an EC2 instance rebalance recommendation.") {
+				t.Errorf("%+v", ends)
+			}
+		})
+	}
+}
