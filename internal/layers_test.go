@@ -79,15 +79,16 @@ var exceptions = map[string]string{
 // testsMayImport are what tests use besides: the packages under which they run the one tested.
 // Every test may import its own package, gen, and package identitytest.
 var testsMayImport = map[string][]string{
-	"internal/awsapi/wire":          {"internal/awsapi"},
-	"internal/ami":                  {"internal/region"},
-	"internal/clusterauth":          {"internal/controlplane", "internal/process"},                                // asked by a real API server
-	"internal/iampolicy":            {"internal/authz"},                                                           // every document must parse
-	"internal/machine":              {"internal/imds"},                                                            // a machine boots from it
-	"internal/controller/nodegroup": {"internal/controller/autoscalinggroup", "internal/reconcile/reconciletest"}, // it rolls nodes through a real group
-	"internal/controller/*":         {"internal/reconcile/reconciletest"},
-	"internal/service/*":            {"internal/service/*"}, // services are tested through the front door, together
-	"internal/lifecycle":            {"internal/..."},       // it puts everything but the host together, as internal/daemon does
+	"internal/awsapi/wire":                 {"internal/awsapi"},
+	"internal/ami":                         {"internal/region"},
+	"internal/clusterauth":                 {"internal/controlplane", "internal/process"},                                // asked by a real API server
+	"internal/iampolicy":                   {"internal/authz"},                                                           // every document must parse
+	"internal/machine":                     {"internal/imds"},                                                            // a machine boots from it
+	"internal/controller/nodegroup":        {"internal/controller/autoscalinggroup", "internal/reconcile/reconciletest"}, // it rolls nodes through a real group
+	"internal/controller/*":                {"internal/reconcile/reconciletest"},
+	"internal/controller/autoscalinggroup": {"internal/awsapi", "internal/reconcile/reconciletest", "internal/service/autoscaling"}, // it is tried through its API
+	"internal/service/*":                   {"internal/service/*"},                                                                  // services are tested through the front door, together
+	"internal/lifecycle":                   {"internal/..."},                                                                        // it puts everything but the host together, as internal/daemon does
 }
 
 // owners are packages that alone may import what stands for a technology.
