@@ -32,6 +32,7 @@ type upFlags struct {
 	etcd        []string
 	joinTimeout time.Duration
 	spotNotice  time.Duration
+	vcpuLimits  map[string]int
 	repairWait  time.Duration
 	sessions    time.Duration
 	issuers     []string
@@ -58,6 +59,11 @@ earlier daemon on the same state directory are found again.`,
 			}
 			if os.Geteuid() != 0 {
 				return errors.New("up needs root: it makes network namespaces and cgroups (try sudo)")
+			}
+			for lifecycle, most := range f.vcpuLimits {
+				if lifecycle != "on-demand" && lifecycle != "spot" || most < 1 {
+					return fmt.Errorf("%w: --vcpu-limit %s=%d is no limit of on-demand or spot", errUsage, lifecycle, most)
+				}
 			}
 			if f.detach {
 				return a.upDetached(c.Context(), f)
@@ -126,6 +132,9 @@ func (a *app) upDetached(ctx context.Context, f upFlags) error {
 	}
 	argv := []string{"up", "--state-dir", abs, "--join-timeout", f.joinTimeout.String(), "--spot-notice", f.spotNotice.String(),
 		"--node-repair-wait", f.repairWait.String(), "--pull-through=" + strconv.FormatBool(f.pullThrough)}
+	for lifecycle, most := range f.vcpuLimits {
+		argv = append(argv, fmt.Sprintf("--vcpu-limit=%s=%d", lifecycle, most))
+	}
 	if a.payload != "" {
 		argv = append(argv, "--payload", a.payload)
 	}

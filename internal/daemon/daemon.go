@@ -49,9 +49,10 @@ type Config struct {
 	Etcd        []string // endpoints of an external etcd; none: embedded
 	PullThrough bool     // images that are not here are fetched from their registries
 	JoinTimeout time.Duration
-	SpotNotice  time.Duration // between a Spot instance's interruption notice and its end; 0: DefaultSpotNotice
-	RepairWait  time.Duration // for how long a node is unhealthy before its group repairs it; 0: EKS's time
-	MaxSession  time.Duration // the longest that temporary credentials last; 0: as on AWS
+	VCPULimits  map[string]int // quota of vCPUs by lifecycle; none: no limit
+	SpotNotice  time.Duration  // between a Spot instance's interruption notice and its end; 0: DefaultSpotNotice
+	RepairWait  time.Duration  // for how long a node is unhealthy before its group repairs it; 0: EKS's time
+	MaxSession  time.Duration  // the longest that temporary credentials last; 0: as on AWS
 	// AllowIssuers are hosts beyond this machine where OIDC issuers may be (CheckIssuerHost).
 	AllowIssuers []string
 	Log          *slog.Logger
@@ -138,6 +139,11 @@ func (d *Daemon) run(ctx context.Context, front net.Listener) error {
 	}
 	if err := provision.SetPublicPool(ctx, d.store, d.settings.Public()); err != nil {
 		return fmt.Errorf("the pool of public addresses: %w", err)
+	}
+	for _, lifecycle := range []string{provision.OnDemand, provision.Spot} {
+		if err := provision.SetVCPULimit(ctx, d.store, lifecycle, d.cfg.VCPULimits[lifecycle]); err != nil {
+			return fmt.Errorf("the quota of vCPUs: %w", err)
+		}
 	}
 	controllers, err := d.wire(ctx)
 	if err != nil {

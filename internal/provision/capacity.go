@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"context"
 	"fmt"
 	"hash/fnv"
 	"net/http"
@@ -66,6 +67,50 @@ func checkCapacity(tx *store.Tx, home resource.Home, t instancetype.Type, zone, 
 
 func insufficient(message string) error {
 	return awsapi.Errorf("InsufficientInstanceCapacity", http.StatusInternalServerError, "%s", message)
+}
+
+// SetVCPULimit sets the quota of a lifecycle; 0 takes it away.
+func SetVCPULimit(ctx context.Context, st *store.Store, lifecycle string, most int) error {
+	return st.Update(ctx, func(tx *store.Tx) error {
+		if most == 0 {
+			tx.VCPULimits.Delete(lifecycle)
+			return nil
+		}
+		tx.VCPULimits.Put(lifecycle, resource.VCPULimit{Lifecycle: lifecycle, Most: most})
+		return nil
+	})
+}
+
+// standard are the families whose instances share one quota. EC2 has quotas of their own for
+// the others, which are not limited here.
+const standard = "acdhimrtz"
+
+func isStandard(kind string) bool {
+	family, _, _ := strings.Cut(kind, ".")
+	return strings.ContainsRune(standard, rune(kind[0])) && !strings.HasPrefix(family, "dl") && !strings.HasPrefix(family, "inf") &&
+		!strings.HasPrefix(family, "trn") && !strings.HasPrefix(family, "hpc")
+}
+
+// checkVCPU is EC2's answer to a launch or a start beyond the account's quota.
+func checkVCPU(tx *store.Tx, home resource.Home, t instancetype.Type, lifecycle string) error {
+	limit, ok := tx.VCPULimits.Get(lifecycle)
+	if !ok || !isStandard(t.Name) {
+		return nil
+	}
+	used := t.VCPU
+	for i := range tx.Instances.Values(func(i resource.Instance) bool { return i.Home == home && or(i.Spec.Lifecycle, OnDemand) == lifecycle }) {
+		if s := i.Current(); isStandard(i.Spec.Type) && (s == resource.InstancePending || s == resource.InstanceRunning) {
+			have, _ := instancetype.Lookup(i.Spec.Type)
+			used += have.VCPU
+		}
+	}
+	switch {
+	case used <= limit.Most:
+		return nil
+	case lifecycle == Spot:
+		return fault("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
+	}
+	return fault("VcpuLimitExceeded", "You have requested more vCPU capacity than your current vCPU limit of %d allows for the instance bucket that the specified instance type belongs to. Please visit http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.", limit.Most)
 }
 
 // SpotPrice is what a Spot instance of a type costs an hour in a zone, in USD; false where

@@ -48,6 +48,7 @@ type InstanceRequest struct {
 	Monitoring         *bool
 	EBSOptimized       *bool
 	Protected          *bool // from termination through the API
+	StopProtected      *bool // from a stop through the API
 	ShutdownBehavior   string
 	Tags               resource.Tags
 	VolumeTags         resource.Tags
@@ -126,6 +127,9 @@ func Instance(tx *store.Tx, r InstanceRequest) (resource.Instance, error) {
 			return none, err
 		}
 	}
+	if err := checkVCPU(tx, r.Home, t, or(r.Lifecycle, OnDemand)); err != nil {
+		return none, err
+	}
 	if err := checkCapacity(tx, r.Home, t, primary.Zone, or(r.Lifecycle, OnDemand)); err != nil {
 		return none, err
 	}
@@ -141,7 +145,7 @@ func Instance(tx *store.Tx, r InstanceRequest) (resource.Instance, error) {
 			HTTPTokens: or(r.HTTPTokens, "required"), HTTPEndpoint: or(r.HTTPEndpoint, "enabled"),
 			HopLimit: or(r.HopLimit, 2), MetadataTags: or(r.MetadataTags, "disabled"),
 			LaunchTemplate: r.LaunchTemplate, LaunchTemplateVersion: r.LaunchTemplateVersion,
-			AutoScalingGroup: r.AutoScalingGroup, TerminationProtection: is(r.Protected), AMILaunchIndex: r.LaunchIndex,
+			AutoScalingGroup: r.AutoScalingGroup, TerminationProtection: is(r.Protected), StopProtection: is(r.StopProtected), AMILaunchIndex: r.LaunchIndex,
 			EBSOptimized: is(r.EBSOptimized), Monitoring: is(r.Monitoring), ShutdownBehavior: or(r.ShutdownBehavior, "stop"),
 			VolumeTags: r.VolumeTags, Fingerprint: r.Fingerprint, PlacementGroup: group, Fleet: r.Fleet,
 		},
@@ -337,33 +341,6 @@ func launchInterface(tx *store.Tx, r InstanceRequest, instance string, spec Inte
 	eni.Attachment, eni.Owner = attachment, instance
 	tx.Interfaces.Put(eni.ID, eni)
 	return eni, nil
-}
-
-// instanceProfile finds the profile that a launch names, by ARN or by name.
-func instanceProfile(tx *store.Tx, account, arn, name string) (string, error) {
-	switch {
-	case arn != "":
-		p, ok := tx.InstanceProfiles.Get(arn)
-		if !ok || p.Account != account {
-			return "", fault("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.arn is invalid. Invalid IAM Instance Profile ARN", arn)
-		}
-		return withRole(p)
-	case name != "":
-		for _, p := range tx.InstanceProfiles.All() {
-			if p.Account == account && p.Name == name {
-				return withRole(p)
-			}
-		}
-		return "", fault("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name", name)
-	}
-	return "", nil
-}
-
-func withRole(p resource.InstanceProfile) (string, error) {
-	if p.Role == "" {
-		return "", fault("InvalidParameterValue", "IAM Instance Profile \"%s\" has no associated IAM Roles", p.ARN)
-	}
-	return p.ARN, nil
 }
 
 // PrivateDNS is the name that a VPC's DNS gives an address.

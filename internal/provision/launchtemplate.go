@@ -60,6 +60,7 @@ func MergeTemplate(lt resource.LaunchTemplate, version string, r InstanceRequest
 	r.KeyName = or(r.KeyName, deref(d.KeyName))
 	r.ShutdownBehavior = or(r.ShutdownBehavior, deref(d.InstanceInitiatedShutdownBehavior))
 	r.Protected = or(r.Protected, d.DisableApiTermination)
+	r.StopProtected = or(r.StopProtected, d.DisableApiStop)
 	r.EBSOptimized = or(r.EBSOptimized, d.EbsOptimized)
 	if d.Monitoring != nil {
 		r.Monitoring = or(r.Monitoring, d.Monitoring.Enabled)

@@ -68,6 +68,9 @@ func Start(tx *store.Tx, home resource.Home, id string, now time.Time) (previous
 		return "", fault("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be started.", id)
 	}
 	if t, ok := instancetype.Lookup(i.Spec.Type); ok {
+		if err := checkVCPU(tx, home, t, or(i.Spec.Lifecycle, OnDemand)); err != nil {
+			return "", err
+		}
 		if err := checkCapacity(tx, home, t, i.Spec.Zone, or(i.Spec.Lifecycle, OnDemand)); err != nil {
 			return "", err
 		}

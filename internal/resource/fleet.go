@@ -45,3 +45,11 @@ type CapacityFault struct {
 
 // Key is what a capacity fault is kept under.
 func (f CapacityFault) Key() string { return f.Type + "/" + f.Zone + "/" + f.Lifecycle }
+
+// A VCPULimit is a quota of EC2's: the vCPUs that an account may have in a region at a time
+// in instances of the standard families. Its key is its lifecycle. The daemon writes it when
+// it starts.
+type VCPULimit struct {
+	Lifecycle string // spot, on-demand
+	Most      int
+}

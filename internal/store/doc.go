@@ -32,6 +32,7 @@
 //	/ekster/fleets/<id>                         resource.Fleet
 //	/ekster/placementgroups/<id>                resource.PlacementGroup
 //	/ekster/spotrequests/<id>                   resource.SpotRequest
+//	/ekster/vcpulimits/<lifecycle>              resource.VCPULimit
 //	/ekster/autoscalinggroups/<arn>             resource.AutoScalingGroup
 //	/ekster/groupinstances/<instance id>        resource.GroupInstance
 //	/ekster/scalingactivities/<id>              resource.ScalingActivity

@@ -34,6 +34,7 @@ const (
 	Fleets                  = "fleets"
 	PlacementGroups         = "placementgroups"
 	SpotRequests            = "spotrequests"
+	VCPULimits              = "vcpulimits"
 	AutoScalingGroups       = "autoscalinggroups"
 	GroupInstances          = "groupinstances"
 	ScalingActivities       = "scalingactivities"
@@ -82,6 +83,7 @@ type Tx struct {
 	Fleets                  *Table[resource.Fleet]
 	PlacementGroups         *Table[resource.PlacementGroup]
 	SpotRequests            *Table[resource.SpotRequest]
+	VCPULimits              *Table[resource.VCPULimit]
 	AutoScalingGroups       *Table[resource.AutoScalingGroup]
 	GroupInstances          *Table[resource.GroupInstance]
 	ScalingActivities       *Table[resource.ScalingActivity]
@@ -130,6 +132,7 @@ type tables struct {
 	fleets                  *table[resource.Fleet]
 	placementGroups         *table[resource.PlacementGroup]
 	spotRequests            *table[resource.SpotRequest]
+	vcpuLimits              *table[resource.VCPULimit]
 	autoScalingGroups       *table[resource.AutoScalingGroup]
 	groupInstances          *table[resource.GroupInstance]
 	scalingActivities       *table[resource.ScalingActivity]
@@ -178,6 +181,7 @@ func newTables() tables {
 		fleets:                  newTable[resource.Fleet](Fleets),
 		placementGroups:         newTable[resource.PlacementGroup](PlacementGroups),
 		spotRequests:            newTable[resource.SpotRequest](SpotRequests),
+		vcpuLimits:              newTable[resource.VCPULimit](VCPULimits),
 		autoScalingGroups:       newTable[resource.AutoScalingGroup](AutoScalingGroups),
 		groupInstances:          newTable[resource.GroupInstance](GroupInstances),
 		scalingActivities:       newTable[resource.ScalingActivity](ScalingActivities),
@@ -227,6 +231,7 @@ func (t tables) list() []anyTable {
 		t.fleets,
 		t.placementGroups,
 		t.spotRequests,
+		t.vcpuLimits,
 		t.autoScalingGroups,
 		t.groupInstances,
 		t.scalingActivities,
@@ -276,6 +281,7 @@ func (t tables) begin(write bool) *Tx {
 		Fleets:                  begin(t.fleets, write),
 		PlacementGroups:         begin(t.placementGroups, write),
 		SpotRequests:            begin(t.spotRequests, write),
+		VCPULimits:              begin(t.vcpuLimits, write),
 		AutoScalingGroups:       begin(t.autoScalingGroups, write),
 		GroupInstances:          begin(t.groupInstances, write),
 		ScalingActivities:       begin(t.scalingActivities, write),
@@ -335,6 +341,7 @@ func (tx *Tx) ops() ([]op, error) {
 		tx.Fleets.ops,
 		tx.PlacementGroups.ops,
 		tx.SpotRequests.ops,
+		tx.VCPULimits.ops,
 		tx.AutoScalingGroups.ops,
 		tx.GroupInstances.ops,
 		tx.ScalingActivities.ops,

@@ -8,6 +8,8 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/smithy-go"
+
+	"ekster.dev/ekster/internal/provision"
 )
 
 func TestPlacementGroups(t *testing.T) {
@@ -46,4 +48,29 @@ func TestPlacementGroups(t *testing.T) {
 	if all := must(w.DescribePlacementGroups(t.Context(), &sdk.DescribePlacementGroupsInput{}))(w); len(all.PlacementGroups) != 1 {
 		t.Errorf("%d groups", len(all.PlacementGroups))
 	}
+}
+
+// The quota counts what runs, or is about to: a stopped or terminated instance is none.
+func TestVCPULimit(t *testing.T) {
+	w := newWorld(t)
+	for _, lifecycle := range []string{provision.OnDemand, provision.Spot} {
+		if err := provision.SetVCPULimit(t.Context(), w.store, lifecycle, 4); err != nil {
+			t.Fatal(err)
+		}
+	}
+	two := must(w.RunInstances(t.Context(), launch(2)))(w).Instances // of two vCPUs each
+	fails(w.RunInstances(t.Context(), launch(1)))(w, "VcpuLimitExceeded", "You have requested more vCPU capacity than your current vCPU limit of 4 allows for the instance bucket "+
+		"that the specified instance type belongs to. Please visit http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.")
+	other := launch(1)
+	other.InstanceType = "g4dn.xlarge"
+	must(w.RunInstances(t.Context(), other))(w)
+	spot := spotLaunch(nil)
+	spot.MinCount, spot.MaxCount = aws.Int32(3), aws.Int32(3)
+	fails(w.RunInstances(t.Context(), spot))(w, "MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
+	must(w.TerminateInstances(t.Context(), &sdk.TerminateInstancesInput{InstanceIds: []string{*two[0].InstanceId}}))(w)
+	must(w.RunInstances(t.Context(), launch(1)))(w)
+	if err := provision.SetVCPULimit(t.Context(), w.store, provision.OnDemand, 0); err != nil {
+		t.Fatal(err)
+	}
+	must(w.RunInstances(t.Context(), launch(1)))(w)
 }

@@ -112,7 +112,7 @@ func launchRequest(call awsapi.Call, in *ec2.RunInstancesInput) (provision.Insta
 	r := provision.InstanceRequest{
 		Home: homeOf(call), Type: deref(in.InstanceType), Image: deref(in.ImageId), Subnet: deref(in.SubnetId),
 		SecurityGroups: in.SecurityGroupIds, SecurityGroupNames: in.SecurityGroups, KeyName: deref(in.KeyName), EBSOptimized: in.EbsOptimized,
-		Protected: in.DisableApiTermination, ShutdownBehavior: deref(in.InstanceInitiatedShutdownBehavior), Token: deref(in.ClientToken),
+		Protected: in.DisableApiTermination, StopProtected: in.DisableApiStop, ShutdownBehavior: deref(in.InstanceInitiatedShutdownBehavior), Token: deref(in.ClientToken),
 		Fingerprint: fingerprint(*in, func(c *ec2.RunInstancesInput) { c.ClientToken, c.DryRun = nil, nil }), Now: call.Time,
 	}
 	if err := rejectLaunch(in); err != nil {
