@@ -87,15 +87,14 @@ func (d *Daemon) createAccount(r *http.Request) (Credentials, error) {
 	if len(id) != 12 || strings.Trim(id, "0123456789") != "" {
 		return Credentials{}, fmt.Errorf("%w, not %q", errAccountID, id)
 	}
-	exists := false
-	err := d.store.View(func(tx *store.Tx) error { exists = tx.Accounts.Has(id); return nil })
-	if err != nil {
-		return Credentials{}, err
-	}
-	if exists {
-		return Credentials{}, fmt.Errorf("%w: %s", errAccountExists, id)
-	}
-	key, err := identity.EnsureRoot(r.Context(), d.store, id)
+	var key resource.AccessKey
+	err := d.store.Update(r.Context(), func(tx *store.Tx) error {
+		if tx.Accounts.Has(id) {
+			return fmt.Errorf("%w: %s", errAccountExists, id)
+		}
+		key = identity.MakeRoot(tx, id, time.Now())
+		return nil
+	})
 	return Credentials{AccessKeyID: key.ID, SecretAccessKey: key.Secret, Account: id}, err
 }
 

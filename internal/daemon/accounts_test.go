@@ -122,3 +122,24 @@ func TestAccounts(t *testing.T) {
 	}
 	a.refuses(t, "POST", "/accounts?id=111122223333", http.StatusConflict, "the account exists: 111122223333")
 }
+
+// Of two who ask for the same account one gets it.
+func TestAccountsAtOnce(t *testing.T) {
+	a := newAdmin(t)
+	codes := make(chan int)
+	const askers = 8
+	for range askers {
+		go func() {
+			w := httptest.NewRecorder()
+			a.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "POST", "/accounts?id=111122223333", nil))
+			codes <- w.Code
+		}()
+	}
+	got := map[int]int{}
+	for range askers {
+		got[<-codes]++
+	}
+	if got[http.StatusOK] != 1 || got[http.StatusConflict] != askers-1 {
+		t.Errorf("answers %v", got)
+	}
+}

@@ -28,34 +28,37 @@ func EnsureRoot(ctx context.Context, st *store.Store, account string) (resource.
 	if err != nil || key.ID != "" {
 		return key, err
 	}
-	err = st.Update(ctx, func(tx *store.Tx) error {
-		now := time.Now().UTC().Truncate(time.Second)
-		a, ok := tx.Accounts.Get(account)
-		if !ok {
-			a = resource.Account{ID: account, Created: now}
-		}
-		if len(a.Sealing) == 0 {
-			a.Sealing = newSealing()
-			tx.Accounts.Put(account, a)
-		}
-		if key, ok = rootKey(tx, account); ok {
-			return nil
-		}
-		key = resource.AccessKey{
-			Account:   account,
-			ID:        awsid.IAM("AKIA"),
-			Secret:    awsid.Secret(40),
-			Principal: RootARN(account),
-			Active:    true,
-			Created:   now,
-		}
-		tx.AccessKeys.Put(key.ID, key)
-		return nil
-	})
+	err = st.Update(ctx, func(tx *store.Tx) error { key = MakeRoot(tx, account, time.Now()); return nil })
 	if err != nil {
 		return resource.AccessKey{}, fmt.Errorf("making the root user of account %s: %w", account, err)
 	}
 	return key, nil
+}
+
+// MakeRoot makes what is missing of the account and its root user's access key.
+func MakeRoot(tx *store.Tx, account string, now time.Time) resource.AccessKey {
+	now = now.UTC().Truncate(time.Second)
+	a, ok := tx.Accounts.Get(account)
+	if !ok {
+		a = resource.Account{ID: account, Created: now}
+	}
+	if len(a.Sealing) == 0 {
+		a.Sealing = newSealing()
+		tx.Accounts.Put(account, a)
+	}
+	if key, ok := rootKey(tx, account); ok {
+		return key
+	}
+	key := resource.AccessKey{
+		Account:   account,
+		ID:        awsid.IAM("AKIA"),
+		Secret:    awsid.Secret(40),
+		Principal: RootARN(account),
+		Active:    true,
+		Created:   now,
+	}
+	tx.AccessKeys.Put(key.ID, key)
+	return key
 }
 
 func rootKey(tx *store.Tx, account string) (key resource.AccessKey, ok bool) {
