@@ -163,3 +163,34 @@ func TestService(t *testing.T) {
 		t.Errorf("refused: %v", err)
 	}
 }
+
+// TestServiceCredentialsEnd has the node's credentials end between signing and the answer.
+func TestServiceCredentialsEnd(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.Header.Get("Authorization"), "Credential=OLD/") {
+			w.Header().Set("X-Amzn-ErrorType", "ExpiredTokenException:http://x")
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		_, _ = io.WriteString(w, `{"credentials":{"accessKeyId":"ASIA","secretAccessKey":"s","sessionToken":"t","expiration":1.7670315E9}}`)
+	}))
+	defer s.Close()
+	for _, c := range []struct {
+		left  time.Duration
+		calls int
+		fine  bool
+	}{{-time.Millisecond, 2, true}, {time.Hour, 1, false}} {
+		calls := 0
+		svc := service{cluster: "c1", region: "us-west-2", endpoint: s.URL, http: s.Client(),
+			credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+				calls++
+				if calls == 1 {
+					return aws.Credentials{AccessKeyID: "OLD", SecretAccessKey: "x", CanExpire: true, Expires: time.Now().Add(c.left)}, nil
+				}
+				return aws.Credentials{AccessKeyID: "NEW", SecretAccessKey: "x"}, nil
+			})}
+		if _, err := svc.assume(t.Context(), "jwt"); (err == nil) != c.fine || calls != c.calls {
+			t.Errorf("%s left: %v after %d calls", c.left, err, calls)
+		}
+	}
+}

@@ -49,8 +49,24 @@ func (e *serviceError) final() bool {
 
 const maxAnswer = 1 << 20
 
-// assume calls AssumeRoleForPodIdentity.
+// assume calls AssumeRoleForPodIdentity, once more if the node's own credentials have ended
+// on the way: that is refused like an expired token, and is not the pod's fault.
 func (s service) assume(ctx context.Context, token string) (credentials, error) {
+	own, err := s.credentials.Retrieve(ctx)
+	if err == nil {
+		var c credentials
+		if c, err = s.call(ctx, token, own); err == nil || !own.CanExpire || time.Now().Before(own.Expires) {
+			return c, err
+		}
+		own, err = s.credentials.Retrieve(ctx)
+	}
+	if err != nil {
+		return credentials{}, fmt.Errorf("the node's own credentials: %w", err)
+	}
+	return s.call(ctx, token, own)
+}
+
+func (s service) call(ctx context.Context, token string, own aws.Credentials) (credentials, error) {
 	body, err := json.Marshal(map[string]string{"token": token})
 	if err != nil {
 		return credentials{}, err
@@ -61,10 +77,6 @@ func (s service) assume(ctx context.Context, token string) (credentials, error) 
 		return credentials{}, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	own, err := s.credentials.Retrieve(ctx)
-	if err != nil {
-		return credentials{}, fmt.Errorf("the node's own credentials: %w", err)
-	}
 	sum := sha256.Sum256(body)
 	if err := v4.NewSigner().SignHTTP(ctx, own, req, hex.EncodeToString(sum[:]), "eks-auth", s.region, time.Now()); err != nil {
 		return credentials{}, fmt.Errorf("signing: %w", err)
