@@ -63,7 +63,8 @@ func (d *Daemon) processes(prefix string) ([]string, error) {
 		if dir == self {
 			continue
 		}
-		for file, mark := range map[string]string{"cmdline": d.State, "environ": d.State, "cgroup": "/ekster-" + prefix} {
+		for _, by := range [][2]string{{"cmdline", d.State}, {"environ", d.State}, {"cgroup", "/ekster-" + prefix}} {
+			file, mark := by[0], by[1]
 			raw, err := os.ReadFile(filepath.Join(dir, file))
 			if err != nil {
 				continue // it has ended meanwhile
