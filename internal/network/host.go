@@ -88,6 +88,20 @@ func (h *Host) RemoveGuest(ctx context.Context, guest string) error {
 	return h.removeNamespace(h.GuestPath(guest))
 }
 
+// Instances are the guests that exist and are instances: their ids begin with i-.
+func (h *Host) Instances() (ids []string, err error) {
+	entries, err := os.ReadDir(namespaceDir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	for _, e := range entries {
+		if id, ok := strings.CutPrefix(e.Name(), h.prefix+"-"); ok && strings.HasPrefix(id, "i-") {
+			ids = append(ids, id)
+		}
+	}
+	return ids, err
+}
+
 // RemoveVPC removes the VPC's router and the interfaces in it; the guests stay.
 // An absent VPC is no error. Sockets from Listen should be closed by then: they
 // would keep the namespace, without its links and its name.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -25,6 +26,7 @@ type fakeHost struct {
 	vpcs   map[string]network.VPC
 	relays map[string][]network.Relay
 	open   map[string]bool
+	guests map[string]bool // instances' namespaces
 
 	calls  int
 	log    []string
@@ -49,7 +51,22 @@ func (f *fakeHost) call(what string, effect func()) error {
 }
 
 func (f *fakeHost) EnsureVPC(_ context.Context, v network.VPC) error {
-	return f.call("ensure "+v.ID, func() { f.vpcs[v.ID] = v })
+	return f.call("ensure "+v.ID, func() {
+		f.vpcs[v.ID] = v
+		for _, i := range v.Interfaces {
+			f.guests[i.Guest] = true
+		}
+	})
+}
+
+func (f *fakeHost) Instances() ([]string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Sorted(maps.Keys(f.guests)), nil
+}
+
+func (f *fakeHost) RemoveGuest(_ context.Context, guest string) error {
+	return f.call("remove guest "+guest, func() { delete(f.guests, guest) })
 }
 
 func (f *fakeHost) RemoveVPC(_ context.Context, id string) error {
@@ -86,7 +103,7 @@ func newFaulty(t *testing.T) *faulty {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &faulty{T: t, store: st, host: &fakeHost{vpcs: map[string]network.VPC{}, relays: map[string][]network.Relay{}, open: map[string]bool{}}}
+	w := &faulty{T: t, store: st, host: &fakeHost{vpcs: map[string]network.VPC{}, relays: map[string][]network.Relay{}, open: map[string]bool{}, guests: map[string]bool{}}}
 	w.start()
 	t.Cleanup(func() {
 		w.stop()
@@ -138,6 +155,9 @@ func (w *faulty) end() string {
 	for id, v := range w.host.vpcs {
 		out = append(out, fmt.Sprintf("%+v relays %v open %t", v, w.host.relays[id], w.host.open[id]))
 	}
+	for id := range w.host.guests {
+		out = append(out, "guest "+id)
+	}
 	for id := range w.host.open {
 		if _, ok := w.host.vpcs[id]; !ok {
 			out = append(out, "open without a VPC: "+id)
@@ -171,6 +191,7 @@ func (w *faulty) wanted() string {
 			guest := ""
 			if i.Attachment != nil {
 				guest = i.Attachment.Guest
+				out = append(out, "guest "+guest)
 			}
 			out = append(out, i.ID+" plugged into "+guest)
 		}

@@ -12,6 +12,7 @@ package vpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -28,6 +29,8 @@ type Host interface {
 	EnsureVPC(ctx context.Context, v network.VPC) error
 	RemoveVPC(ctx context.Context, id string) error
 	EnsureRelays(vpc string, want []network.Relay)
+	Instances() ([]string, error)
+	RemoveGuest(ctx context.Context, guest string) error
 }
 
 // Doors opens and closes what listens in a VPC's router. Both may be repeated.
@@ -142,7 +145,7 @@ func (c *Controller) Reconcile(ctx context.Context, id string) (time.Duration, e
 		if err := c.host.RemoveVPC(ctx, id); err != nil {
 			return reconcile.Never, fmt.Errorf("VPC %s: %w", id, err)
 		}
-		return reconcile.Never, c.record(ctx, plugged)
+		return reconcile.Never, errors.Join(c.sweep(ctx), c.record(ctx, plugged))
 	}
 	if err := c.host.EnsureVPC(ctx, want); err != nil {
 		return reconcile.Never, fmt.Errorf("VPC %s: %w", id, err)
@@ -157,7 +160,32 @@ func (c *Controller) Reconcile(ctx context.Context, id string) (time.Duration, e
 	if err := c.doors.Open(ctx, id); err != nil {
 		return reconcile.Never, fmt.Errorf("services of VPC %s: %w", id, err)
 	}
-	return reconcile.Never, c.record(ctx, plugged)
+	return reconcile.Never, errors.Join(c.sweep(ctx), c.record(ctx, plugged))
+}
+
+// sweep removes the namespaces of instances that no interface is attached to. They are
+// removed when their instances end, but an EnsureVPC that has read the records before that
+// makes them again.
+func (c *Controller) sweep(ctx context.Context) error {
+	guests, err := c.host.Instances()
+	if err != nil {
+		return fmt.Errorf("listing the instances on the host: %w", err)
+	}
+	attached := map[string]bool{}
+	err = c.store.View(func(tx *store.Tx) error {
+		for _, i := range tx.Interfaces.All() {
+			if i.Attachment != nil {
+				attached[i.Attachment.Guest] = true
+			}
+		}
+		return nil
+	})
+	for _, guest := range guests {
+		if err == nil && !attached[guest] {
+			err = c.host.RemoveGuest(ctx, guest)
+		}
+	}
+	return err
 }
 
 // isMade notes whether the VPC is on the host, and says whether that is news.
