@@ -20,7 +20,7 @@ type run struct {
 	report  *report
 }
 
-// A figure is one of the six.
+// A figure is one of those in the package comment.
 type figure struct {
 	name    string
 	measure func(*run, context.Context) error
@@ -33,6 +33,8 @@ var figures = []figure{
 	{"4", (*run).daemonStart},
 	{"5", (*run).requests},
 	{"6", (*run).tenClusters},
+	{"7", (*run).machineTime},
+	{"8", (*run).throughput},
 }
 
 func main() {
@@ -62,8 +64,10 @@ func main() {
 
 // helpers are what this program starts itself as.
 var helpers = map[string]func(context.Context, []string) error{
-	"load": loadMain, // the client of figure 5
-	"peer": peerMain, // the server that checks nothing
+	"load":   loadMain, // the client of figure 5
+	"peer":   peerMain, // the server that checks nothing
+	"sink":   sinkMain, // of figure 8
+	"source": sourceMain,
 }
 
 func fail(err error) {
