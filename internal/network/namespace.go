@@ -244,6 +244,26 @@ func (h *Host) removeDevice(guest, device string) error {
 	return h.deleteLink(sp, l)
 }
 
+// enlarge gives a guest's end of a veth gsoSize, which cannot be said when the pair is made.
+func (h *Host) enlarge(guest, device string) error {
+	sp, err := openSpace(h.GuestPath(guest))
+	if err != nil {
+		return err
+	}
+	defer sp.close()
+	l, err := sp.nl.LinkByName(device)
+	if err != nil {
+		return fmt.Errorf("looking for %s in %s: %w", device, sp.name, err)
+	}
+	return h.enlargeLink(sp, l)
+}
+
+func (h *Host) enlargeLink(sp *space, l netlink.Link) error {
+	return h.step("enlarging the packets of "+l.Attrs().Name+" of "+sp.name, func() error {
+		return errors.Join(sp.nl.LinkSetGSOIPv4MaxSize(l, gsoSize), sp.nl.LinkSetGROIPv4MaxSize(l, gsoSize))
+	})
+}
+
 func (h *Host) deleteLink(sp *space, l netlink.Link) error {
 	return h.step("removing link "+l.Attrs().Name+" of "+sp.name, func() error {
 		err := sp.nl.LinkDel(l)

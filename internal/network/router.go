@@ -213,6 +213,7 @@ func (r *router) plugOne(ctx context.Context, p port) error {
 	defer guest.Close()
 	veth := netlink.NewVeth(netlink.NewLinkAttrs())
 	veth.Name, veth.MTU, veth.Flags, veth.Group = p.link, MTU, net.FlagUp, linkGroup
+	veth.GSOIPv4MaxSize, veth.GROIPv4MaxSize = gsoSize, gsoSize
 	veth.PeerName, veth.PeerHardwareAddr, veth.PeerNamespace = p.Device, p.MAC, netlink.NsFd(int(guest))
 	err = r.host.step(fmt.Sprintf("plugging %s into %s as %s", p.ID, p.Guest, p.Device), func() error {
 		err := r.space.nl.LinkAdd(veth)
@@ -227,6 +228,9 @@ func (r *router) plugOne(ctx context.Context, p port) error {
 		return r.space.nl.LinkAdd(veth)
 	})
 	if err != nil {
+		return err
+	}
+	if err := r.host.enlarge(p.Guest, p.Device); err != nil {
 		return err
 	}
 	err = r.host.step("answering ARP at once on "+p.link+" of "+r.space.name, func() error {

@@ -95,6 +95,7 @@ func (r *router) connectOne(ctx context.Context, u uplink, path string) error {
 	defer far.close()
 	veth := netlink.NewVeth(netlink.NewLinkAttrs())
 	veth.Name, veth.MTU, veth.Flags, veth.Group = u.link, MTU, net.FlagUp, linkGroup
+	veth.GSOIPv4MaxSize, veth.GROIPv4MaxSize = gsoSize, gsoSize
 	veth.HardwareAddr, veth.PeerHardwareAddr = macOf(u.id, r.vpc), macOf(u.id, u.other)
 	veth.PeerName, veth.PeerNamespace = u.far, netlink.NsFd(int(far.ns))
 	err = r.host.step("connecting "+r.space.name+" with "+far.name, func() error {
@@ -116,6 +117,9 @@ func (r *router) connectOne(ctx context.Context, u uplink, path string) error {
 	end, err := far.nl.LinkByName(u.far)
 	if err != nil {
 		return fmt.Errorf("looking for %s in %s: %w", u.far, far.name, err)
+	}
+	if err := r.host.enlargeLink(far, end); err != nil {
+		return err
 	}
 	if err := r.host.step("taking up "+u.far+" of "+far.name, func() error { return far.nl.LinkSetUp(end) }); err != nil {
 		return err

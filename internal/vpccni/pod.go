@@ -18,6 +18,10 @@ import (
 // stands for it, nobody owns it.
 var podGateway = netip.AddrFrom4([4]byte{169, 254, 1, 1})
 
+// gsoSize is how much of a connection passes as one packet: as much as on the VPC's own
+// links (package network), which a pod's packets go on by.
+const gsoSize = 192 << 10
+
 // vethName is the node's end of a pod's interface.
 func vethName(container, ifName string) string {
 	sum := sha1.Sum([]byte(container + "/" + ifName)) // a name, not a secret
@@ -46,7 +50,7 @@ func connect(w wire) (podMAC, nodeMAC net.HardwareAddr, err error) {
 		return nil, nil, err
 	}
 	veth := &netlink.Veth{
-		LinkAttrs: netlink.LinkAttrs{Name: w.Veth, MTU: w.MTU},
+		LinkAttrs: netlink.LinkAttrs{Name: w.Veth, MTU: w.MTU, GSOIPv4MaxSize: gsoSize, GROIPv4MaxSize: gsoSize},
 		PeerName:  w.IfName, PeerNamespace: netlink.NsFd(int(ns)),
 	}
 	if err := netlink.LinkAdd(veth); err != nil {
@@ -92,6 +96,9 @@ func setupPodSide(ns netns.NsHandle, w wire, nodeMAC net.HardwareAddr) (net.Hard
 		return nil, err
 	}
 	index := link.Attrs().Index
+	if err := errors.Join(h.LinkSetGSOIPv4MaxSize(link, gsoSize), h.LinkSetGROIPv4MaxSize(link, gsoSize)); err != nil {
+		return nil, fmt.Errorf("enlarging its packets: %w", err)
+	}
 	if err := h.LinkSetUp(link); err != nil {
 		return nil, fmt.Errorf("setting it up: %w", err)
 	}
