@@ -31,6 +31,7 @@ var layers = map[string][]string{
 	"cmd/vpc-cni":         {"internal/vpccni"},
 	"hack/awsgen":         {},
 	"hack/build-images":   {"internal/image"},
+	"hack/build-vpc-cni":  {"internal/image"},
 	"images/hello":        {},
 	"images/aws-identity": {}, "cmd/eks-pod-identity-agent": {},
 

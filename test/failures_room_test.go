@@ -92,11 +92,16 @@ func (f *failures) awaitActivity(t *testing.T, group, message string) {
 // hold makes n pods that do nothing, on the nodes of a group.
 func (f *failures) hold(t *testing.T, name string, n int, group string) {
 	t.Helper()
+	f.holdOn(t, name, n, map[string]string{"group": group})
+}
+
+func (f *failures) holdOn(t *testing.T, name string, n int, nodes map[string]string) {
+	t.Helper()
 	for i := range n {
 		_, err := f.kube.CoreV1().Pods("default").Create(t.Context(), &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s-%d", name, i), Labels: map[string]string{"app": name}},
 			Spec: corev1.PodSpec{
-				NodeSelector: map[string]string{"group": group}, TerminationGracePeriodSeconds: new(int64(0)),
+				NodeSelector: nodes, TerminationGracePeriodSeconds: new(int64(0)),
 				Containers: []corev1.Container{{Name: "main", Image: "registry.ekster.internal/pause:3.10"}},
 			},
 		}, metav1.CreateOptions{})
