@@ -156,7 +156,7 @@ func (d *Daemon) run(ctx context.Context, front net.Listener) error {
 	registry := &http.Server{Handler: d.registry.ReadOnly(), ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)}
 	wrap := func(l net.Listener) net.Listener { return awsapi.Listen(l, d.tls) }
 	doors := &doors{
-		host: d.host, metadata: d.metadata, zone: d.zone, apis: apis, wrap: wrap, registry: registry, log: d.log, open: map[string]func(){},
+		host: d.host, metadata: d.metadata, zone: d.zone, endpoint: d.clusterEndpoint, apis: apis, wrap: wrap, registry: registry, log: d.log, open: map[string]func(){},
 	}
 	go d.serve(apis, wrap(front))
 	if l, err := net.Listen("tcp", net.JoinHostPort(d.loopbackAddress().String(), "443")); err == nil {

@@ -21,11 +21,13 @@ import (
 //	169.254.169.254:80    the instance metadata service
 //	169.254.169.253:53    the VPC's DNS server, also at the VPC's base address + 2
 //	198.18.0.1:80, :443   the AWS APIs; :443 also at the interface endpoints
+//	198.18.128.0/17:443   the public endpoints of clusters
 //	198.18.0.1:5000       the image registry
 type doors struct {
 	host     *network.Host
 	metadata func(vpc string) *imds.Handler
 	zone     func(vpc string) resolver.Config
+	endpoint func(at netip.Addr) ([]netip.AddrPort, error) // of a cluster: see clusterDoor
 	apis     *http.Server
 	wrap     func(net.Listener) net.Listener // TLS beside HTTP on one port
 	registry *http.Server
@@ -64,7 +66,7 @@ func (d *doors) Open(ctx context.Context, vpc string) error {
 		listen(network.MetadataAddress, 80, d.serve(meta)),
 		listen(network.InternetAddress, 80, d.serve(d.apis)),
 		// Who may reach it at which address is for the router's rules to say.
-		listen(netip.IPv4Unspecified(), 443, func(l net.Listener) { d.serve(d.apis)(d.wrap(l)) }),
+		listen(netip.IPv4Unspecified(), 443, func(l net.Listener) { d.serve(d.apis)(d.wrap(clusterDoor{l, d.endpoint, d.log})) }),
 		listen(network.InternetAddress, 5000, d.serve(d.registry)),
 		d.openDNS(ctx, vpc, &closers),
 	)

@@ -30,7 +30,7 @@ func (r ACLRule) rule() Rule {
 // addACLs makes the chains of the subnets' ACLs. An allowed packet returns to the rest of
 // the rules, a denied one ends. The resolver and the metadata service are not filtered,
 // as on AWS; what the router serves on the internet is, in both directions.
-func (rs *ruleset) addACLs(ports []port) {
+func (rs *ruleset) addACLs(ports []port, clusters bool) {
 	out := set{name: "acl-out", key: nftables.TypeIFName, verdicts: true}
 	in := set{name: "acl-in", key: nftables.TypeIFName, verdicts: true}
 	var chains []chain
@@ -55,15 +55,21 @@ func (rs *ruleset) addACLs(ports []port) {
 		return &base{hook, *nftables.ChainPriorityFilter - 10, nftables.ChainPolicyAccept, nftables.ChainTypeFilter}
 	}
 	served := netip.PrefixFrom(InternetAddress, 32)
+	services := []rule{{exprs: then(address(destination, served), dispatch(expr.MetaKeyIIFNAME, "acl-out"))}}
+	answers := []rule{{exprs: then(address(source, served), dispatch(expr.MetaKeyOIFNAME, "acl-in"))}}
+	if clusters {
+		services = append(services, rule{exprs: then(address(destination, ClusterPrefix), dispatch(expr.MetaKeyIIFNAME, "acl-out"))})
+		answers = append(answers, rule{exprs: then(address(source, ClusterPrefix), dispatch(expr.MetaKeyOIFNAME, "acl-in"))})
+	}
 	rs.chains = append(rs.chains,
 		chain{"acl", filter(nftables.ChainHookForward), []rule{
 			{exprs: dispatch(expr.MetaKeyIIFNAME, "acl-out")},
 			{exprs: dispatch(expr.MetaKeyOIFNAME, "acl-in")},
 		}},
-		chain{"acl-services", filter(nftables.ChainHookInput), []rule{{exprs: then(address(destination, served), dispatch(expr.MetaKeyIIFNAME, "acl-out"))}}},
+		chain{"acl-services", filter(nftables.ChainHookInput), services},
 		// Not in the output hook: there a packet that has been translated back still has the
 		// link of before.
-		chain{"acl-answers", filter(nftables.ChainHookPostrouting), []rule{{exprs: then(address(source, served), dispatch(expr.MetaKeyOIFNAME, "acl-in"))}}},
+		chain{"acl-answers", filter(nftables.ChainHookPostrouting), answers},
 	)
 	rs.chains = append(rs.chains, chains...)
 }

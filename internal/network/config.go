@@ -19,6 +19,8 @@ var (
 	PublicPrefix = netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 19, 0, 0}), 16)
 	// OutsideAddress is who is on the internet besides: whoever dials from InternetPath.
 	OutsideAddress = netip.AddrFrom4([4]byte{198, 18, 0, 2})
+	// ClusterPrefix is the part of it that clusters' endpoints are in.
+	ClusterPrefix = netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, 128, 0}), 17)
 	// InternetPrefix6 is the internet of IPv6 (RFC 3849: never on a real network), from which
 	// the ranges of VPCs are, too.
 	InternetPrefix6 = netip.MustParsePrefix("2001:db8::/32")
@@ -50,6 +52,7 @@ type VPC struct {
 	NATGateways    []NATGateway
 	Peers          []Peer
 	Endpoints      []Endpoint
+	Clusters       []Cluster
 	Internet       bool // an internet gateway is attached
 
 	// EgressOnly are the egress-only internet gateways: targets of IPv6 routes, by which
@@ -92,6 +95,18 @@ type Endpoint struct {
 	SecurityGroups []string
 }
 
+// A Cluster is the endpoint of a cluster, as seen from the VPC.
+type Cluster struct {
+	Address netip.Addr // of ClusterPrefix
+
+	// Private is the cluster's interface in this VPC, which the endpoint leads to without any
+	// route. Invalid: it is on the internet, where the router itself serves it (see Listen).
+	Private netip.Addr
+
+	// From are the public addresses, of PublicPrefix, that may reach it on the internet.
+	From []netip.Prefix
+}
+
 // A Route of a subnet's route table. The longest prefix wins.
 type Route struct {
 	Destination netip.Prefix
@@ -131,6 +146,10 @@ type Interface struct {
 	// Public, of PublicPrefix, stands for the primary address on the internet. Without one an
 	// internet gateway lets nothing of the interface through.
 	Public netip.Addr
+
+	// Endpoints are the host's loopback addresses that clusters' endpoints have. In the guest
+	// of a configured device they lead to those of ClusterPrefix with the same last bytes.
+	Endpoints netip.Prefix
 
 	SecurityGroups []string
 

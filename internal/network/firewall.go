@@ -62,7 +62,7 @@ func compile(v VPC) ruleset {
 	rs.addSets(v, ports, groups)
 	rs.addHooks(v, ports)
 	rs.addRoutes(v, ports)
-	rs.addACLs(ports)
+	rs.addACLs(ports, len(v.Clusters) > 0)
 	rs.addTranslation(v, ports)
 	rs.addEndpoints(v)
 	for _, p := range ports {
@@ -92,7 +92,7 @@ func compile(v VPC) ruleset {
 // fixedSets are the sets that are there whatever the VPC; others are named for groups.
 var fixedSets = []string{
 	"guarded", "sources", "uplinks", "egress", "ingress", "routes", "registry", "acl-out", "acl-in", "public", "private", "nameable",
-	"endpoints", "endpoint-groups", "sources6",
+	"endpoints", "endpoint-groups", "sources6", "clusters",
 }
 
 // addSets makes the sets and maps that say which ENI is which.
@@ -199,6 +199,8 @@ func (rs *ruleset) addHooks(v VPC, ports []port) {
 	for _, g := range v.sortedNATGateways() {
 		services = append(services, rule{"the internet, by " + g.ID, then(served, markIs(markOf(g.ID)), dispatch(expr.MetaKeyIIFNAME, "egress"))})
 	}
+	services = append(services, v.clusterServices(ports)...)
+	rs.sets = append(rs.sets, v.clusterSets()...)
 	rs.chains = append(rs.chains,
 		chain{"source", hook(nftables.ChainHookPrerouting, *nftables.ChainPriorityRaw, nftables.ChainPolicyAccept), slices.Concat([]rule{
 			{"the router itself", then(ifname(expr.MetaKeyIIFNAME, "lo"), accept)},

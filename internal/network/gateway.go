@@ -68,6 +68,7 @@ func (rs *ruleset) addRoutes(v VPC, ports []port) {
 	for _, c := range v.CIDRs {
 		rules = append(rules, rule{"the VPC itself", then(address(destination, c), accept)})
 	}
+	rules = append(rules, v.clusterRoutes()...)
 	if v.has6() {
 		rules = append(rules, rule{"neighbours", then(address(destination, linkLocal6), accept)}, rule{"neighbours", then(address(destination, multicast6), accept)})
 	}
@@ -126,9 +127,9 @@ func (rs *ruleset) addTranslation(v VPC, ports []port) {
 		return &base{hook, priority, nftables.ChainPolicyAccept, nftables.ChainTypeNAT}
 	}
 	rs.chains = append(rs.chains,
-		chain{"inward", nat(nftables.ChainHookPrerouting, *nftables.ChainPriorityNATDest), []rule{
+		chain{"inward", nat(nftables.ChainHookPrerouting, *nftables.ChainPriorityNATDest), append([]rule{
 			{"one to one", then(ifname(expr.MetaKeyIIFNAME, internetLink), ipv4(), loadAddress(destination), mapped("private"), dnat)},
-		}},
+		}, v.clusterTranslation()...)},
 		chain{"outward", nat(nftables.ChainHookPostrouting, *nftables.ChainPriorityNATSource), outward},
 		chain{"outward-here", nat(nftables.ChainHookInput, *nftables.ChainPriorityNATSource), outward},
 	)

@@ -80,6 +80,9 @@ func (h *Host) configureGuest(ctx context.Context, guest string, ports []port) e
 	if err := h.ensureRoutes(sp, routes); err != nil {
 		return err
 	}
+	if err := h.ensureEndpoints(sp, ports); err != nil {
+		return err
+	}
 	return h.ensurePolicy(sp, rules)
 }
 

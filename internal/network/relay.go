@@ -100,13 +100,13 @@ func (h *Host) relay(l *net.TCPListener, to netip.AddrPort) {
 				return
 			}
 			defer far.Close()
-			join(c, far.(*net.TCPConn))
+			Join(c, far.(*net.TCPConn))
 		}()
 	}
 }
 
-// join copies both ways until both are done.
-func join(a, b *net.TCPConn) {
+// Join copies both ways until both are done.
+func Join(a, b *net.TCPConn) {
 	var both sync.WaitGroup
 	both.Go(func() { _, _ = io.Copy(a, b); _ = a.CloseWrite() })
 	both.Go(func() { _, _ = io.Copy(b, a); _ = b.CloseWrite() })

@@ -128,6 +128,11 @@ func (r *router) ensureAddresses(v VPC) error {
 	if a := v.resolver(); a.IsValid() {
 		wanted[a] = true
 	}
+	for _, c := range v.Clusters {
+		if !c.Private.IsValid() {
+			wanted[c.Address] = true
+		}
+	}
 	lo, ok := r.links["lo"]
 	if !ok {
 		return fmt.Errorf("%s has no lo", r.space.name)

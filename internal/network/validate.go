@@ -146,6 +146,11 @@ func (v VPC) validate() error {
 			}
 		}
 	}
+	for _, c := range v.Clusters {
+		if !ClusterPrefix.Contains(c.Address) || c.Private.IsValid() && owners[c.Private] == "" {
+			bad("cluster %s is not at an address for clusters, or its interface %s is not listed", c.Address, c.Private)
+		}
+	}
 	for _, s := range v.Subnets {
 		for _, r := range s.Routes {
 			if !targets[r.Target] {

@@ -40,6 +40,13 @@ func (c *Controller) publicOpen(spec resource.ClusterSpec) bool {
 	return false
 }
 
+// Listening are the addresses of the host at which a cluster's control plane may be found:
+// its endpoint, and where it listens while that is closed to the host.
+func Listening(cl resource.Cluster) ([]netip.AddrPort, error) {
+	open, err := listenOf(cl, true)
+	return []netip.AddrPort{open, netip.AddrPortFrom(open.Addr(), daemonPort)}, err
+}
+
 // ownAddresses are those of the host's interfaces. Where they cannot be read there are none,
 // and only a publicAccessCidrs of everybody lets the host in.
 func ownAddresses() (out []netip.Addr) {

@@ -32,6 +32,8 @@ func configFor(tx *store.Tx, id string) (network.VPC, map[string]string, error) 
 		want.Internet = true
 	}
 	want.Peers = peersOf(tx, id)
+	want.Clusters = clustersFor(tx, id)
+	endpointRange := endpointsOf(tx)
 	for g := range tx.NATGateways.Values(func(g resource.NATGateway) bool { return g.VPC == id && works(tx, g) }) {
 		want.NATGateways = append(want.NATGateways, network.NATGateway{ID: g.ID, Public: onTheInternet(g.PublicIP)})
 	}
@@ -70,6 +72,9 @@ func configFor(tx *store.Tx, id string) (network.VPC, map[string]string, error) 
 		n, err := interfaceFor(i)
 		if err != nil {
 			return want, nil, err
+		}
+		if i.Attachment.Instance != "" {
+			n.Endpoints = endpointRange
 		}
 		want.Interfaces = append(want.Interfaces, n)
 	}

@@ -99,7 +99,7 @@ func (c *Controller) changed(tx *store.Tx, ch store.Change) {
 	case store.PeeringConnections:
 		v, _ := tx.PeeringConnections.Get(ch.Key)
 		wake(v.Requester, v.Accepter)
-	case store.InternetGateways, store.EgressOnlyGateways, store.VPCEndpoints, store.PrefixLists:
+	case store.InternetGateways, store.EgressOnlyGateways, store.VPCEndpoints, store.PrefixLists, store.Clusters:
 		// A detached gateway, or an endpoint that is gone, no longer tells where it was;
 		// a prefix list never does.
 		for id := range tx.VPCs.All() {

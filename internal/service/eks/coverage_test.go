@@ -19,7 +19,6 @@ const coverage = "../../../docs/coverage.md"
 // inert is what a reader of an answer could take for real.
 var inert = []string{
 	"logging of clusters: there is no CloudWatch Logs for the control plane's logs to go to; `ekster logs cluster` shows them",
-	"endpointPrivateAccess of clusters: the addresses in the subnets are always open, to those whom security groups let in; nodes join by them",
 	"upgradePolicy of clusters: no version is ended",
 }
 

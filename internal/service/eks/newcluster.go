@@ -127,6 +127,10 @@ func endpointSettings(sub subject, _ awsapi.Call, in *eks.CreateClusterInput, sp
 	return checkPublicCIDRs(sub, spec.PublicAccessCIDRs)
 }
 
+// ownLoopback are the loopback addresses that are everybody's own; others stand for public
+// ones here (docs/decisions/0011-the-host-is-the-internet.md).
+var ownLoopback = netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 0, 0, 0}), 10)
+
 func checkPublicCIDRs(sub subject, cidrs []string) error {
 	if len(cidrs) > maxPublicCIDRs {
 		return sub.invalidParameter("You have exceeded the maximum number of public access CIDR ranges: %d", maxPublicCIDRs)
@@ -136,7 +140,7 @@ func checkPublicCIDRs(sub subject, cidrs []string) error {
 		if err != nil || !p.Addr().Is4() || p.Masked() != p {
 			return sub.invalidParameter("The following CIDRs are invalid in publicAccessCidrs: [%s]", s)
 		}
-		if p.Addr().IsPrivate() || p.Addr().IsLoopback() || p.Addr().IsLinkLocalUnicast() || p.Addr().IsMulticast() {
+		if p.Addr().IsPrivate() || p.Addr().IsLoopback() && ownLoopback.Overlaps(p) || p.Addr().IsLinkLocalUnicast() || p.Addr().IsMulticast() {
 			return sub.invalidParameter("The following CIDRs are not allowed in publicAccessCidrs: [%s]", s)
 		}
 	}

@@ -79,6 +79,7 @@ func TestCreateClusterRefusals(t *testing.T) {
 		{"patch version", func(in *sdk.CreateClusterInput) { in.Version = aws.String("1.35.4") }, invalid, "unsupported Kubernetes version 1.35.4"},
 		{"no endpoint", func(in *sdk.CreateClusterInput) { in.ResourcesVpcConfig.EndpointPublicAccess = aws.Bool(false) }, invalid, "Private and public endpoint access cannot be false"},
 		{"private public CIDR", public("10.0.0.0/8"), invalid, "The following CIDRs are not allowed in publicAccessCidrs: [10.0.0.0/8]"},
+		{"loopback public CIDR", public("127.0.0.0/8"), invalid, "The following CIDRs are not allowed in publicAccessCidrs: [127.0.0.0/8]"},
 		{"bad public CIDR", public("1.2.3.4"), invalid, "The following CIDRs are invalid in publicAccessCidrs: [1.2.3.4]"},
 		{"small service CIDR", services("10.100.0.0/25"), invalid, "Invalid Cluster Service Ipv4 CIDR 10.100.0.0/25 for the cluster x, must have netmask size between /12 and /24 inclusive"},
 		{"public service CIDR", services("8.8.0.0/16"), invalid, "Invalid Cluster Service Ipv4 CIDR 8.8.0.0/16 for the cluster x, must be within RFC1918 range"},
