@@ -18,6 +18,10 @@ type AutoScalingGroup struct {
 	Deleting bool
 	Force    bool // ForceDelete: instances are terminated without ceremony
 
+	// Nodegroup is the ARN of the node group that the group is of. Its controller, which knows when
+	// a node is Ready, replaces spot instances that EC2 may take back.
+	Nodegroup string
+
 	// Reason is the sentence on why the desired capacity changed last, for the activities that
 	// follow from it. Who changes it writes Reason; the controller clears it when the group rests.
 	Reason string

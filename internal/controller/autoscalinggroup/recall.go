@@ -7,9 +7,9 @@ import (
 )
 
 // recalled are the members in service of which EC2 has said that it may take them back, in a
-// group that is to have others before.
+// group that is to have others before. A node group sees to its own.
 func (r *round) recalled() (out []resource.GroupInstance) {
-	if !r.group.Spec.CapacityRebalance || r.group.Deleting || r.group.Spec.Suspended("Launch") {
+	if !r.group.Spec.CapacityRebalance || r.group.Nodegroup != "" || r.group.Deleting || r.group.Spec.Suspended("Launch") {
 		return nil
 	}
 	for _, m := range r.live() {

@@ -108,7 +108,7 @@ func groupFor(ng resource.Nodegroup, cl resource.Cluster, lt resource.LaunchTemp
 	if ng.Spec.CapacityType == "SPOT" {
 		spec.SpotPercentage = 100
 	}
-	return resource.AutoScalingGroup{Home: ng.Home, ARN: groupARN(ng), Name: groupName(ng), Spec: spec}
+	return resource.AutoScalingGroup{Home: ng.Home, ARN: groupARN(ng), Name: groupName(ng), Nodegroup: ng.ARN, Spec: spec}
 }
 
 // letIn makes the access entry by which the group's nodes join, if there is none.
