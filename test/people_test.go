@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -34,8 +35,13 @@ type issuer struct {
 	id          string
 }
 
-func newIssuer(t *testing.T) *issuer {
+func newIssuer(t *testing.T) *issuer { return newIssuerAt(t, "127.0.0.1") }
+
+// newIssuerAt is one at another address of this host.
+func newIssuerAt(t *testing.T, address string) *issuer {
 	t.Helper()
+	l, err := net.Listen("tcp4", net.JoinHostPort(address, "0"))
+	no(t, err)
 	dir := t.TempDir()
 	key, err := pki.EnsureRSAKey(dir, "issuer")
 	no(t, err)
@@ -45,7 +51,10 @@ func newIssuer(t *testing.T) *issuer {
 	i.id, err = pki.KeyID(&key.PublicKey)
 	no(t, err)
 	mux := http.NewServeMux()
-	s := httptest.NewTLSServer(mux)
+	s := httptest.NewUnstartedServer(mux)
+	no(t, s.Listener.Close())
+	s.Listener = l
+	s.StartTLS()
 	t.Cleanup(s.Close)
 	i.url = s.URL
 	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
