@@ -11,6 +11,7 @@ var ec2Types = map[string]string{
 	"acl":      "network-acl",
 	"ami":      "image",
 	"dopt":     "dhcp-options",
+	"eigw":     "egress-only-internet-gateway",
 	"eipalloc": "elastic-ip",
 	"eni":      "network-interface",
 	"fleet":    "fleet",

@@ -2,17 +2,19 @@ package identity
 
 // ec2MachineRules are about instances, their keys, volumes and fleets.
 var ec2MachineRules = rules{
-	"AttachVolume":                             ids("VolumeId", "InstanceId"),
-	"AssociateIamInstanceProfile":              ids("InstanceId"),
-	"CancelSpotInstanceRequests":               ids("SpotInstanceRequestIds"),
-	"CreateFleet":                              createFleet,
-	"CreateKeyPair":                            {resources: namedKey, fields: []string{"KeyName"}, made: makes("").made, also: makes("").also},
-	"CreatePlacementGroup":                     makes("placement-group"),
-	"CreateSnapshot":                           makes("snapshot", "VolumeId"),
-	"CreateVolume":                             makes("volume", "SnapshotId"),
-	"DeleteFleets":                             ids("FleetIds"),
-	"DeleteKeyPair":                            {resources: namedKey, fields: []string{"KeyName", "KeyPairId"}},
-	"DeletePlacementGroup":                     anything,
+	"AttachVolume":                ids("VolumeId", "InstanceId"),
+	"AssociateIamInstanceProfile": ids("InstanceId"),
+	"CancelSpotInstanceRequests":  ids("SpotInstanceRequestIds"),
+	"CreateFleet":                 createFleet,
+	"CreateKeyPair":               {resources: namedKey, fields: []string{"KeyName"}, made: makes("").made, also: makes("").also},
+	"CreatePlacementGroup":        makes("placement-group"),
+	"CreateSnapshot":              makes("snapshot", "VolumeId"),
+	"CreateVolume":                makes("volume", "SnapshotId"),
+	"DeleteFleets":                ids("FleetIds"),
+	"DeleteKeyPair":               {resources: namedKey, fields: []string{"KeyName", "KeyPairId"}},
+	"DeletePlacementGroup": {fields: []string{"GroupName"}, resources: func(s scope, in any) []string {
+		return []string{s.arn("ec2", "placement-group/"+deref(one(in, "GroupName")))}
+	}},
 	"DeleteSnapshot":                           ids("SnapshotId"),
 	"DeleteVolume":                             ids("VolumeId"),
 	"DescribeCapacityReservations":             anything,

@@ -49,6 +49,12 @@ func newDependents(t *testing.T) *dependents {
 		tx.Interfaces.Put("eni-1", resource.NetworkInterface{Home: home, ID: "eni-1", VPC: "vpc-1", Subnet: "subnet-1", Tags: resource.Tags{"eks:eni:owner": "amazon-vpc-cni"}})
 		tx.Interfaces.Put("eni-2", resource.NetworkInterface{Home: home, ID: "eni-2", VPC: "vpc-2", Subnet: "subnet-2"})
 		tx.Clusters.Put("arn:aws:eks:us-west-2:000000000000:cluster/mine", resource.Cluster{Home: home, Name: "mine", Spec: resource.ClusterSpec{Tags: resource.Tags{"owner": "s"}}})
+		mine := resource.Tags{"owner": "s"}
+		tx.PrefixLists.Put("pl-1", resource.PrefixList{Home: home, ID: "pl-1", Tags: mine})
+		tx.EgressOnlyGateways.Put("eigw-1", resource.EgressOnlyGateway{Home: home, ID: "eigw-1", Tags: mine})
+		tx.Fleets.Put("fleet-1", resource.Fleet{Home: home, ID: "fleet-1", Tags: mine})
+		tx.SpotRequests.Put("sir-1", resource.SpotRequest{Home: home, ID: "sir-1", Tags: mine})
+		tx.PlacementGroups.Put("pg-1", resource.PlacementGroup{Home: home, ID: "pg-1", Name: "pg", Tags: mine})
 		tx.Instances.Put("i-1", resource.Instance{Home: home, ID: "i-1", Tags: resource.Tags{"eks:eks-cluster-name": "mine"}})
 	})
 	d.authorize = func(policy, operation string, in any) error {
@@ -84,6 +90,9 @@ func TestDependentActions(t *testing.T) {
 			out = append(out, "Allow "+a+" *")
 		}
 		return out
+	}
+	owned := func(action string) []string {
+		return []string{"Allow ec2:" + action + " * " + is("aws:ResourceTag/owner", "s")}
 	}
 	passEKS := "Allow iam:PassRole " + roleARN + "cluster " + is("iam:PassedToService", "eks.amazonaws.com")
 	for _, c := range []struct {
@@ -142,6 +151,12 @@ func TestDependentActions(t *testing.T) {
 			"eks:DeleteCluster on resource: arn:aws:eks:us-west-2:000000000000:cluster/mine"},
 		{"one of two instances", []string{"Allow ec2:TerminateInstances * " + is("aws:ResourceTag/eks:eks-cluster-name", "mine")}, "ec2:TerminateInstances",
 			&ec2.TerminateInstancesInput{InstanceIds: []string{"i-1", "i-2"}}, "ec2:TerminateInstances on resource: " + ec2ARN + "instance/i-2"},
+		{"prefix list by its tag", owned("GetManagedPrefixListEntries"), "ec2:GetManagedPrefixListEntries", &ec2.GetManagedPrefixListEntriesInput{PrefixListId: new("pl-1")}, ""},
+		{"egress-only gateway by its tag", owned("DeleteEgressOnlyInternetGateway"), "ec2:DeleteEgressOnlyInternetGateway", &ec2.DeleteEgressOnlyInternetGatewayInput{EgressOnlyInternetGatewayId: new("eigw-1")}, ""},
+		{"fleets by their tags", owned("DeleteFleets"), "ec2:DeleteFleets", &ec2.DeleteFleetsInput{FleetIds: []string{"fleet-1", "fleet-2"}}, "ec2:DeleteFleets on resource: " + ec2ARN + "fleet/fleet-2"},
+		{"spot request by its tag", owned("CancelSpotInstanceRequests"), "ec2:CancelSpotInstanceRequests", &ec2.CancelSpotInstanceRequestsInput{SpotInstanceRequestIds: []string{"sir-1"}}, ""},
+		{"placement group by its tag", owned("DeletePlacementGroup"), "ec2:DeletePlacementGroup", &ec2.DeletePlacementGroupInput{GroupName: new("pg")}, ""},
+		{"placement group that is not there", owned("DeletePlacementGroup"), "ec2:DeletePlacementGroup", &ec2.DeletePlacementGroupInput{GroupName: new("x")}, "ec2:DeletePlacementGroup on resource: " + ec2ARN + "placement-group/x"},
 		{"tag keys", []string{`Allow ec2:CreateTags * {"ForAllValues:StringEquals":{"aws:TagKeys":["a"]}}`}, "ec2:CreateTags",
 			&ec2.CreateTagsInput{Resources: []string{"i-1"}, Tags: []ec2.Tag{{Key: new("b"), Value: new("1")}}}, "ec2:CreateTags on resource: " + ec2ARN + "instance/i-1"},
 		{"public endpoint", append(all("iam:*", "eks:TagResource", "eks:CreateAccessEntry", "eks:CreateCluster"), "Deny eks:CreateCluster * "+is("eks:endpointPublicAccess", "true")), "eks:CreateCluster",

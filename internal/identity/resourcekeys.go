@@ -181,6 +181,30 @@ func (s scope) ec2Keys(keys map[string][]string, kind, id string, tag func(accou
 		if t, ok := s.tx.LaunchTemplates.Get(id); ok {
 			tag(t.Account, t.Tags)
 		}
+	case "prefix-list":
+		if l, ok := s.tx.PrefixLists.Get(id); ok {
+			tag(l.Account, l.Tags)
+		}
+	case "egress-only-internet-gateway":
+		if g, ok := s.tx.EgressOnlyGateways.Get(id); ok {
+			tag(g.Account, g.Tags)
+		}
+	case "fleet":
+		if f, ok := s.tx.Fleets.Get(id); ok {
+			tag(f.Account, f.Tags)
+		}
+	case "spot-instances-request":
+		if r, ok := s.tx.SpotRequests.Get(id); ok {
+			tag(r.Account, r.Tags)
+		}
+	case "placement-group": // by its name, or by its id where that is all there is
+		for _, g := range s.tx.PlacementGroups.All() {
+			if (g.ID == id || g.Name == id) && g.Account == s.call.Account && g.Region == s.call.Region {
+				tag(g.Account, g.Tags)
+				put("ec2:PlacementGroupName", g.Name)
+				put("ec2:PlacementGroupStrategy", g.Strategy)
+			}
+		}
 	case "key-pair":
 		for _, k := range s.tx.KeyPairs.All() {
 			if k.ID == id || k.Name == id && k.Region == s.call.Region {

@@ -38,6 +38,7 @@ var dryRuns = map[string]string{
 	"AuthorizeSecurityGroupEgress":     "GroupId={sg}&IpPermissions.1.IpProtocol=tcp&IpPermissions.1.FromPort=1&IpPermissions.1.ToPort=2&IpPermissions.1.IpRanges.1.CidrIp=10.0.0.0/8",
 	"AuthorizeSecurityGroupIngress":    "GroupId={sg}&IpPermissions.1.IpProtocol=tcp&IpPermissions.1.FromPort=1&IpPermissions.1.ToPort=2&IpPermissions.1.IpRanges.1.CidrIp=10.0.0.0/8",
 	"CancelSpotInstanceRequests":       "SpotInstanceRequestId.1={spot}",
+	"CreateEgressOnlyInternetGateway":  "VpcId={vpc}",
 	"CreateFleet":                      "Type=instant&LaunchTemplateConfigs.1.LaunchTemplateSpecification.LaunchTemplateId={lt}&LaunchTemplateConfigs.1.LaunchTemplateSpecification.Version=1&LaunchTemplateConfigs.1.Overrides.1.SubnetId={subnet}&TargetCapacitySpecification.TotalTargetCapacity=1&TargetCapacitySpecification.DefaultTargetCapacityType=on-demand",
 	"CreateKeyPair":                    "KeyName=new",
 	"CreateLaunchTemplate":             "LaunchTemplateName=new&LaunchTemplateData.ImageId={image}",
@@ -56,6 +57,7 @@ var dryRuns = map[string]string{
 	"CreateVpc":                        "CidrBlock=10.9.0.0/16",
 	"CreateVpcEndpoint":                "VpcId={vpc}&ServiceName=com.amazonaws.us-west-2.s3",
 	"CreateVpcPeeringConnection":       "VpcId={vpc}&PeerVpcId={empty}",
+	"DeleteEgressOnlyInternetGateway":  "EgressOnlyInternetGatewayId={eigw}",
 	"DeleteFleets":                     "FleetId.1={fleet}&TerminateInstances=true",
 	"DeleteInternetGateway":            "InternetGatewayId={loose}",
 	"DeleteKeyPair":                    "KeyName=key",
@@ -252,8 +254,9 @@ func dryRunWorld(t *testing.T, d *identitytest.Door) map[string]string {
 			Overrides:                   []types.FleetLaunchTemplateOverridesRequest{{SubnetId: &subnet}},
 		}},
 	}))(w)
+	egress := must(w.CreateEgressOnlyInternetGateway(ctx, &sdk.CreateEgressOnlyInternetGatewayInput{VpcId: &vpc}))(w).EgressOnlyInternetGateway
 	return map[string]string{
-		"vpc": vpc, "peer": peer, "empty": empty, "subnet": subnet, "subnet2": subnet2, "subnet3": subnet3, "igw": igw, "quiet": quiet, "loose": loose, "rtb": rtb, "free": free,
+		"eigw": *egress.EgressOnlyInternetGatewayId, "vpc": vpc, "peer": peer, "empty": empty, "subnet": subnet, "subnet2": subnet2, "subnet3": subnet3, "igw": igw, "quiet": quiet, "loose": loose, "rtb": rtb, "free": free,
 		"rtbassoc": *rtbassoc, "acl": *acl, "aclassoc": *acls[0].Associations[0].NetworkAclAssociationId, "sg": sg, "eni": *eni(), "attachment": *attached.AttachmentId,
 		"running": *instances[0].InstanceId, "stopped": *instances[1].InstanceId, "eip": *address(), "eipassoc": *associated.AssociationId, "nat": *nat.NatGatewayId,
 		"pending": *pending.VpcPeeringConnectionId, "vpce": *endpoint.VpcEndpointId, "lt": *template.LaunchTemplateId, "pl": *list.PrefixListId,
