@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 
+	"ekster.dev/ekster/internal/ami"
 	"ekster.dev/ekster/internal/controller/cluster"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
@@ -47,6 +48,11 @@ func (l *life) differs() (what string) {
 				}
 			}
 		}
+		for _, n := range tx.Nodegroups.All() {
+			if w := l.unlike(tx, n); w != "" && l.calm {
+				what = w
+			}
+		}
 		for _, g := range tx.AutoScalingGroups.All() {
 			running := 0
 			for _, m := range tx.GroupInstances.All() {
@@ -63,6 +69,28 @@ func (l *life) differs() (what string) {
 		return nil
 	})
 	return what
+}
+
+// unlike is how a machine of a node group is not what its description says, "" if all are.
+// Where nothing has gone wrong all nodes have the group's version, and take pods.
+func (l *life) unlike(tx *store.Tx, n resource.Nodegroup) string {
+	for _, m := range tx.GroupInstances.All() {
+		in, _ := tx.Instances.Get(m.Instance)
+		if in.Tags["eks:nodegroup-name"] != n.Name || in.Tags["eks:cluster-name"] != clusterOf(n.Cluster) || n.Current() != resource.NodegroupActive {
+			continue
+		}
+		image, _ := ami.ByID(in.Region, in.Spec.Image)
+		if image.Minor != n.Rolled().Version {
+			return fmt.Sprintf("node group %s has version %s, and instance %s has %s", n.Name, n.Rolled().Version, in.ID, image.Minor)
+		}
+		l.host.mu.Lock()
+		cordoned := l.host.cordoned[in.Spec.PrivateDNS]
+		l.host.mu.Unlock()
+		if cordoned {
+			return fmt.Sprintf("node group %s is %s, and its node %s is cordoned", n.Name, n.Current(), in.Spec.PrivateDNS)
+		}
+	}
+	return ""
 }
 
 // clean deletes everything as a user does, and waits until nothing is left.

@@ -175,12 +175,19 @@ func (n *nodes) reconcile(ctx context.Context, id string) (time.Duration, error)
 		switch {
 		case !running:
 			tx.Nodes.Delete(key)
+			n.uncordon(in.Spec.PrivateDNS) // addresses, and so names, are used again
 		case !tx.Nodes.Has(key) && !strange:
 			image, _ := ami.ByID(in.Region, in.Spec.Image)
 			tx.Nodes.Put(key, resource.Node{Cluster: arn, Name: in.Spec.PrivateDNS, Instance: id, Ready: true, Version: "v" + image.Minor + ".0"})
 		}
 		return nil
 	})
+}
+
+func (n *nodes) uncordon(node string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.cordoned, node)
 }
 
 // A stuckError names the pods that are left on a node, as package controller/node does.
