@@ -243,7 +243,7 @@ func (l *life) await(what string, cond func() bool) {
 		case <-l.daemon.gone:
 			l.revive()
 		case <-deadline:
-			l.t.Fatalf("never %s: %s", what, strings.Join(slices.Concat(l.now().restless(), l.host.left(), l.daemon.errors()), "; "))
+			l.t.Fatalf("never %s: %s", what, strings.Join(slices.Concat(l.now().restless(), l.left(), l.daemon.errors()), "; "))
 		}
 		l.check()
 	}
