@@ -58,6 +58,7 @@ var layers = map[string][]string{
 	"internal/controller/*":   slices.Concat([]string{"internal/provision", "internal/reconcile", "internal/resource", "internal/store"}, host, data),
 	"internal/controlplane":   {"internal/pki", "internal/process"},
 	"internal/controlplane/*": {"internal/pki", "internal/process"},
+	"internal/kubeapply/*":    {},
 	"internal/machine":        {"internal/machine/spec", "internal/process"},
 	"internal/machine/spec":   {},
 	"internal/addon":          {}, "internal/kubeapply": {}, "internal/image": {}, "internal/imds": {}, "internal/network": {}, "internal/pki": {}, "internal/process": {},
@@ -86,7 +87,7 @@ var testsMayImport = map[string][]string{
 	"internal/iampolicy":                   {"internal/authz"},                                                           // every document must parse
 	"internal/machine":                     {"internal/imds"},                                                            // a machine boots from it
 	"internal/controller/nodegroup":        {"internal/controller/autoscalinggroup", "internal/reconcile/reconciletest"}, // it rolls nodes through a real group
-	"internal/controller/*":                {"internal/reconcile/reconciletest"},
+	"internal/controller/*":                {"internal/reconcile/reconciletest", "internal/kubeapply/kubeapplytest"},
 	"internal/controller/autoscalinggroup": {"internal/awsapi", "internal/reconcile/reconciletest", "internal/service/autoscaling"}, // it is tried through its API
 	"internal/service/*":                   {"internal/service/*"},                                                                  // services are tested through the front door, together
 	"internal/lifecycle":                   {"internal/..."},                                                                        // it puts everything but the host together, as internal/daemon does

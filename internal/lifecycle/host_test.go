@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ekster.dev/ekster/internal/controlplane"
+	"ekster.dev/ekster/internal/kubeapply/kubeapplytest"
 	"ekster.dev/ekster/internal/machine"
 	"ekster.dev/ekster/internal/network"
 	"ekster.dev/ekster/internal/pki"
@@ -46,9 +47,7 @@ type knobs struct {
 	dies     map[string]bool // the same, whose process ends at once
 	strange  bool            // machines that boot do not become nodes
 	stuck    bool            // nodes have pods that cannot be evicted
-	sick     bool            // workloads of add-ons are not whole
-	touched  bool            // somebody else owns fields of Deployments and DaemonSets
-	denied   bool            // an admission webhook refuses add-ons' objects
+	cluster  kubeapplytest.Knobs
 }
 
 func (k *knobs) heal() { *k = knobs{broken: map[string]bool{}, dies: map[string]bool{}} }
@@ -59,7 +58,7 @@ type plane struct {
 	version string
 	unready int // so many more questions until it is ready
 	up      bool
-	objects map[string]map[string]any
+	api     *kubeapplytest.Server
 }
 
 // A vm is the machine of an instance.
@@ -148,7 +147,7 @@ func (h planes) Ensure(ctx context.Context, c controlplane.Config) (controlplane
 	}
 	p, version := h.host.planes[c.Dir], filepath.Base(c.Binary)
 	if p == nil {
-		p = &plane{objects: map[string]map[string]any{}}
+		p = &plane{api: kubeapplytest.New()}
 		if err := credentials(c.Dir); err != nil {
 			return controlplane.Status{}, err
 		}

@@ -130,9 +130,9 @@ func (l *life) trouble() {
 		{"dies " + version, func(k *knobs) { k.dies[version] = true }},
 		{"strange", func(k *knobs) { k.strange = true }},
 		{"stuck", func(k *knobs) { k.stuck = true }},
-		{"sick", func(k *knobs) { k.sick = true }},
-		{"touched", func(k *knobs) { k.touched = true }},
-		{"denied", func(k *knobs) { k.denied = true }},
+		{"sick", func(k *knobs) { k.cluster.Sick = true }},
+		{"touched", func(k *knobs) { k.cluster.Touched = true }},
+		{"denied", func(k *knobs) { k.cluster.Denied = true }},
 	}[l.rnd.IntN(12):] {
 		// A control plane that is new has no other version to go back to.
 		if slices.ContainsFunc(l.now().all("cluster", ""), func(c thing) bool { return c.status == "CREATING" || c.version == version }) && (t.name == "broken "+version || t.name == "dies "+version) {

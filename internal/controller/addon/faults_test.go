@@ -1,0 +1,146 @@
+package addon
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	catalogue "ekster.dev/ekster/internal/addon"
+	"ekster.dev/ekster/internal/kubeapply/kubeapplytest"
+	"ekster.dev/ekster/internal/reconcile/reconciletest"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// A played is a cluster whose API server is played, and the controller, called by hand.
+type played struct {
+	*world
+	calls reconciletest.Calls
+	api   *kubeapplytest.Server
+	c     *Controller
+	now   time.Time
+}
+
+// loaded is the catalogue, which takes a while to read.
+var loaded = sync.OnceValues(catalogue.Load)
+
+func newPlayed(t *testing.T) *played {
+	t.Helper()
+	p := &played{world: &world{t: t, store: newStore(t)}, api: kubeapplytest.New(), now: time.Unix(1000, 0)}
+	var err error
+	if p.catalogue, err = loaded(); err != nil {
+		t.Fatal(err)
+	}
+	p.restart()
+	return p
+}
+
+// restart is a daemon that begins: it knows the records.
+func (p *played) restart() {
+	api := p.calls.Transport(p.api)
+	p.c = New(Config{
+		Store: p.store, Catalogue: p.catalogue, Settle: time.Minute, UpdateTimeout: 2 * time.Minute, Log: slog.New(slog.DiscardHandler),
+		API: func(resource.Cluster) (*rest.Config, error) {
+			return &rest.Config{Host: "http://plane", Transport: api}, nil
+		},
+		Now: func() time.Time { return p.now },
+	})
+}
+
+// rest reconciles as the queue does, and lets the clock run, until nothing changes.
+func (p *played) rest(name string) {
+	p.t.Helper()
+	quiet := 0
+	for range 500 {
+		before, _ := p.addon(name)
+		again, err := p.c.Reconcile(p.t.Context(), arnOf(name))
+		if err != nil && !errors.Is(err, reconciletest.ErrInjected) {
+			p.t.Fatal(err)
+		}
+		p.now = p.now.Add(max(again, time.Second))
+		quiet++
+		if after, _ := p.addon(name); err != nil || fmt.Sprintf("%+v", after.Status) != fmt.Sprintf("%+v", before.Status) {
+			quiet = 0
+		}
+		if quiet > 2 {
+			return
+		}
+	}
+	a, _ := p.addon(name)
+	p.t.Fatalf("never at rest: %+v", a.Status)
+}
+
+// end is how a life ends, times aside.
+func (p *played) end(name string) string {
+	p.t.Helper()
+	a, ok := p.addon(name)
+	a.Status.Changed = time.Time{}
+	// The message names every object that was refused, and of one whose request failed why.
+	for i := range a.Status.Issues {
+		a.Status.Issues[i].Message = ""
+	}
+	var updates []string
+	if err := p.store.View(func(tx *store.Tx) error {
+		for id, u := range tx.Updates.All() {
+			updates = append(updates, fmt.Sprintf("%s %s with %d errors", id, u.State, len(u.Errors)))
+		}
+		return nil
+	}); err != nil {
+		p.t.Fatal(err)
+	}
+	return fmt.Sprintf("%v %s %+v\n%v\n%s", ok, a.Current(), a.Status, updates, strings.Join(p.api.Paths(), "\n"))
+}
+
+// lives are what an add-on goes through; each ends in a state that does not depend on what
+// failed on the way.
+var lives = map[string]func(*played){
+	"create": func(p *played) { p.create("kube-proxy", nil); p.rest("kube-proxy") },
+	"take over": func(p *played) {
+		p.api.Turn(func(k *kubeapplytest.Knobs) { k.Touched = true })
+		p.create("kube-proxy", func(s *resource.AddonSpec) { s.ResolveConflicts = overwrite })
+		p.rest("kube-proxy")
+	},
+	"conflict": func(p *played) {
+		p.api.Turn(func(k *kubeapplytest.Knobs) { k.Touched = true })
+		p.create("kube-proxy", nil)
+		p.rest("kube-proxy")
+	},
+	"update": func(p *played) {
+		p.create("kube-proxy", nil)
+		p.rest("kube-proxy")
+		p.world.change("kube-proxy", preserve, "")
+		p.rest("kube-proxy")
+	},
+	"update that fails": func(p *played) {
+		p.create("kube-proxy", nil)
+		p.rest("kube-proxy")
+		p.api.Turn(func(k *kubeapplytest.Knobs) { k.Denied = true })
+		p.world.change("kube-proxy", overwrite, "")
+		p.rest("kube-proxy")
+	},
+	"delete": func(p *played) {
+		p.create("kube-proxy", nil)
+		p.rest("kube-proxy")
+		p.remove("kube-proxy", false)
+		p.rest("kube-proxy")
+	},
+	"delete and preserve": func(p *played) {
+		p.create("kube-proxy", nil)
+		p.rest("kube-proxy")
+		p.remove("kube-proxy", true)
+		p.rest("kube-proxy")
+	},
+}
+
+func (p *played) Host() *reconciletest.Calls { return &p.calls }
+func (p *played) End() string                { return p.end("kube-proxy") }
+func (p *played) Again()                     { p.restart(); p.rest("kube-proxy") }
+
+func TestEachHostCallFailsOnce(t *testing.T) { reconciletest.EachCallFailsOnce(t, lives, newPlayed) }
+func TestRunTwice(t *testing.T)              { reconciletest.RunTwice(t, lives, newPlayed) }
