@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ekster.dev/ekster/internal/controlplane"
 	"ekster.dev/ekster/internal/daemon"
 	"ekster.dev/ekster/internal/machine"
 )
@@ -23,7 +24,8 @@ func (a *app) logs() *cobra.Command {
 		Use:   "logs (daemon | cluster NAME | instance ID [LOG]) [flags]",
 		Short: "Show the log of the daemon, of a control plane or of an instance",
 		Long: `Show a log. Of a cluster it is that of its control plane, whose parts (etcd,
-kube-apiserver, kube-controller-manager, kube-scheduler) can be asked for by name; of
+kube-apiserver, kube-controller-manager, kube-scheduler) can be asked for by name, as
+can its logs of the types audit and authenticator, if the cluster's logging has them; of
 an instance its console, or one of the logs in its /var/log: kubelet, containerd.`,
 		Example: "  sudo ekster logs daemon -f\n  sudo ekster logs cluster demo\n  sudo ekster logs instance i-0123456789abcdef0 kubelet",
 		Args:    args(cobra.RangeArgs(1, 3)),
@@ -54,6 +56,9 @@ func (a *app) logFile(ctx context.Context, words []string) (path string, keep fu
 		plane, err := a.planeDir(ctx, dir, words[1])
 		if err != nil {
 			return "", nil, err
+		}
+		if len(words) == 3 && (words[2] == controlplane.LogAudit || words[2] == controlplane.LogAuthenticator) {
+			return controlplane.LogFile(plane, words[2]), all, nil
 		}
 		if len(words) == 3 {
 			keep, err := component(words[2])

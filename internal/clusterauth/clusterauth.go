@@ -61,8 +61,10 @@ type Config struct {
 	Hosts []string
 	// More adds to what a cluster's socket answers, by the cluster's ARN; nil: nothing.
 	More func(cluster string, mux *http.ServeMux)
-	Log  *slog.Logger
-	Now  func() time.Time // nil: time.Now
+	// LogFile is where a cluster's authenticator log goes, "" if it is to have none; nil: none has.
+	LogFile func(cluster string) string
+	Log     *slog.Logger
+	Now     func() time.Time // nil: time.Now
 }
 
 // Authenticators answers the webhooks of clusters.

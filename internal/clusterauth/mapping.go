@@ -67,6 +67,7 @@ type user struct {
 // authenticate says who a token makes its bearer in the cluster.
 func (a *Authenticators) authenticate(ctx context.Context, cluster, token string) authentication.TokenReviewStatus {
 	who, info, err := a.identify(ctx, cluster, token)
+	a.note(cluster, who, info, err)
 	if err != nil {
 		a.cfg.Log.Warn("access denied", "cluster", cluster, "arn", who.ARN, "accessKeyId", who.AccessKeyID, "reason", err)
 		return authentication.TokenReviewStatus{}

@@ -262,6 +262,7 @@ func TestEveryVersion(t *testing.T) {
 		t.Run(minor, func(t *testing.T) {
 			cfg, planes := testConfig(t)
 			cfg.Binary = strings.Replace(cfg.Binary, "/1.35/", "/"+minor+"/", 1)
+			cfg.Audit = true
 			if _, err := os.Stat(cfg.Binary); err != nil {
 				t.Skipf("hack/build-payload.sh %s makes it: %v", minor, err)
 			}
@@ -273,6 +274,13 @@ func TestEveryVersion(t *testing.T) {
 			api.want("/api/v1/namespaces/default/serviceaccounts/default", 200, startup)
 			if code, _ := bearer(t, cfg, "").get("/version"); code != 401 {
 				t.Errorf("anonymous gets %d, want 401", code)
+			}
+			audit, err := os.ReadFile(LogFile(cfg.Dir, LogAudit))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(string(audit), `"requestURI":"/api/v1/namespaces/default/serviceaccounts/default"`) || strings.Contains(string(audit), `"requestURI":"/readyz"`) {
+				t.Errorf("the audit log lacks what was asked for, or has what is asked for all the time:\n%.2000s", audit)
 			}
 		})
 	}

@@ -13,6 +13,8 @@
 //	<Dir>/*.yaml, *.kubeconfig authentication, authorization, clients' files
 //	<Dir>/etcd/                the cluster's data
 //	<Dir>/control-plane.log    what the parts say
+//	<Dir>/audit.log            what the API server was asked for, if Config.Audit
+//	<Dir>/authenticator.log    whom package clusterauth let in, if the cluster's logging wants it
 //	<Dir>/process/             which process it is (package process)
 //
 // The files are a pure function of the Config (files.go); a digest of them is in the process's environment, so a
@@ -50,6 +52,8 @@ type Config struct {
 	Addresses   []netip.Addr   // of its ENIs; the first is the endpoint of the Service "kubernetes"
 	ServiceCIDR netip.Prefix   // the Services' addresses
 	SANs        []string       // further names and addresses of the API server: its endpoint's
+
+	Audit bool // the API server writes its audit log
 
 	IssuerURL  string   // of service account tokens
 	Issuers    []Issuer // of people's tokens; needs Netns

@@ -22,6 +22,7 @@ const (
 	configFile         = "control-plane.json"
 	authenticationFile = "authentication.yaml"
 	authorizationFile  = "authorization.yaml"
+	auditPolicyFile    = "audit-policy.yaml"
 	controllersFile    = "controller-manager.kubeconfig"
 	schedulerFile      = "scheduler.kubeconfig"
 	// Written by the process itself, which alone knows its forwarder's port.
@@ -79,13 +80,17 @@ func filesFor(cfg Config, ca []byte) files {
 		p.Admission = admission{admissionListen, pki.CertFile(dir, serverPair), pki.KeyFile(dir, serverPair)}
 		server = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), guestListen.Port())
 	}
-	return files{
+	f := files{
 		configFile:         mustJSON(p),
 		authenticationFile: mustYAML(authentication(cfg.Issuers, ca)),
 		authorizationFile:  mustYAML(authorization(cfg)),
 		controllersFile:    mustYAML(kubeconfig(cfg, server, controllersPair)),
 		schedulerFile:      mustYAML(kubeconfig(cfg, server, schedulerPair)),
 	}
+	if cfg.Audit {
+		f[auditPolicyFile] = mustYAML(auditPolicy())
+	}
+	return f
 }
 
 // authorization is EKS's order: nodes, access policies, RBAC. The policies' webhook is asked for users of the

@@ -11,7 +11,7 @@ import (
 
 func apiServerFlags(cfg Config) []string {
 	dir := pkiDir(cfg.Dir)
-	return []string{
+	return append([]string{
 		"--advertise-address=" + cfg.Addresses[0].String(),
 		"--allow-privileged=true",
 		"--service-cluster-ip-range=" + cfg.ServiceCIDR.String(),
@@ -50,7 +50,7 @@ func apiServerFlags(cfg Config) []string {
 		"--requestheader-username-headers=X-Remote-User",
 		"--proxy-client-cert-file=" + pki.CertFile(dir, frontPair),
 		"--proxy-client-key-file=" + pki.KeyFile(dir, frontPair),
-	}
+	}, auditFlags(cfg)...)
 }
 
 func controllerManagerFlags(cfg Config) []string {

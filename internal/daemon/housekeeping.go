@@ -12,7 +12,8 @@ import (
 // housekeepingEvery is how often what has expired is forgotten.
 const housekeepingEvery = time.Minute
 
-// housekeeping forgets expired sessions, and writes when keys were last used.
+// housekeeping forgets expired sessions, writes when keys were last used, and keeps logs
+// short.
 type housekeeping struct {
 	d          *Daemon
 	authorizer *identity.Authorizer
@@ -33,6 +34,9 @@ func (h *housekeeping) Run(ctx context.Context) error {
 		}
 		if err := h.authorizer.Flush(ctx); err != nil {
 			h.d.log.Error("recording the use of access keys", "err", err)
+		}
+		if err := h.d.rotateLogs(); err != nil {
+			h.d.log.Error("rotating the logs of control planes", "err", err)
 		}
 	}
 }

@@ -119,7 +119,7 @@ func (d *Daemon) controllers(doors vpc.Doors, authorizer *identity.Authorizer) [
 	groups := autoscalinggroup.New(d.store, time.Now, d.log)
 	nodes := node.New(node.Config{Store: d.store, API: d.api, Log: d.log})
 	auth := clusterauth.New(clusterauth.Config{
-		Store: d.store, Verify: d.front.VerifyPresigned, Dir: d.cfg.Dir.Run(), AWSAuth: nodes.AWSAuth, More: d.onSockets, Log: d.log,
+		Store: d.store, Verify: d.front.VerifyPresigned, Dir: d.cfg.Dir.Run(), AWSAuth: nodes.AWSAuth, More: d.onSockets, LogFile: d.authenticatorLog, Log: d.log,
 	})
 	clusters := cluster.New(cluster.Config{
 		Dir: d.cfg.Dir.Clusters(), Kube: d.cfg.Payload.Binary, Issuer: d.issuer, Loopback: d.settings.Loopback, Bindable: bindable,

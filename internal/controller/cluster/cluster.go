@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -108,6 +109,10 @@ func (c *Controller) changed(tx *store.Tx, ch store.Change) {
 		if i, ok := tx.Interfaces.Get(ch.Key); ok && strings.HasPrefix(i.Owner, "arn:") {
 			c.queue.Wake(i.Owner)
 		}
+	case store.Roles, store.Subnets, store.SecurityGroups, store.VPCs: // what clusters need (health.go)
+		for arn := range tx.Clusters.All() {
+			c.queue.Wake(arn)
+		}
 	}
 }
 
@@ -151,7 +156,18 @@ func (c *Controller) Reconcile(ctx context.Context, arn string) (time.Duration, 
 	if err != nil || again != reconcile.Never {
 		return again, err
 	}
-	return c.inspect(ctx, arn)
+	if err := c.watchHealth(ctx, arn); err != nil {
+		return reconcile.Never, err
+	}
+	until, err := c.expire(ctx, arn)
+	if err != nil {
+		return reconcile.Never, err
+	}
+	next, err := c.inspect(ctx, arn)
+	if next == reconcile.Never || until != reconcile.Never && until < next {
+		next = until
+	}
+	return next, err
 }
 
 // run ensures the control plane, and makes the cluster ACTIVE once it is ready.
@@ -226,7 +242,7 @@ func (c *Controller) configFor(cl resource.Cluster, enis []resource.NetworkInter
 		ID: cl.ARN, Dir: Dir(c.cfg.Dir, cl), Binary: binary, ClusterName: cl.Name, Region: cl.Region,
 		Netns: c.guests.GuestPath(cl.Guest()), Listen: listen, ServiceCIDR: cl.Spec.ServiceCIDR,
 		SANs:      []string{listen.Addr().String(), hostName(cl)},
-		IssuerURL: c.cfg.Issuer(cl), AuthSocket: socket,
+		IssuerURL: c.cfg.Issuer(cl), AuthSocket: socket, Audit: slices.Contains(cl.Spec.LogTypes, controlplane.LogAudit),
 	}
 	for _, e := range enis {
 		cfg.Addresses = append(cfg.Addresses, e.Addresses[0])
