@@ -1,11 +1,11 @@
 // Package insight judges whether a cluster is ready for another Kubernetes version, as
 // EKS's cluster insights do.
 //
-//	Facts (nodes, their kubelets and kube-proxies, deprecated APIs seen)
+//	Facts (nodes, their kubelets and kube-proxies, add-ons, deprecated APIs seen)
 //	  └─ Of(facts, category, version) ─▶ one Insight a check: PASSING, WARNING, ERROR, UNKNOWN
 //
-// It is pure: callers gather the facts and keep what comes out. It knows no add-on
-// versions, no node images, and not who asks for a deprecated API.
+// It is pure: callers gather the facts and keep what comes out. It knows no node images,
+// and not who asks for a deprecated API.
 package insight
 
 import (
@@ -40,6 +40,7 @@ const (
 const (
 	KubeletSkew   = "Kubelet version skew"
 	KubeProxySkew = "kube-proxy version skew"
+	AddonVersions = "EKS add-on version compatibility"
 )
 
 // behind is how many minor versions a node may be older than its control plane.
@@ -52,6 +53,13 @@ type Facts struct {
 	// Deprecated are the APIs that have been asked for and will be removed.
 	Deprecated []API
 	Looked     bool // somebody has looked for proxies and APIs
+	Addons     []Addon
+}
+
+// An Addon is an EKS add-on that the cluster has.
+type Addon struct {
+	Name, ARN, Version string
+	RunsOn             map[string][]string // minor version → versions of the add-on for it, newest first
 }
 
 // An API is a kind of objects in a version of its group.
@@ -82,11 +90,13 @@ type Insight struct {
 	Recommendation string
 	Info           map[string]string // further reading: title → URL
 	Resources      []Resource
+	Addons         []Addon // those that a version is not compatible with
 }
 
 // A Resource is a thing in the cluster that an insight is about, and the verdict on it.
 type Resource struct {
-	URI    string // /api/v1/nodes/…
+	URI    string // /api/v1/nodes/…; empty for what is none of Kubernetes'
+	ARN    string // of what is AWS's
 	Status Status
 	Reason string
 }
@@ -96,6 +106,7 @@ func Of(f Facts, category Category, version string) []Insight {
 	out := []Insight{
 		skew(f, category, version, KubeletSkew, "kubelet", func(n Node) string { return n.Kubelet }),
 		skew(f, category, version, KubeProxySkew, "kube-proxy", func(n Node) string { return n.Proxy }),
+		addons(f, category, version),
 	}
 	if !f.Looked {
 		out[1].Status, out[1].Reason, out[1].Resources = Unknown, "The cluster has not been looked into yet.", nil
@@ -134,6 +145,34 @@ func removals(f Facts, version string) Insight {
 		}
 		i.Reason = "Deprecated API usage detected within last 30 days."
 		i.Resources = append(i.Resources, Resource{URI: a.path(), Status: i.Status, Reason: "It is not served from Kubernetes v" + a.Removed + " on."})
+	}
+	return i
+}
+
+const addonsGuide = "https://docs.aws.amazon.com/eks/latest/userguide/managing-add-ons.html"
+
+// addons judges whether the versions of the EKS add-ons run on a version.
+func addons(f Facts, category Category, version string) Insight {
+	i := Insight{
+		Name: AddonVersions, Category: category, Version: version, Status: Passing,
+		Description:    fmt.Sprintf("Checks version of installed EKS add-ons to ensure compatibility with version %s of Kubernetes.", version),
+		Recommendation: fmt.Sprintf("Update the EKS add-ons to versions that are compatible with Kubernetes v%s.", version),
+		Info:           map[string]string{"Managing EKS add-ons": addonsGuide},
+		Reason:         "All installed EKS add-on versions are compatible with Kubernetes v" + version + ".",
+	}
+	want, _ := minor(version)
+	at, _ := minor(f.Version)
+	for _, a := range f.Addons {
+		if slices.Contains(a.RunsOn[version], a.Version) {
+			continue
+		}
+		i.Status = Error
+		if want > at+1 {
+			i.Status = Warning
+		}
+		i.Reason = "One or more installed EKS add-on versions are not compatible with Kubernetes v" + version + "."
+		i.Resources = append(i.Resources, Resource{ARN: a.ARN, Status: i.Status, Reason: fmt.Sprintf("Version %s of add-on %s is not compatible with Kubernetes v%s.", a.Version, a.Name, version)})
+		i.Addons = append(i.Addons, a)
 	}
 	return i
 }

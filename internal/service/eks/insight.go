@@ -26,7 +26,7 @@ func (s *Service) ListInsights(_ context.Context, call awsapi.Call, in *eks.List
 		if err != nil {
 			return nil, err
 		}
-		all := insightsOf(tx, call, c)
+		all := s.insightsOf(tx, call, c)
 		if f := in.Filter; f != nil {
 			all = slices.DeleteFunc(all, func(i insight.Insight) bool { return !chosen(f, i) })
 		}
@@ -52,7 +52,7 @@ func (s *Service) DescribeInsight(_ context.Context, call awsapi.Call, in *eks.D
 		if err != nil {
 			return nil, err
 		}
-		for _, i := range insightsOf(tx, call, c) {
+		for _, i := range s.insightsOf(tx, call, c) {
 			if insightID(c, i) == deref(in.Id) {
 				return &eks.DescribeInsightOutput{Insight: describeInsight(c, i)}, nil
 			}
@@ -102,8 +102,8 @@ func (s *Service) DescribeInsightsRefresh(_ context.Context, call awsapi.Call, i
 
 // insightsOf are a cluster's insights: of the versions that it may be updated to, and of the
 // one that it may go back to.
-func insightsOf(tx *store.Tx, call awsapi.Call, c resource.Cluster) (out []insight.Insight) {
-	facts := factsOf(tx, c)
+func (s *Service) insightsOf(tx *store.Tx, call awsapi.Call, c resource.Cluster) (out []insight.Insight) {
+	facts := s.factsOf(tx, c)
 	for _, v := range eksversion.All() {
 		for n := range insightsAhead {
 			if eksversion.Older(v.Minor, n+1) == c.Version() {
@@ -138,9 +138,16 @@ func describeInsight(c resource.Cluster, i insight.Insight) *eks.Insight {
 	if last := c.Status.Inspection.Ended; !last.IsZero() {
 		out.LastRefreshTime = new(moment(last))
 	}
+	if len(i.Addons) > 0 {
+		out.CategorySpecificSummary = &eks.InsightCategorySpecificSummary{}
+		for _, a := range i.Addons {
+			out.CategorySpecificSummary.AddonCompatibilityDetails = append(out.CategorySpecificSummary.AddonCompatibilityDetails,
+				eks.AddonCompatibilityDetail{Name: new(a.Name), CompatibleVersions: list(a.RunsOn[i.Version])})
+		}
+	}
 	for _, r := range i.Resources {
 		out.Resources = append(out.Resources, eks.InsightResourceDetail{
-			KubernetesResourceUri: new(r.URI), InsightStatus: &eks.InsightStatus{Status: new(string(r.Status)), Reason: new(r.Reason)},
+			KubernetesResourceUri: optional(r.URI), Arn: optional(r.ARN), InsightStatus: &eks.InsightStatus{Status: new(string(r.Status)), Reason: new(r.Reason)},
 		})
 	}
 	return out

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
 
 	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
 )
 
 func TestInsights(t *testing.T) {
@@ -29,8 +30,8 @@ func TestInsights(t *testing.T) {
 		}
 		return out
 	}
-	if got := fmt.Sprintf("%q", list(nil)); got != `["1.35 Deprecated APIs removed in Kubernetes v1.35 UNKNOWN" "1.35 Kubelet version skew PASSING" "1.35 kube-proxy version skew UNKNOWN" `+
-		`"1.36 Deprecated APIs removed in Kubernetes v1.36 UNKNOWN" "1.36 Kubelet version skew PASSING" "1.36 kube-proxy version skew UNKNOWN"]` {
+	if got := fmt.Sprintf("%q", list(nil)); got != `["1.35 Deprecated APIs removed in Kubernetes v1.35 UNKNOWN" "1.35 EKS add-on version compatibility PASSING" "1.35 Kubelet version skew PASSING" "1.35 kube-proxy version skew UNKNOWN" `+
+		`"1.36 Deprecated APIs removed in Kubernetes v1.36 UNKNOWN" "1.36 EKS add-on version compatibility PASSING" "1.36 Kubelet version skew PASSING" "1.36 kube-proxy version skew UNKNOWN"]` {
 		t.Errorf("before anybody looked: %s", got)
 	}
 	_, err := w.root.DescribeInsightsRefresh(t.Context(), &sdk.DescribeInsightsRefreshInput{ClusterName: aws.String("c")})
@@ -59,8 +60,8 @@ func TestInsights(t *testing.T) {
 	if got := refresh(); got != types.InsightsRefreshStatusCompleted {
 		t.Errorf("looked into it is %s", got)
 	}
-	if got := fmt.Sprintf("%q", list(nil)); got != `["1.35 Deprecated APIs removed in Kubernetes v1.35 ERROR" "1.35 Kubelet version skew PASSING" "1.35 kube-proxy version skew ERROR" `+
-		`"1.36 Deprecated APIs removed in Kubernetes v1.36 WARNING" "1.36 Kubelet version skew WARNING" "1.36 kube-proxy version skew WARNING"]` {
+	if got := fmt.Sprintf("%q", list(nil)); got != `["1.35 Deprecated APIs removed in Kubernetes v1.35 ERROR" "1.35 EKS add-on version compatibility PASSING" "1.35 Kubelet version skew PASSING" "1.35 kube-proxy version skew ERROR" `+
+		`"1.36 Deprecated APIs removed in Kubernetes v1.36 WARNING" "1.36 EKS add-on version compatibility PASSING" "1.36 Kubelet version skew WARNING" "1.36 kube-proxy version skew WARNING"]` {
 		t.Errorf("after it: %s", got)
 	}
 	if got := fmt.Sprintf("%q", list(&types.InsightsFilter{Statuses: []types.InsightStatusValue{"ERROR"}, KubernetesVersions: []string{"1.35"}})); got != `["1.35 Deprecated APIs removed in Kubernetes v1.35 ERROR" "1.35 kube-proxy version skew ERROR"]` {
@@ -70,7 +71,7 @@ func TestInsights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := w.root.DescribeInsight(t.Context(), &sdk.DescribeInsightInput{ClusterName: aws.String("c"), Id: p.Insights[2].Id})
+	d, err := w.root.DescribeInsight(t.Context(), &sdk.DescribeInsightInput{ClusterName: aws.String("c"), Id: p.Insights[3].Id})
 	if err != nil || *d.Insight.Name != "kube-proxy version skew" || len(d.Insight.Resources) != 1 || *d.Insight.Resources[0].KubernetesResourceUri != "/api/v1/nodes/n" || d.Insight.LastRefreshTime == nil {
 		t.Fatalf("%+v, %v", d, err)
 	}
@@ -78,4 +79,26 @@ func TestInsights(t *testing.T) {
 	fails(t, err, "ResourceNotFoundException", "No insight found for ID: x")
 	_, err = w.root.UpdateClusterVersion(t.Context(), &sdk.UpdateClusterVersionInput{Name: aws.String("c"), Version: aws.String("1.35")})
 	fails(t, err, "InvalidStateException", "Cluster c has insights with status ERROR that must be resolved before the update to version 1.35: Deprecated APIs removed in Kubernetes v1.35, kube-proxy version skew. Use the force flag to override them.")
+}
+
+// An add-on's version that does not run on the next Kubernetes stands in its way, and the
+// versions that do are named.
+func TestInsightOfAddons(t *testing.T) {
+	w := newWorld(t)
+	c := w.active(t, "c", at("1.35"))
+	w.Update(t, func(tx *store.Tx) {
+		tx.Addons.Put("a", resource.Addon{Home: home(), ARN: "a", Cluster: c.ARN, Name: "kube-proxy", Spec: resource.AddonSpec{Version: "v1.29.0-eksbuild.1"}})
+	})
+	p, err := w.root.ListInsights(t.Context(), &sdk.ListInsightsInput{ClusterName: aws.String("c"), Filter: &types.InsightsFilter{Statuses: []types.InsightStatusValue{"ERROR"}}})
+	if err != nil || len(p.Insights) != 1 || *p.Insights[0].Name != "EKS add-on version compatibility" || *p.Insights[0].KubernetesVersion != "1.36" {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	d, err := w.root.DescribeInsight(t.Context(), &sdk.DescribeInsightInput{ClusterName: aws.String("c"), Id: p.Insights[0].Id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	details := d.Insight.CategorySpecificSummary.AddonCompatibilityDetails
+	if len(details) != 1 || *details[0].Name != "kube-proxy" || fmt.Sprint(details[0].CompatibleVersions) != "[v1.36.3-eksbuild.1 v1.35.4-eksbuild.1 v1.34.4-eksbuild.1]" || *d.Insight.Resources[0].Arn != "a" {
+		t.Errorf("%s", w.body)
+	}
 }

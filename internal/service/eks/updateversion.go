@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ekster.dev/ekster/gen/eks"
+	"ekster.dev/ekster/internal/addon"
 	"ekster.dev/ekster/internal/awsapi"
 	"ekster.dev/ekster/internal/eksversion"
 	"ekster.dev/ekster/internal/insight"
@@ -56,7 +57,7 @@ func (s *Service) moveVersion(tx *store.Tx, call awsapi.Call, c *resource.Cluste
 		return change{}, sub.invalidParameter("Unsupported Kubernetes minor version update from %s to %s", from, to)
 	}
 	if !deref(in.Force) {
-		if names := failing(tx, *c, category, to); len(names) > 0 {
+		if names := s.failing(tx, *c, category, to); len(names) > 0 {
 			return change{}, &eks.InvalidStateException{ClusterName: new(c.Name), Message: new(fmt.Sprintf(
 				"Cluster %s has insights with status ERROR that must be resolved before the update to version %s: %s. Use the force flag to override them.",
 				c.Name, to, strings.Join(names, ", ")))}
@@ -92,8 +93,8 @@ func nodeVersions(cluster string) (out []string) {
 }
 
 // failing names the insights that stand in the way of a version.
-func failing(tx *store.Tx, c resource.Cluster, category insight.Category, to string) (names []string) {
-	for _, i := range insight.Of(factsOf(tx, c), category, to) {
+func (s *Service) failing(tx *store.Tx, c resource.Cluster, category insight.Category, to string) (names []string) {
+	for _, i := range insight.Of(s.factsOf(tx, c), category, to) {
 		if i.Status == insight.Error {
 			names = append(names, i.Name)
 		}
@@ -102,7 +103,7 @@ func failing(tx *store.Tx, c resource.Cluster, category insight.Category, to str
 }
 
 // factsOf is what the records know of a cluster's nodes, and what was found in it.
-func factsOf(tx *store.Tx, c resource.Cluster) insight.Facts {
+func (s *Service) factsOf(tx *store.Tx, c resource.Cluster) insight.Facts {
 	seen := c.Status.Inspection
 	f := insight.Facts{Version: c.Version(), Looked: !seen.Ended.IsZero() && seen.Error == ""}
 	for _, n := range tx.Nodes.All() {
@@ -110,10 +111,29 @@ func factsOf(tx *store.Tx, c resource.Cluster) insight.Facts {
 			f.Nodes = append(f.Nodes, insight.Node{Name: n.Name, Instance: n.Instance, Kubelet: n.Version, Proxy: seen.KubeProxy})
 		}
 	}
+	if catalogue, err := s.addons(); err == nil { // else there are none: CreateAddon says why
+		for a := range tx.Addons.Values(func(a resource.Addon) bool { return a.Cluster == c.ARN && !a.Deleting }) {
+			if entry, ok := catalogue.Find(a.Name); ok {
+				f.Addons = append(f.Addons, insight.Addon{Name: a.Name, ARN: a.ARN, Version: a.Spec.Version, RunsOn: versionsByMinor(entry)})
+			}
+		}
+		slices.SortFunc(f.Addons, func(a, b insight.Addon) int { return strings.Compare(a.Name, b.Name) })
+	}
 	for _, a := range seen.Deprecated {
 		f.Deprecated = append(f.Deprecated, insight.API(a))
 	}
 	return f
+}
+
+// versionsByMinor are an add-on's versions by the Kubernetes versions that they run on.
+func versionsByMinor(a *addon.Addon) map[string][]string {
+	out := map[string][]string{}
+	for _, v := range a.Versions {
+		for _, k := range v.Kubernetes {
+			out[k] = append(out[k], v.Version)
+		}
+	}
+	return out
 }
 
 // CancelUpdate cancels the rollback of an Auto Mode cluster whose nodes are on their way;
