@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -72,18 +74,20 @@ func bringUp(i spec.Instance, s *supervisor) error {
 	if err := setHostname(f.hostname); err != nil {
 		return fmt.Errorf("setting the host name: %w", err)
 	}
-	u, err := nodeconfig.Parse(f.userData)
+	u, err := readUserData(i, f)
 	if err != nil {
 		return fmt.Errorf("user data: %w", err)
 	}
 	cloud := newCloudInit(s, f, u)
-	cloud.early()
-	if cloud.sshd() {
-		s.start(service{name: "sshd", path: binDir + "/machine-sshd", env: []string{path, "HOME=/root"}})
+	if !i.Bottlerocket { // which has no cloud-init, and no sshd
+		cloud.early()
+		if cloud.sshd() {
+			s.start(service{name: "sshd", path: binDir + "/machine-sshd", env: []string{path, "HOME=/root"}})
+		}
 	}
 	if !u.HasNode {
 		cloud.final()
-		console("user data holds no NodeConfig: this is a plain instance")
+		console("user data names no cluster: this is a plain instance")
 		return nil
 	}
 	if err := u.Node.Validate(); err != nil {
@@ -120,6 +124,29 @@ func bringUp(i spec.Instance, s *supervisor) error {
 	console("containerd is up")
 	s.start(service{name: "kubelet", path: binDir + "/kubelet", args: args, env: environment(u.Node, "kubelet")})
 	return nil
+}
+
+// readUserData reads user data as the instance's system does.
+func readUserData(i spec.Instance, f facts) (nodeconfig.UserData, error) {
+	if !i.Bottlerocket {
+		return nodeconfig.Parse(f.userData)
+	}
+	s, err := nodeconfig.ParseSettings(f.userData)
+	if err != nil {
+		return nodeconfig.UserData{}, err
+	}
+	for _, name := range s.Ignored {
+		console("%s is not supported and was passed over", name)
+	}
+	if s.HasNode && len(s.Node.DNS) == 0 {
+		// What EKS's services begin with, by the addresses of the VPC.
+		s.Node.DNS = []netip.Addr{netip.AddrFrom4([4]byte{10, 100, 0, 10})}
+		if strings.HasPrefix(f.PrivateIP, "10.") {
+			s.Node.DNS[0] = netip.AddrFrom4([4]byte{172, 20, 0, 10})
+		}
+		console("settings.kubernetes.cluster-dns-ip is not set: %s is taken", s.Node.DNS[0])
+	}
+	return nodeconfig.UserData{Node: s.Node, HasNode: s.HasNode}, nil
 }
 
 func setHostname(name string) error {

@@ -1,5 +1,6 @@
 // Package ami knows the machine images that nodes are launched from: EKS's own
-// Amazon Linux 2023 images, one release for every Kubernetes minor version served.
+// Amazon Linux 2023 images and Bottlerocket's, one release for every Kubernetes minor
+// version served.
 //
 // As on AWS an image belongs to a region, and its id differs from region to region.
 // The id is a hash of region and name, so that it means the same to every daemon,
@@ -10,9 +11,13 @@
 //	    recommended                      all of it, as JSON
 //	    recommended/image_id             also image_name, release_version
 //	    <image name>/image_id            the same, for one pinned release
+//	/aws/service/bottlerocket/aws-k8s-1.35/x86_64/
+//	    latest/image_id                  also image_version
+//	    <version>/image_id               the same, for one version: 1.60.0
 //
 // There is no disk image behind an id: package machine boots every instance from
-// the host's files. The package has no Bottlerocket, GPU or Windows images.
+// the host's files. What differs is the user data that it reads. The package has no GPU,
+// FIPS or Windows images.
 package ami
 
 import (
@@ -23,8 +28,11 @@ import (
 	"time"
 )
 
-// Owner is the account that publishes EKS's images.
-const Owner = "602401143452"
+// Owner is the account that publishes EKS's images, BottlerocketOwner Bottlerocket's.
+const (
+	Owner             = "602401143452"
+	BottlerocketOwner = "092701018921"
+)
 
 // Architectures, as EC2 spells them.
 const (
@@ -32,8 +40,21 @@ const (
 	ARM64 = "arm64"
 )
 
-// Standard is the variant without accelerators.
-const Standard = "standard"
+// Variants: Amazon Linux 2023 without accelerators, and Bottlerocket.
+const (
+	Standard     = "standard"
+	Bottlerocket = "bottlerocket"
+)
+
+// Bottlerocket's one release, and the volume that it keeps containers on, besides the one
+// with the system.
+const (
+	bottlerocketVersion = "1.60.0"
+	bottlerocketBuild   = "5d1e8c2a"
+	DataDevice          = "/dev/xvdb"
+	// SystemDiskGiB is the size of a Bottlerocket image's root volume.
+	SystemDiskGiB = 2
+)
 
 // DefaultDiskGiB is the size of an image's root volume.
 const DefaultDiskGiB = 20
@@ -47,9 +68,9 @@ type Image struct {
 	Region   string
 	Minor    string // of Kubernetes: 1.35
 	Arch     string // X8664, ARM64
-	Variant  string // Standard
+	Variant  string // Standard, Bottlerocket
 	Name     string // amazon-eks-node-al2023-x86_64-standard-1.35-v20261105
-	Release  string // 1.35.4-20261105
+	Release  string // 1.35.4-20261105; of Bottlerocket its own: 1.60.0-5d1e8c2a
 	Snapshot string // snap-… of the root volume
 	Created  time.Time
 }
@@ -71,7 +92,7 @@ func All(region string) []Image {
 	var out []Image
 	for _, r := range releases {
 		for _, arch := range arches {
-			out = append(out, image(region, r.minor, r.patch, r.date, arch))
+			out = append(out, image(region, r.minor, r.patch, r.date, arch), bottlerocket(region, r.minor, r.date, arch))
 		}
 	}
 	return out
@@ -101,6 +122,9 @@ func Recommended(region, minor, arch, variant string) (Image, bool) {
 // Parameter returns the value of a public SSM parameter that leads to an image, and
 // whether there is one of that name.
 func Parameter(region, name string) (string, bool) {
+	if rest, ok := strings.CutPrefix(name, "/aws/service/bottlerocket/aws-k8s-"); ok {
+		return bottlerocketParameter(region, strings.Split(rest, "/"))
+	}
 	rest, ok := strings.CutPrefix(name, "/aws/service/eks/optimized-ami/")
 	if !ok {
 		return "", false
@@ -125,6 +149,41 @@ func Parameter(region, name string) (string, bool) {
 		return i.Release, true
 	}
 	return "", false
+}
+
+// bottlerocketParameter is Parameter for minor, architecture, version and what of it.
+func bottlerocketParameter(region string, p []string) (string, bool) {
+	if len(p) != 4 {
+		return "", false
+	}
+	i, ok := Recommended(region, p[0], p[1], Bottlerocket)
+	if !ok || p[2] != "latest" && p[2] != bottlerocketVersion && p[2] != i.Release {
+		return "", false
+	}
+	switch p[3] {
+	case "image_id":
+		return i.ID, true
+	case "image_version":
+		return i.Release, true
+	}
+	return "", false
+}
+
+func bottlerocket(region, minor, date, arch string) Image {
+	name := "bottlerocket-aws-k8s-" + minor + "-" + arch + "-v" + bottlerocketVersion + "-" + bottlerocketBuild
+	created, _ := time.Parse("20060102", date)
+	return Image{
+		ID: "ami-0" + digest(region, name), Region: region, Minor: minor, Arch: arch, Variant: Bottlerocket, Name: name,
+		Release: bottlerocketVersion + "-" + bottlerocketBuild, Snapshot: "snap-0" + digest(region, name, "root"), Created: created,
+	}
+}
+
+// DataSnapshot is the snapshot of the image's data volume; "" if it has none.
+func (i Image) DataSnapshot() string {
+	if i.Variant != Bottlerocket {
+		return ""
+	}
+	return "snap-0" + digest(i.Region, i.Name, "data")
 }
 
 func image(region, minor, patch, date, arch string) Image {

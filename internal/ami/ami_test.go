@@ -21,7 +21,7 @@ func TestImages(t *testing.T) {
 			if got, ok := ByID(r.Name, i.ID); !ok || got != i {
 				t.Errorf("%s: got %+v, %v", i.ID, got, ok)
 			}
-			if i.Created.IsZero() || !strings.HasPrefix(i.Release, i.Minor+".") {
+			if i.Created.IsZero() || !strings.HasPrefix(i.Release, i.Minor+".") && i.Variant != Bottlerocket {
 				t.Errorf("odd image %+v", i)
 			}
 		}
@@ -63,6 +63,21 @@ func TestParameters(t *testing.T) {
 	} {
 		if got, ok := Parameter("us-west-2", no); ok {
 			t.Errorf("%s: got %q", no, got)
+		}
+	}
+}
+
+func TestBottlerocketParameters(t *testing.T) {
+	i, ok := Recommended("us-west-2", "1.36", ARM64, Bottlerocket)
+	if !ok || i.Name != "bottlerocket-aws-k8s-1.36-arm64-v1.60.0-5d1e8c2a" {
+		t.Fatalf("got %+v, %v", i, ok)
+	}
+	for name, want := range map[string]string{
+		"latest/image_id": i.ID, "1.60.0/image_id": i.ID, "1.60.0-5d1e8c2a/image_id": i.ID, "latest/image_version": i.Release,
+		"latest": "", "latest/image_name": "", "1.59.0/image_id": "", "latest/image_id/x": "",
+	} {
+		if got, ok := Parameter("us-west-2", "/aws/service/bottlerocket/aws-k8s-1.36/arm64/"+name); ok != (want != "") || got != want {
+			t.Errorf("%s: got %q, %v", name, got, ok)
 		}
 	}
 }

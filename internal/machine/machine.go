@@ -55,6 +55,8 @@ type Config struct {
 
 	NodePayload string // directory with machine-init, containerd, containerd-shim-runc-v2, runc
 	Kube        string // directory with kube, the multi-call binary; "": a plain instance
+	// Bottlerocket says that user data is Bottlerocket's settings.
+	Bottlerocket bool
 
 	Mirror  string   // URL of the registry that mirrors all others
 	Pause   string   // sandbox image
@@ -292,7 +294,7 @@ func (c Config) spec() spec.Instance {
 		ID: c.ID, Hostname: c.Hostname, Region: c.Region,
 		VCPU: c.VCPU, MemoryMiB: c.MemoryMiB, MaxPods: c.MaxPods,
 		Root: filepath.Join(c.Dir, "disk"), Disk: disk, Cgroup: cgroupPath(c),
-		Node: c.NodePayload, Kube: c.Kube,
+		Node: c.NodePayload, Kube: c.Kube, Bottlerocket: c.Bottlerocket,
 		Mirror: c.Mirror, Pause: c.Pause, DNS: c.DNS, Domains: c.Domains, Trusted: string(c.Trusted),
 	}
 }

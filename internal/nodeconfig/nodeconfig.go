@@ -1,5 +1,5 @@
 // Package nodeconfig reads the user data of an EKS node as nodeadm does on
-// Amazon Linux 2023.
+// Amazon Linux 2023, and as Bottlerocket reads its settings (bottlerocket.go).
 //
 // User data is one of
 //
@@ -44,6 +44,10 @@ type NodeConfig struct {
 	Kind       string         `json:"kind"`
 	Metadata   map[string]any `json:"metadata,omitempty"`
 	Spec       Spec           `json:"spec"`
+
+	// DNS are the addresses of the cluster's DNS service where they are not those that follow
+	// from the CIDR of the services: Bottlerocket's settings have them, and no CIDR.
+	DNS []netip.Addr `json:"-"`
 }
 
 // A Spec is all that a NodeConfig says.
@@ -96,8 +100,11 @@ type InstanceResolver struct {
 func (c NodeConfig) InstanceIDNodeName() bool { return c.Spec.FeatureGates["InstanceIdNodeName"] }
 
 // ClusterDNS is the address of the cluster's DNS service: the tenth of the
-// service CIDR.
+// service CIDR, unless DNS says otherwise.
 func (c NodeConfig) ClusterDNS() (netip.Addr, error) {
+	if len(c.DNS) > 0 {
+		return c.DNS[0], nil
+	}
 	p, err := netip.ParsePrefix(c.Spec.Cluster.CIDR)
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("cluster.cidr: %w", err)
@@ -124,7 +131,9 @@ func (c NodeConfig) Validate() error {
 	if len(cl.CertificateAuthority) == 0 {
 		errs = append(errs, errors.New("Certificate authority is missing in cluster configuration"))
 	}
-	if cl.CIDR == "" {
+	if len(c.DNS) > 0 {
+		// There is no need of the CIDR.
+	} else if cl.CIDR == "" {
 		errs = append(errs, errors.New("CIDR is missing in cluster configuration"))
 	} else if _, err := c.ClusterDNS(); err != nil {
 		errs = append(errs, err)

@@ -36,7 +36,8 @@ type InstanceRequest struct {
 	ProfileARN         string // of the instance profile; or
 	ProfileName        string
 	KeyName            string
-	DiskGiB            int32
+	DiskGiB            int32 // of the root volume
+	DataDiskGiB        int32 // of the data volume, which Bottlerocket images have
 	HTTPTokens         string
 	HTTPEndpoint       string
 	HopLimit           int32
@@ -140,7 +141,7 @@ func Instance(tx *store.Tx, r InstanceRequest) (resource.Instance, error) {
 			PrimaryInterface: primary.ID, PrivateIP: primary.Addresses[0].String(),
 			PrivateDNS:     PrivateDNS(r.Home.Region, primary.Addresses[0]),
 			SecurityGroups: primary.SecurityGroups, KeyName: r.KeyName, UserData: r.UserData, InstanceProfileARN: profile,
-			DiskGiB: or(r.DiskGiB, ami.DefaultDiskGiB), RootVolume: awsid.New("vol"), Lifecycle: r.Lifecycle,
+			DiskGiB: diskOf(r), RootVolume: awsid.New("vol"), Lifecycle: r.Lifecycle,
 			// EKS's AL2023 images ask for IMDSv2 and for the hop that containers need.
 			HTTPTokens: or(r.HTTPTokens, "required"), HTTPEndpoint: or(r.HTTPEndpoint, "enabled"),
 			HopLimit: or(r.HopLimit, 2), MetadataTags: or(r.MetadataTags, "disabled"),
@@ -193,8 +194,8 @@ func checkLaunch(tx *store.Tx, r InstanceRequest) (instancetype.Type, error) {
 	if a := t.Architecture(); a != image.Arch {
 		return none, fault("InvalidParameterValue", "The architecture '%s' of the specified instance type does not match the architecture '%s' of the specified AMI. Specify an instance type and an AMI that have matching architectures, and try again. You can use 'describe-instance-types' or 'describe-images' to discover the architecture of the instance type or AMI.", a, image.Arch)
 	}
-	if r.DiskGiB != 0 && r.DiskGiB < ami.DefaultDiskGiB {
-		return none, fault("InvalidBlockDeviceMapping", "Volume of size %dGB is smaller than snapshot '%s', expect size >= %dGB", r.DiskGiB, image.Snapshot, ami.DefaultDiskGiB)
+	if err := checkDisks(r, image); err != nil {
+		return none, err
 	}
 	if len(r.UserData) > maxUserData {
 		return none, fault("InvalidParameterValue", "User data is limited to %d bytes", maxUserData)

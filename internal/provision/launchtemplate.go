@@ -9,7 +9,6 @@ import (
 	"strconv"
 
 	"ekster.dev/ekster/gen/ec2"
-	"ekster.dev/ekster/internal/ami"
 	"ekster.dev/ekster/internal/resource"
 )
 
@@ -91,11 +90,9 @@ func MergeTemplate(lt resource.LaunchTemplate, version string, r InstanceRequest
 		if b.Ebs == nil {
 			continue
 		}
-		size, err := RootDisk(deref(b.DeviceName), b.Ebs.VolumeSize)
-		if err != nil {
+		if err := r.SetDisk(deref(b.DeviceName), b.Ebs.VolumeSize); err != nil {
 			return r, err
 		}
-		r.DiskGiB = or(r.DiskGiB, size)
 	}
 	if len(r.UserData) == 0 && d.UserData != nil {
 		if r.UserData, err = UserData(*d.UserData); err != nil {
@@ -123,15 +120,6 @@ func MergeTemplate(lt resource.LaunchTemplate, version string, r InstanceRequest
 		}
 	}
 	return r, nil
-}
-
-// RootDisk is the size that a block device mapping gives the root volume. There are no
-// other volumes: rather than launch without them, nothing is launched.
-func RootDisk(device string, size *int32) (int32, error) {
-	if device != ami.RootDevice {
-		return 0, fault("UnsupportedOperation", "The block device %s is not supported yet: instances have a root volume, %s, alone.", device, ami.RootDevice)
-	}
-	return deref(size), nil
 }
 
 func templateInterfaces(in []ec2.LaunchTemplateInstanceNetworkInterfaceSpecificationRequest) ([]InterfaceSpec, error) {

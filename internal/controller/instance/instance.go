@@ -219,6 +219,7 @@ func (c *Controller) configFor(in resource.Instance) (machine.Config, error) {
 		cfg.DiskGiB = int(in.Spec.DiskGiB)
 	}
 	if image, ok := ami.ByID(in.Region, in.Spec.Image); ok {
+		cfg.Bottlerocket = image.Variant == ami.Bottlerocket
 		if cfg.Kube, ok = c.cfg.Kube(image.Minor); !ok {
 			return machine.Config{}, fmt.Errorf("image %s of instance %s needs the payload of Kubernetes %s, which is not there", in.Spec.Image, in.ID, image.Minor)
 		}

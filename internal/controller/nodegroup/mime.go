@@ -16,6 +16,9 @@ import (
 // errNotMIME is EKS's complaint about a launch template's user data.
 var errNotMIME = faultError{resource.Issue{Code: templateInvalid, Message: "User data was not in the MIME multipart format."}}
 
+// errNotTOML is errNotMIME of a Bottlerocket node group.
+var errNotTOML = faultError{resource.Issue{Code: templateInvalid, Message: "User data was not in the TOML format."}}
+
 // copyParts writes the parts of the caller's user data, base64 as in a launch template.
 func copyParts(w *multipart.Writer, own string) error {
 	raw, err := base64.StdEncoding.DecodeString(own)

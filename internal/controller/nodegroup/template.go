@@ -43,11 +43,15 @@ func templateFor(tx *store.Tx, ng resource.Nodegroup, cl resource.Cluster, now t
 		}
 	}
 	if d.ImageId == nil { // else it is a CUSTOM image, and boots by its own user data
-		image, ok := ami.Recommended(ng.Region, ng.Spec.Version, architecture(ng), ami.Standard)
+		image, ok := ami.Recommended(ng.Region, ng.Spec.Version, architecture(ng), variant(ng))
 		if !ok {
-			return resource.LaunchTemplate{}, fmt.Errorf("no image for Kubernetes %s on %s", ng.Spec.Version, architecture(ng))
+			return resource.LaunchTemplate{}, fmt.Errorf("no image for Kubernetes %s of type %s", ng.Spec.Version, ng.Spec.AMIType)
 		}
-		data, err := userData(ng, cl, image, advertised(tx, cl), d.UserData)
+		write := userData
+		if image.Variant == ami.Bottlerocket {
+			write = settings
+		}
+		data, err := write(ng, cl, image, advertised(tx, cl), d.UserData)
 		if err != nil {
 			return resource.LaunchTemplate{}, err
 		}
@@ -64,8 +68,12 @@ func templateFor(tx *store.Tx, ng resource.Nodegroup, cl resource.Cluster, now t
 		d.KeyName = new(ng.Spec.SSHKey)
 	}
 	if ng.Spec.DiskGiB > 0 {
+		device := ami.RootDevice
+		if variant(ng) == ami.Bottlerocket {
+			device = ami.DataDevice
+		}
 		d.BlockDeviceMappings = []ec2.LaunchTemplateBlockDeviceMappingRequest{{
-			DeviceName: new(ami.RootDevice),
+			DeviceName: &device,
 			Ebs:        &ec2.LaunchTemplateEbsBlockDeviceRequest{DeleteOnTermination: new(true), VolumeSize: new(ng.Spec.DiskGiB), VolumeType: new("gp3")},
 		}}
 	}
@@ -91,6 +99,13 @@ func architecture(ng resource.Nodegroup) string {
 		return ami.ARM64
 	}
 	return ami.X8664
+}
+
+func variant(ng resource.Nodegroup) string {
+	if strings.HasPrefix(ng.Spec.AMIType, "BOTTLEROCKET_") {
+		return ami.Bottlerocket
+	}
+	return ami.Standard
 }
 
 // advertised is the address at which nodes find the API server: the first of the
@@ -136,17 +151,7 @@ func userData(ng resource.Nodegroup, cl resource.Cluster, image ami.Image, serve
 
 // nodeConfig is EKS's own part of the user data. It is pure.
 func nodeConfig(ng resource.Nodegroup, cl resource.Cluster, image ami.Image, server string) nodeconfig.NodeConfig {
-	labels := map[string]string{
-		"eks.amazonaws.com/nodegroup":       ng.Name,
-		"eks.amazonaws.com/nodegroup-image": image.ID,
-		"eks.amazonaws.com/capacityType":    ng.Spec.CapacityType,
-	}
-	if ng.Spec.LaunchTemplateID != "" {
-		labels["eks.amazonaws.com/sourceLaunchTemplateId"] = ng.Spec.LaunchTemplateID
-		labels["eks.amazonaws.com/sourceLaunchTemplateVersion"] = ng.Spec.LaunchTemplateVersion
-	}
-	maps.Copy(labels, ng.Spec.Labels)
-	flags := []string{"--node-labels=" + join(labels)}
+	flags := []string{"--node-labels=" + join(labelsOf(ng, image))}
 	if len(ng.Spec.Taints) > 0 {
 		var taints []string
 		for _, t := range ng.Spec.Taints {
@@ -163,6 +168,57 @@ func nodeConfig(ng resource.Nodegroup, cl resource.Cluster, image ami.Image, ser
 			Kubelet: nodeconfig.Kubelet{Config: map[string]any{"maxPods": maxPods(ng.Spec.InstanceTypes)}, Flags: flags},
 		},
 	}
+}
+
+// labelsOf are the labels that the group's nodes begin with.
+func labelsOf(ng resource.Nodegroup, image ami.Image) map[string]string {
+	labels := map[string]string{
+		"eks.amazonaws.com/nodegroup":       ng.Name,
+		"eks.amazonaws.com/nodegroup-image": image.ID,
+		"eks.amazonaws.com/capacityType":    ng.Spec.CapacityType,
+	}
+	if ng.Spec.LaunchTemplateID != "" {
+		labels["eks.amazonaws.com/sourceLaunchTemplateId"] = ng.Spec.LaunchTemplateID
+		labels["eks.amazonaws.com/sourceLaunchTemplateVersion"] = ng.Spec.LaunchTemplateVersion
+	}
+	maps.Copy(labels, ng.Spec.Labels)
+	return labels
+}
+
+// settings is userData for a Bottlerocket instance: EKS's settings, and the caller's own over them.
+func settings(ng resource.Nodegroup, cl resource.Cluster, image ami.Image, server string, own *string) ([]byte, error) {
+	var users []byte
+	if own != nil {
+		var err error
+		if users, err = base64.StdEncoding.DecodeString(*own); err != nil {
+			return nil, errNotTOML
+		}
+	}
+	labels, taints := map[string]any{}, map[string]any{}
+	for k, v := range labelsOf(ng, image) {
+		labels[k] = v
+	}
+	for _, t := range ng.Spec.Taints {
+		list, _ := taints[t.Key].([]any)
+		taints[t.Key] = append(list, t.Value+":"+Effect(t.Effect))
+	}
+	config := nodeConfig(ng, cl, image, server)
+	dns, err := config.ClusterDNS()
+	if err != nil {
+		return nil, err
+	}
+	kubernetes := map[string]any{
+		"api-server": config.Spec.Cluster.APIServerEndpoint, "cluster-name": cl.Name, "cluster-dns-ip": dns.String(),
+		"cluster-certificate": base64.StdEncoding.EncodeToString(cl.Status.CA), "max-pods": maxPods(ng.Spec.InstanceTypes), "node-labels": labels,
+	}
+	if len(taints) > 0 {
+		kubernetes["node-taints"] = taints
+	}
+	data, err := nodeconfig.MergeSettings(map[string]any{"kubernetes": kubernetes}, users)
+	if err != nil {
+		return nil, errNotTOML
+	}
+	return data, nil
 }
 
 func join(m map[string]string) string {

@@ -21,16 +21,18 @@ type Instance struct {
 	MemoryMiB int    `json:"memoryMiB"`
 	MaxPods   int    `json:"maxPods"` // by the ENI formula; 0: unknown type
 
-	Root    string   `json:"root"`    // directory on the host that becomes /
-	Disk    string   `json:"disk"`    // image of an ext4 file system mounted there; "": the directory is the disk
-	Cgroup  string   `json:"cgroup"`  // below the root of each hierarchy, "/ekster-x/i-1"
-	Node    string   `json:"node"`    // directory with containerd, runc, machine-init
-	Kube    string   `json:"kube"`    // directory with kube; "": no kubelet
-	Mirror  string   `json:"mirror"`  // URL of the registry that mirrors all others
-	Pause   string   `json:"pause"`   // the sandbox image
-	DNS     string   `json:"dns"`     // the VPC's resolver
-	Domains []string `json:"domains"` // searched for names without a dot
-	Trusted string   `json:"trusted"` // PEM certificates, besides the host's
+	Root   string `json:"root"`   // directory on the host that becomes /
+	Disk   string `json:"disk"`   // image of an ext4 file system mounted there; "": the directory is the disk
+	Cgroup string `json:"cgroup"` // below the root of each hierarchy, "/ekster-x/i-1"
+	Node   string `json:"node"`   // directory with containerd, runc, machine-init
+	Kube   string `json:"kube"`   // directory with kube; "": no kubelet
+	// Bottlerocket says that user data is Bottlerocket's settings.
+	Bottlerocket bool     `json:"bottlerocket,omitempty"`
+	Mirror       string   `json:"mirror"`  // URL of the registry that mirrors all others
+	Pause        string   `json:"pause"`   // the sandbox image
+	DNS          string   `json:"dns"`     // the VPC's resolver
+	Domains      []string `json:"domains"` // searched for names without a dot
+	Trusted      string   `json:"trusted"` // PEM certificates, besides the host's
 }
 
 // Write stores i in file, in one step.

@@ -104,7 +104,7 @@ func (p *fleetPool) read(tx *store.Tx, call awsapi.Call) error {
 		if b.Ebs == nil {
 			continue
 		}
-		if r.DiskGiB, err = provision.RootDisk(deref(b.DeviceName), b.Ebs.VolumeSize); err != nil {
+		if err := r.SetDisk(deref(b.DeviceName), b.Ebs.VolumeSize); err != nil {
 			return err
 		}
 	}

@@ -16,7 +16,7 @@ import (
 // deprecatedAfter is how long AWS's public images live before they are deprecated.
 const deprecatedAfter = 2 * 365 * 24 * time.Hour
 
-// DescribeImages lists EKS's images. There are no others.
+// DescribeImages lists EKS's images and Bottlerocket's. There are no others.
 func (s *Service) DescribeImages(_ context.Context, call awsapi.Call, in *ec2.DescribeImagesInput) (*ec2.DescribeImagesOutput, error) {
 	if is(in.DryRun) {
 		return nil, dryRunOperation()
@@ -64,30 +64,43 @@ func (s *Service) DescribeImages(_ context.Context, call awsapi.Call, in *ec2.De
 
 func describeImage(i ami.Image) ec2.Image {
 	release, _, _ := strings.Cut(i.Release, "-")
-	return ec2.Image{
+	out := ec2.Image{
 		ImageId: &i.ID, Name: &i.Name, ImageLocation: new("amazon/" + i.Name), OwnerId: new(ami.Owner), ImageOwnerAlias: new("amazon"),
 		Description: new("EKS-optimized Kubernetes node based on Amazon Linux 2023, (k8s: " + release + ", containerd: 2.*)"),
 		State:       new("available"), Public: new(true), Architecture: &i.Arch, ImageType: new("machine"), Hypervisor: new("xen"),
 		VirtualizationType: new("hvm"), RootDeviceName: new(ami.RootDevice), RootDeviceType: new("ebs"), EnaSupport: new(true),
 		SriovNetSupport: new("simple"), BootMode: new("uefi-preferred"), ImdsSupport: new("v2.0"), PlatformDetails: new("Linux/UNIX"),
 		UsageOperation: new("RunInstances"), CreationDate: new(i.Created.Format(filterTime)),
-		DeprecationTime: new(i.Created.Add(deprecatedAfter).Format(filterTime)),
-		BlockDeviceMappings: []ec2.BlockDeviceMapping{{
-			DeviceName: new(ami.RootDevice),
-			Ebs: &ec2.EbsBlockDevice{
-				SnapshotId: &i.Snapshot, VolumeSize: new(int32(ami.DefaultDiskGiB)), VolumeType: new("gp3"), Iops: new(int32(3000)),
-				Throughput: new(int32(125)), DeleteOnTermination: new(true), Encrypted: new(false),
-			},
-		}},
+		DeprecationTime:     new(i.Created.Add(deprecatedAfter).Format(filterTime)),
+		BlockDeviceMappings: []ec2.BlockDeviceMapping{imageVolume(ami.RootDevice, i.Snapshot, ami.DefaultDiskGiB)},
 	}
+	if data := i.DataSnapshot(); data != "" {
+		out.OwnerId, out.Description = new(ami.BottlerocketOwner), nil
+		out.BlockDeviceMappings = []ec2.BlockDeviceMapping{
+			imageVolume(ami.RootDevice, i.Snapshot, ami.SystemDiskGiB), imageVolume(ami.DataDevice, data, ami.DefaultDiskGiB),
+		}
+	}
+	return out
+}
+
+func imageVolume(device, snapshot string, gib int32) ec2.BlockDeviceMapping {
+	return ec2.BlockDeviceMapping{DeviceName: &device, Ebs: &ec2.EbsBlockDevice{
+		SnapshotId: &snapshot, VolumeSize: &gib, VolumeType: new("gp3"), Iops: new(int32(3000)), Throughput: new(int32(125)),
+		DeleteOnTermination: new(true), Encrypted: new(false),
+	}}
+}
+
+// imageVolumes is a filter on an image's volumes.
+func imageVolumes(f func(ec2.BlockDeviceMapping) []string) func(ec2.Image) []string {
+	return func(i ec2.Image) []string { return each(i.BlockDeviceMappings, f) }
 }
 
 var imageFields = fields[ec2.Image]{
 	"architecture": func(i ec2.Image) []string { return text(i.Architecture) },
 	"block-device-mapping.delete-on-termination": always[ec2.Image]("true"),
-	"block-device-mapping.device-name":           always[ec2.Image](ami.RootDevice),
-	"block-device-mapping.snapshot-id":           func(i ec2.Image) []string { return text(i.BlockDeviceMappings[0].Ebs.SnapshotId) },
-	"block-device-mapping.volume-size":           func(i ec2.Image) []string { return integer(i.BlockDeviceMappings[0].Ebs.VolumeSize) },
+	"block-device-mapping.device-name":           imageVolumes(func(b ec2.BlockDeviceMapping) []string { return text(b.DeviceName) }),
+	"block-device-mapping.snapshot-id":           imageVolumes(func(b ec2.BlockDeviceMapping) []string { return text(b.Ebs.SnapshotId) }),
+	"block-device-mapping.volume-size":           imageVolumes(func(b ec2.BlockDeviceMapping) []string { return integer(b.Ebs.VolumeSize) }),
 	"block-device-mapping.volume-type":           func(i ec2.Image) []string { return text(i.BlockDeviceMappings[0].Ebs.VolumeType) },
 	"block-device-mapping.encrypted":             always[ec2.Image]("false"),
 	"boot-mode":                                  func(i ec2.Image) []string { return text(i.BootMode) },

@@ -163,7 +163,7 @@ func launchRequest(call awsapi.Call, in *ec2.RunInstancesInput) (provision.Insta
 		if b.Ebs == nil {
 			continue
 		}
-		if r.DiskGiB, err = provision.RootDisk(deref(b.DeviceName), b.Ebs.VolumeSize); err != nil {
+		if err := r.SetDisk(deref(b.DeviceName), b.Ebs.VolumeSize); err != nil {
 			return r, err
 		}
 	}

@@ -18,13 +18,17 @@ import (
 
 const scalingService = "autoscaling.amazonaws.com"
 
-// The images that there are, and the architecture of each.
+// The images that a node group has unless it asks for another.
 const (
 	amiX86 = "AL2023_x86_64_STANDARD"
 	amiARM = "AL2023_ARM_64_STANDARD"
 )
 
-var amiArch = map[string]string{amiX86: ami.X8664, amiARM: ami.ARM64}
+// amiTypes are the images that there are, by their amiType.
+var amiTypes = map[string]struct{ arch, variant string }{
+	amiX86: {ami.X8664, ami.Standard}, amiARM: {ami.ARM64, ami.Standard},
+	"BOTTLEROCKET_x86_64": {ami.X8664, ami.Bottlerocket}, "BOTTLEROCKET_ARM_64": {ami.ARM64, ami.Bottlerocket},
+}
 
 const defaultInstanceType = "t3.medium"
 const defaultARMInstanceType = "t4g.medium"
@@ -150,7 +154,7 @@ func resolveImage(sub subject, c resource.Cluster, in *eks.CreateNodegroupInput,
 	}
 	if len(spec.InstanceTypes) == 0 {
 		spec.InstanceTypes = []string{defaultInstanceType}
-		if spec.AMIType == amiARM {
+		if amiTypes[spec.AMIType].arch == ami.ARM64 {
 			spec.InstanceTypes = []string{defaultARMInstanceType}
 		}
 	}
@@ -167,13 +171,13 @@ func resolveImage(sub subject, c resource.Cluster, in *eks.CreateNodegroupInput,
 	if strings.HasPrefix(spec.AMIType, "AL2_") && !slices.Contains([]string{"1.30", "1.31", "1.32"}, spec.Version) {
 		return sub.invalidParameter("AMI Type %s is only supported for kubernetes versions 1.32 or earlier", spec.AMIType)
 	}
-	arch := amiArch[spec.AMIType]
-	image, ok := ami.Recommended(c.Region, spec.Version, arch, ami.Standard)
+	kind := amiTypes[spec.AMIType]
+	image, ok := ami.Recommended(c.Region, spec.Version, kind.arch, kind.variant)
 	if !ok || !payload(spec.Version) {
 		return sub.invalidParameter("Requested AMI for this version %s is not supported", spec.Version)
 	}
 	for _, t := range types {
-		if t.Architecture() != arch {
+		if t.Architecture() != kind.arch {
 			return sub.invalidParameter("[%s] is not a valid instance type for requested amiType %s", t.Name, spec.AMIType)
 		}
 	}

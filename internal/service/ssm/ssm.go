@@ -65,7 +65,7 @@ func (Service) GetParameter(_ context.Context, call awsapi.Call, in *ssm.GetPara
 // modified is when a parameter got its value: when the image that it leads to was published.
 func modified(region, name string) time.Time {
 	for _, i := range ami.All(region) {
-		if strings.Contains(name, "/"+i.Minor+"/") && strings.Contains(name, "/"+i.Arch+"/"+i.Variant+"/") {
+		if strings.Contains(name, i.Minor+"/") && strings.Contains(name, "/"+i.Arch+"/") && (i.Variant == ami.Bottlerocket) == strings.Contains(name, "/bottlerocket/") {
 			return i.Created
 		}
 	}
