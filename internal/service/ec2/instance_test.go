@@ -326,3 +326,29 @@ func TestTerminationProtection(t *testing.T) {
 	fails(w.TerminateInstances(w.Context(), &sdk.TerminateInstancesInput{InstanceIds: []string{id}}))(w, "OperationNotPermitted",
 		fmt.Sprintf("The instance '%s' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again.", id))
 }
+
+// A Bottlerocket image has a volume for the system and one for containers, which is the
+// node's storage.
+func TestBottlerocketDisks(t *testing.T) {
+	w := newWorld(t)
+	rocket, _ := ami.Recommended("us-west-2", "1.35", ami.X8664, ami.Bottlerocket)
+	i := must(w.DescribeImages(t.Context(), &sdk.DescribeImagesInput{Owners: []string{"amazon"}, Filters: filters("name", "bottlerocket-aws-k8s-1.35-x86_64-*")}))(w).Images
+	if len(i) != 1 || *i[0].ImageId != rocket.ID || *i[0].OwnerId != ami.BottlerocketOwner || len(i[0].BlockDeviceMappings) != 2 || *i[0].BlockDeviceMappings[1].DeviceName != "/dev/xvdb" {
+		t.Fatalf("%+v", i)
+	}
+	disk := func(device string, gib int32) types.BlockDeviceMapping {
+		return types.BlockDeviceMapping{DeviceName: &device, Ebs: &types.EbsBlockDevice{VolumeSize: &gib}}
+	}
+	in := launch(1)
+	in.ImageId, in.BlockDeviceMappings = &rocket.ID, []types.BlockDeviceMapping{disk("/dev/xvda", 4), disk("/dev/xvdb", 50)}
+	id := *must(w.RunInstances(t.Context(), in))(w).Instances[0].InstanceId
+	w.edit(func(tx *store.Tx) {
+		if i, _ := tx.Instances.Get(id); i.Spec.DiskGiB != 50 {
+			t.Errorf("a disk of %d GiB", i.Spec.DiskGiB)
+		}
+	})
+	in.ClientToken, in.BlockDeviceMappings = nil, []types.BlockDeviceMapping{disk("/dev/xvdb", 5)}
+	fails(w.RunInstances(t.Context(), in))(w, "InvalidBlockDeviceMapping", "")
+	in.ImageId, in.BlockDeviceMappings = image(ami.X8664), []types.BlockDeviceMapping{disk("/dev/xvdb", 50)}
+	fails(w.RunInstances(t.Context(), in))(w, "UnsupportedOperation", "The block device /dev/xvdb is not supported yet: instances have their image's volumes alone.")
+}

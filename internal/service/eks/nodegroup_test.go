@@ -173,7 +173,7 @@ func TestCreateNodegroupRefusals(t *testing.T) {
 		{"version absent", func(in *sdk.CreateNodegroupInput) { in.Version = aws.String("1.33") }, invalid, "Requested AMI for this version 1.33 is not supported"},
 		{"unknown release", func(in *sdk.CreateNodegroupInput) { in.ReleaseVersion = aws.String("1.35.0-1") }, invalid, "Requested Nodegroup release version 1.35.0-1 is invalid. Allowed release version is 1.35.4-20261105"},
 		{"AL2", instance("AL2_x86_64"), invalid, "AMI Type AL2_x86_64 is only supported for kubernetes versions 1.32 or earlier"},
-		{"Bottlerocket", instance("BOTTLEROCKET_x86_64"), invalid, "Requested AMI for this version 1.35 is not supported"},
+		{"Bottlerocket with GPUs", instance("BOTTLEROCKET_x86_64_NVIDIA"), invalid, "Requested AMI for this version 1.35 is not supported"},
 		{"unknown type", instance("", "t3.medium", "t9.huge"), invalid, "The following supplied instance types do not exist: [t9.huge]"},
 		{"type of another architecture", instance("AL2023_x86_64_STANDARD", "t4g.medium"), invalid, "[t4g.medium] is not a valid instance type for requested amiType AL2023_x86_64_STANDARD"},
 		{"two architectures", instance("", "t4g.medium", "t3.medium"), invalid, "[t3.medium] is not a valid instance type for requested amiType AL2023_ARM_64_STANDARD"},
@@ -247,6 +247,21 @@ func TestCreateNodegroupRefusals(t *testing.T) {
 				t.Errorf("half made:\n%s\n%s", before, after)
 			}
 		})
+	}
+}
+
+// A Bottlerocket group is of Bottlerocket's release and, on ARM, of ARM's default type.
+func TestBottlerocketGroup(t *testing.T) {
+	w := newWorld(t)
+	w.active(t, "c")
+	in := w.nodegroup("c", "ng")
+	in.AmiType, in.InstanceTypes = types.AMITypesBottlerocketArm64, nil
+	out, err := w.root.CreateNodegroup(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := out.Nodegroup; n.AmiType != types.AMITypesBottlerocketArm64 || *n.ReleaseVersion != "1.60.0-5d1e8c2a" || n.InstanceTypes[0] != "t4g.medium" {
+		t.Errorf("%s, %s, %v", n.AmiType, *n.ReleaseVersion, n.InstanceTypes)
 	}
 }
 
