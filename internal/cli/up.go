@@ -78,6 +78,7 @@ earlier daemon on the same state directory are found again.`,
 	c.Flags().BoolVar(&f.pullThrough, "pull-through", true, "fetch images that are not here from their own registries")
 	c.Flags().StringSliceVar(&f.etcd, "etcd", nil, "endpoints of an etcd cluster to keep the records in (default: embedded)")
 	c.Flags().DurationVar(&f.joinTimeout, "join-timeout", daemon.DefaultJoinTimeout, "how long node groups wait for their nodes")
+	c.Flags().StringToIntVar(&f.vcpuLimits, "vcpu-limit", nil, "vCPUs that an account may have in a region, as on-demand=32,spot=16 (default: as many as it asks for)")
 	c.Flags().DurationVar(&f.spotNotice, "spot-notice", daemon.DefaultSpotNotice, "how long before its end a Spot instance is warned")
 	c.Flags().DurationVar(&f.repairWait, "node-repair-wait", daemon.DefaultRepairWait, "for how long a node is unhealthy before its node group repairs it")
 	c.Flags().StringSliceVar(&f.issuers, "allow-issuer", nil, "hosts beyond this machine that are asked for the keys of OIDC issuers (default: none for IAM, all for clusters)")
@@ -104,7 +105,7 @@ func (a *app) serve(ctx context.Context, f upFlags) error {
 	}
 	cfg := daemon.Config{
 		Dir: daemon.Dir(dir), Port: f.port, Account: f.account, Payload: payload, Etcd: f.etcd, PullThrough: f.pullThrough,
-		JoinTimeout: f.joinTimeout, SpotNotice: f.spotNotice, RepairWait: f.repairWait, MaxSession: f.sessions, AllowIssuers: f.issuers,
+		JoinTimeout: f.joinTimeout, SpotNotice: f.spotNotice, VCPULimits: f.vcpuLimits, RepairWait: f.repairWait, MaxSession: f.sessions, AllowIssuers: f.issuers,
 		Log: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})),
 	}
 	return daemon.Run(ctx, cfg)
