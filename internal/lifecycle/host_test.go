@@ -255,6 +255,17 @@ func (h networks) EnsureVPC(ctx context.Context, v network.VPC) error {
 	return nil
 }
 
+func (h networks) Instances() (ids []string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id := range h.guests {
+		if strings.HasPrefix(id, "i-") {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
 func (h networks) RemoveVPC(ctx context.Context, id string) error {
 	err := h.begin(ctx)
 	defer h.mu.Unlock()

@@ -313,6 +313,10 @@ func (l *life) count() map[string]int {
 				if r.Status.State == resource.InstanceTerminated {
 					return false // EC2 shows it for an hour
 				}
+			case resource.ScalingActivity:
+				if !r.Ended.IsZero() && !tx.AutoScalingGroups.Has(r.Group) {
+					return false // Auto Scaling tells of groups that are gone for six weeks
+				}
 			case resource.Role:
 				if strings.HasPrefix(r.Path, "/aws-service-role/") {
 					return false // EKS leaves its roles, too
