@@ -177,7 +177,7 @@ func describeInterface(tx *store.Tx, i resource.NetworkInterface) imds.Interface
 // names, which lead to the front door.
 func (d *Daemon) zone(vpc string) resolver.Config {
 	return resolver.Config{
-		Upstreams: resolver.FromFile("/etc/resolv.conf"), Log: d.log, Reverse: d.privateName(vpc),
+		Upstreams: resolver.FromFile("/etc/resolv.conf"), Log: d.log, Reverse: d.privateName(vpc), Off: func() bool { return !d.attributes(vpc).DNSSupport },
 		Zone: func(name string) (out []netip.Addr, known bool) {
 			if at := d.endpointsOf(vpc, name); at != nil {
 				return at, true
@@ -193,6 +193,12 @@ func (d *Daemon) zone(vpc string) resolver.Config {
 	}
 }
 
+// attributes are the VPC as it is now.
+func (d *Daemon) attributes(vpc string) (v resource.VPC) {
+	_ = d.store.View(func(tx *store.Tx) error { v, _ = tx.VPCs.Get(vpc); return nil })
+	return v
+}
+
 // addressOf is the private address that a name of an instance's stands for: the private
 // name does everywhere, the public one inside of its VPC.
 func (d *Daemon) addressOf(vpc, name string) (out netip.Addr) {
@@ -200,11 +206,12 @@ func (d *Daemon) addressOf(vpc, name string) (out netip.Addr) {
 		return out
 	}
 	_ = d.store.View(func(tx *store.Tx) error {
+		v, _ := tx.VPCs.Get(vpc)
 		for _, i := range tx.Interfaces.All() {
 			if i.VPC != vpc {
 				continue
 			}
-			if i.PublicIP != "" && provision.PublicDNS(i.Region, i.PublicIP) == name {
+			if v.DNSHostnames && i.PublicIP != "" && provision.PublicDNS(i.Region, i.PublicIP) == name {
 				out = i.Addresses[0]
 			}
 			for _, a := range i.Addresses {

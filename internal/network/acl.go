@@ -2,8 +2,10 @@ package network
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 )
 
@@ -30,26 +32,28 @@ func (r ACLRule) rule() Rule {
 // addACLs makes the chains of the subnets' ACLs. An allowed packet returns to the rest of
 // the rules, a denied one ends. The resolver and the metadata service are not filtered,
 // as on AWS; what the router serves on the internet is, in both directions.
-func (rs *ruleset) addACLs(ports []port, clusters bool) {
+func (rs *ruleset) addACLs(v VPC, ports []port) {
 	out := set{name: "acl-out", key: nftables.TypeIFName, verdicts: true}
 	in := set{name: "acl-in", key: nftables.TypeIFName, verdicts: true}
 	var chains []chain
 	done := map[string]bool{}
+	chainsOf := func(s Subnet) {
+		if !done[s.ID] {
+			done[s.ID] = true
+			chains = append(chains,
+				aclChain(s.ID+"-acl-out", s, s.ACL.Egress, destination),
+				aclChain(s.ID+"-acl-in", s, s.ACL.Ingress, source))
+		}
+	}
 	for _, p := range ports {
-		acl := p.subnet.ACL
-		if acl == nil {
+		if p.subnet.ACL == nil {
 			continue
 		}
 		out.elements = append(out.elements, element{key: linkKey(p.link), jump: p.Subnet + "-acl-out"})
 		in.elements = append(in.elements, element{key: linkKey(p.link), jump: p.Subnet + "-acl-in"})
-		if done[p.Subnet] {
-			continue
-		}
-		done[p.Subnet] = true
-		chains = append(chains,
-			aclChain(p.Subnet+"-acl-out", p.subnet, acl.Egress, destination),
-			aclChain(p.Subnet+"-acl-in", p.subnet, acl.Ingress, source))
+		chainsOf(p.subnet)
 	}
+	passing := v.natACLs(chainsOf)
 	rs.sets = append(rs.sets, out, in)
 	filter := func(hook *nftables.ChainHook) *base {
 		return &base{hook, *nftables.ChainPriorityFilter - 10, nftables.ChainPolicyAccept, nftables.ChainTypeFilter}
@@ -57,21 +61,74 @@ func (rs *ruleset) addACLs(ports []port, clusters bool) {
 	served := netip.PrefixFrom(InternetAddress, 32)
 	services := []rule{{exprs: then(address(destination, served), dispatch(expr.MetaKeyIIFNAME, "acl-out"))}}
 	answers := []rule{{exprs: then(address(source, served), dispatch(expr.MetaKeyOIFNAME, "acl-in"))}}
-	if clusters {
+	if len(v.Clusters) > 0 {
 		services = append(services, rule{exprs: then(address(destination, ClusterPrefix), dispatch(expr.MetaKeyIIFNAME, "acl-out"))})
 		answers = append(answers, rule{exprs: then(address(source, ClusterPrefix), dispatch(expr.MetaKeyOIFNAME, "acl-in"))})
 	}
 	rs.chains = append(rs.chains,
-		chain{"acl", filter(nftables.ChainHookForward), []rule{
+		chain{"acl", filter(nftables.ChainHookForward), slices.Concat([]rule{
 			{exprs: dispatch(expr.MetaKeyIIFNAME, "acl-out")},
+		}, passing, []rule{
 			{exprs: dispatch(expr.MetaKeyOIFNAME, "acl-in")},
-		}},
-		chain{"acl-services", filter(nftables.ChainHookInput), services},
+		})},
+		chain{"acl-services", filter(nftables.ChainHookInput), append(services, passing...)},
 		// Not in the output hook: there a packet that has been translated back still has the
 		// link of before.
-		chain{"acl-answers", filter(nftables.ChainHookPostrouting), answers},
+		chain{"acl-answers", filter(nftables.ChainHookPostrouting), append(v.natAnswers(), answers...)},
 	)
 	rs.chains = append(rs.chains, chains...)
+}
+
+// natACLs have what NAT gateways pass on seen by the ACL of the gateway's own subnet: as it
+// comes in there, and as it goes out again; answers, too. What a gateway has passed is known
+// by the mark of its connection.
+func (v VPC) natACLs(chainsOf func(Subnet)) (out []rule) {
+	for _, g := range v.sortedNATGateways() {
+		if s, ok := v.aclSubnet(g); ok {
+			chainsOf(s)
+			through := []rule{
+				{g.ID, then(connectionIs(markOf(g.ID)), jump(s.ID+"-acl-in"))},
+				{g.ID, then(connectionIs(markOf(g.ID)), jump(s.ID+"-acl-out"))},
+			}
+			out = append(out, rule{g.ID, then(markIs(markOf(g.ID)), markConnection())})
+			out = append(out, through...)
+		}
+	}
+	return out
+}
+
+// natAnswers are the same for answers of the router's own services.
+func (v VPC) natAnswers() (out []rule) {
+	served := address(source, InternetPrefix)
+	for _, g := range v.sortedNATGateways() {
+		if s, ok := v.aclSubnet(g); ok {
+			out = append(out,
+				rule{g.ID, then(served, connectionIs(markOf(g.ID)), ctReply(), jump(s.ID+"-acl-in"))},
+				rule{g.ID, then(served, connectionIs(markOf(g.ID)), ctReply(), jump(s.ID+"-acl-out"))})
+		}
+	}
+	return out
+}
+
+func (v VPC) aclSubnet(g NATGateway) (Subnet, bool) {
+	at := slices.IndexFunc(v.Subnets, func(s Subnet) bool { return s.ID == g.Subnet && s.ACL != nil })
+	if at < 0 {
+		return Subnet{}, false
+	}
+	return v.Subnets[at], true
+}
+
+// ct mark <value>
+func connectionIs(value uint32) []expr.Any {
+	return []expr.Any{&expr.Ct{Key: expr.CtKeyMARK, Register: 1}, equal(binaryutil.NativeEndian.PutUint32(value)...)}
+}
+
+// ct mark set meta mark
+func markConnection() []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: 1},
+		&expr.Ct{Key: expr.CtKeyMARK, Register: 1, SourceRegister: true},
+	}
 }
 
 var goBack = []expr.Any{&expr.Verdict{Kind: expr.VerdictReturn}} // return

@@ -77,6 +77,7 @@ type Subnet struct {
 type NATGateway struct {
 	ID     string
 	Public netip.Addr // of PublicPrefix
+	Subnet string     // its own, whose ACL sees what passes; "": there is none
 }
 
 // A Peer is another VPC to whose addresses routes lead that have its ID as target. Nothing

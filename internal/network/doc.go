@@ -54,7 +54,6 @@
 //
 // What it does not do: it knows no AWS API, no store and no daemon; it serves
 // nothing on the routers' addresses (see Listen); nothing of its own is served by IPv6
-// (see ipv6.go for what there is of it); it applies no network
-// ACL of a NAT gateway's own subnet; it does not watch: call Ensure again. The rules of
+// (see ipv6.go for what there is of it); it does not watch: call Ensure again. The rules of
 // each case are in docs/network, written by the tests.
 package network

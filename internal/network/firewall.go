@@ -62,7 +62,7 @@ func compile(v VPC) ruleset {
 	rs.addSets(v, ports, groups)
 	rs.addHooks(v, ports)
 	rs.addRoutes(v, ports)
-	rs.addACLs(ports, len(v.Clusters) > 0)
+	rs.addACLs(v, ports)
 	rs.addTranslation(v, ports)
 	rs.addEndpoints(v)
 	for _, p := range ports {

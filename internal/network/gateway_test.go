@@ -37,7 +37,7 @@ func seenAs(t testing.TB, h *Host, guest, address, want string) {
 // natGateway is twoSubnets whose private subnet-b goes out by a NAT gateway.
 func natGateway() VPC {
 	v := twoSubnets()
-	v.NATGateways = []NATGateway{{"nat-1", addr("198.19.1.1")}}
+	v.NATGateways = []NATGateway{{ID: "nat-1", Public: addr("198.19.1.1")}}
 	v.Subnets[1].Routes = []Route{{prefix("0.0.0.0/0"), "nat-1"}}
 	return v
 }

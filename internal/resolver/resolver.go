@@ -63,6 +63,9 @@ type Config struct {
 	// Upstreams returns the host's resolvers as host:port; see FromFile. Nil: forward nothing.
 	Upstreams func() ([]string, error)
 
+	// Off, if not nil, says whether nobody is answered: enableDnsSupport of the VPC is false.
+	Off func() bool
+
 	// Timeout for each of the upstreams; 0 means a second.
 	Timeout time.Duration
 
@@ -141,6 +144,9 @@ type server struct {
 // handler answers in ctx; questions that came by TCP are forwarded by TCP.
 func (s *server) handler(ctx context.Context, network string) dns.HandlerFunc {
 	return func(w dns.ResponseWriter, q *dns.Msg) {
+		if s.Off != nil && s.Off() {
+			return
+		}
 		reply := s.answer(ctx, network, q)
 		if network == "udp" {
 			size := dns.MinMsgSize

@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -156,6 +158,22 @@ func TestLongAnswerIsTruncatedForUDPOnly(t *testing.T) {
 	}
 	if m := ask(t, "tcp", server, "registry.ekster.internal.", dns.TypeA); m.Truncated || len(m.Answer) != 100 {
 		t.Errorf("%d records by TCP", len(m.Answer))
+	}
+}
+
+// A VPC without DNS support has nobody at that address, as far as anybody can tell.
+func TestOff(t *testing.T) {
+	var off atomic.Bool
+	server := start(t, Config{Zone: zone, Off: off.Load})
+	ask(t, "udp", server, "www.example.com.", dns.TypeA)
+	off.Store(true)
+	for _, network := range []string{"udp", "tcp"} {
+		q := new(dns.Msg)
+		q.SetQuestion("www.example.com.", dns.TypeA)
+		var silence net.Error
+		if m, _, err := (&dns.Client{Net: network, Timeout: 200 * time.Millisecond}).Exchange(q, server); !errors.As(err, &silence) || !silence.Timeout() {
+			t.Errorf("%s: %v, %v; want silence", network, m, err)
+		}
 	}
 }
 

@@ -35,7 +35,7 @@ func configFor(tx *store.Tx, id string) (network.VPC, map[string]string, error) 
 	want.Clusters = clustersFor(tx, id)
 	endpointRange := endpointsOf(tx)
 	for g := range tx.NATGateways.Values(func(g resource.NATGateway) bool { return g.VPC == id && works(tx, g) }) {
-		want.NATGateways = append(want.NATGateways, network.NATGateway{ID: g.ID, Public: onTheInternet(g.PublicIP)})
+		want.NATGateways = append(want.NATGateways, network.NATGateway{ID: g.ID, Public: onTheInternet(g.PublicIP), Subnet: g.Subnet})
 	}
 	for s := range tx.Subnets.Values(func(s resource.Subnet) bool { return s.VPC == id }) {
 		table := tableOf(tx, s)

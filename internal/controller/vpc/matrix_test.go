@@ -250,6 +250,30 @@ func TestConnectivityMatrix(t *testing.T) {
 	})
 	w.matrix("with a network ACL", cells)
 
+	var publicACL string
+	w.edit(func(tx *store.Tx) { // of the NAT gateway's subnet: nothing comes in from the private one
+		made := ok(provision.NetworkACL(tx, home, vpc, nil))(w)
+		all := netip.MustParsePrefix("0.0.0.0/0")
+		for i, e := range []resource.NetworkACLEntry{
+			{Allow: false, Protocol: "6", FromPort: 80, ToPort: 80, CIDR: netip.MustParsePrefix("10.0.1.0/24")},
+			{Allow: true, Protocol: "-1", CIDR: all}, {Egress: true, Allow: true, Protocol: "-1", CIDR: all},
+		} {
+			e.Number = int32(100 + i)
+			if err := provision.PutACLEntry(tx, home, made.ID, e, false); err != nil {
+				w.Fatal(err)
+			}
+		}
+		var association string
+		_, association, _ = provision.ACLOf(tx, machines["i-web"].Subnet)
+		publicACL = ok(provision.ReplaceACL(tx, home, association, made.ID))(w)
+	})
+	w.matrix("with an ACL of the NAT gateway's subnet", cells)
+	w.edit(func(tx *store.Tx) {
+		for a := range tx.NetworkACLs.Values(func(a resource.NetworkACL) bool { return a.VPC == vpc && a.Default }) {
+			ok(provision.ReplaceACL(tx, home, publicACL, a.ID))(w)
+		}
+	})
+
 	w.edit(func(tx *store.Tx) {
 		if err := provision.DeleteNATGateway(tx, home, nat.ID, time.Now()); err != nil {
 			w.Fatal(err)

@@ -108,6 +108,11 @@ func (o oracle) leaves(src resource.NetworkInterface, to netip.Addr, port int32)
 		if !ok || !g.Deleted.IsZero() || !o.attached(o.route(g.Subnet, to).Gateway, g.VPC) {
 			return netip.Addr{}, false
 		}
+		// The ACL of the gateway's own subnet sees both halves of the way, there and back.
+		inside, s := src.Addresses[0], g.Subnet
+		if src.Subnet != s && !(o.acl(s, false, inside, port) && o.acl(s, true, inside, ephemeral)) || !o.acl(s, true, to, port) || !o.acl(s, false, to, ephemeral) {
+			return netip.Addr{}, false
+		}
 		return g.PublicIP, true
 	}
 	if src.PublicIP == "" || !o.attached(r.Gateway, src.VPC) {
