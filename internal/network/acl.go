@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 )
 
@@ -90,7 +89,7 @@ func (v VPC) natACLs(chainsOf func(Subnet)) (out []rule) {
 				{g.ID, then(connectionIs(markOf(g.ID)), jump(s.ID+"-acl-in"))},
 				{g.ID, then(connectionIs(markOf(g.ID)), jump(s.ID+"-acl-out"))},
 			}
-			out = append(out, rule{g.ID, then(markIs(markOf(g.ID)), markConnection())})
+			out = append(out, rule{g.ID, then(ctState(expr.CtStateBitNEW), markIs(markOf(g.ID)), markConnection())})
 			out = append(out, through...)
 		}
 	}
@@ -118,10 +117,8 @@ func (v VPC) aclSubnet(g NATGateway) (Subnet, bool) {
 	return v.Subnets[at], true
 }
 
-// ct mark <value>
-func connectionIs(value uint32) []expr.Any {
-	return []expr.Any{&expr.Ct{Key: expr.CtKeyMARK, Register: 1}, equal(binaryutil.NativeEndian.PutUint32(value)...)}
-}
+// ct mark & ~3 == <value>
+func connectionIs(value uint32) []expr.Any { return connectionHas(^uint32(bothUntracked), value) }
 
 // ct mark set meta mark
 func markConnection() []expr.Any {

@@ -45,7 +45,7 @@
 // interfaces. All of it is the table inet ekster, replaced in one transaction.
 //
 // Established connections persist when a rule that let them in is removed, and
-// only new ones are decided anew; AWS does the same for tracked connections.
+// only new ones are decided anew, but for those that AWS does not track: see untracked.go.
 //
 // What was applied is remembered in the kernel only: the alias of a router's link
 // says what has been set up at its other end, the name of an (empty) set in the

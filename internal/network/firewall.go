@@ -66,7 +66,7 @@ func compile(v VPC) ruleset {
 	rs.addTranslation(v, ports)
 	rs.addEndpoints(v)
 	for _, p := range ports {
-		rs.addPort(p)
+		rs.addPort(v, p)
 	}
 	used := map[string]bool{}
 	for _, p := range ports {
@@ -211,11 +211,11 @@ func (rs *ruleset) addHooks(v VPC, ports []port) {
 		chain{"egress", hook(nftables.ChainHookForward, *nftables.ChainPriorityFilter, nftables.ChainPolicyDrop), append(append([]rule{
 			{"nobody passes through the VPC", then(inSet(expr.MetaKeyIIFNAME, "uplinks"), inSet(expr.MetaKeyOIFNAME, "uplinks"), drop)},
 			unmapped(),
-		}, v.egressOnlyRules()...), with(
+		}, v.egressOnlyRules()...), append(established(true),
 			rule{exprs: dispatch(expr.MetaKeyIIFNAME, "egress")},
 			rule{"from the internet and from peers", then(inSet(expr.MetaKeyIIFNAME, "uplinks"), accept)},
 		)...)},
-		chain{"ingress", hook(nftables.ChainHookForward, *nftables.ChainPriorityFilter+10, nftables.ChainPolicyDrop), with(
+		chain{"ingress", hook(nftables.ChainHookForward, *nftables.ChainPriorityFilter+10, nftables.ChainPolicyDrop), append(established(false),
 			rule{exprs: dispatch(expr.MetaKeyOIFNAME, "ingress")},
 			rule{"to the internet and to peers", then(inSet(expr.MetaKeyOIFNAME, "uplinks"), accept)},
 		)},
@@ -227,10 +227,18 @@ func (rs *ruleset) addHooks(v VPC, ports []port) {
 var linkLocal = netip.PrefixFrom(netip.AddrFrom4([4]byte{169, 254, 0, 0}), 16)
 
 // addPort makes the two chains of an ENI.
-func (rs *ruleset) addPort(p port) {
+func (rs *ruleset) addPort(v VPC, p port) {
 	groups := slices.Clone(p.SecurityGroups)
 	slices.Sort(groups)
 	out, in := chain{name: p.ID + "-out"}, chain{name: p.ID + "-in"}
+	var egress, ingress []Rule
+	for _, g := range v.SecurityGroups {
+		if slices.Contains(groups, g.ID) {
+			egress, ingress = append(egress, g.Egress...), append(ingress, g.Ingress...)
+		}
+	}
+	out.rules = untracked(egress, ingress, untrackedFrom, v.has6())
+	in.rules = untracked(ingress, egress, untrackedTo, v.has6())
 	for _, g := range slices.Compact(groups) {
 		out.rules = append(out.rules, rule{exprs: jump(g + "-out")})
 		in.rules = append(in.rules, rule{exprs: jump(g + "-in")})

@@ -23,13 +23,17 @@ const (
 	markRegistry uint32 = 2
 )
 
+// someMark is in the mark of everything that has an id. The lowest two bits are not: those
+// of a connection say who does not track it.
+const someMark = 0x40000000
+
 // markOf is the mark of a NAT gateway or of a peer, for which it is the number of the
 // routing table, too. It depends on the id alone, so that rules and routes, which do not
 // change at the same instant, never disagree.
 func markOf(id string) uint32 {
 	h := fnv.New32a()
 	h.Write([]byte(id))
-	return h.Sum32()&0x3fffffff | 0x40000000
+	return h.Sum32()&0x3ffffffc | someMark
 }
 
 // mark is that of a route's target, 0 for one that drops.

@@ -231,9 +231,61 @@ func TestSecurityGroups(t *testing.T) {
 	mustNotReach(t, h, "i-3", "10.0.1.12:80")
 }
 
+// A connection that a rule for everybody has let in, where everybody is let out, is not
+// tracked: it ends with the rule.
+func TestRemovedRuleEndsUntrackedConnections(t *testing.T) {
+	h := newHost(t)
+	v := twoSubnets()
+	all := []Rule{{Protocol: "-1", CIDRs: everywhere}}
+	v.SecurityGroups = []SecurityGroup{
+		{ID: "sg-client", Egress: all},
+		{ID: "sg-open", Ingress: []Rule{{Protocol: "tcp", FromPort: 80, ToPort: 80, CIDRs: everywhere}, {Protocol: "tcp", FromPort: 81, ToPort: 81, CIDRs: []netip.Prefix{prefix("10.0.0.0/16")}}}, Egress: all},
+	}
+	v.Interfaces[0].SecurityGroups = []string{"sg-client"}
+	ensure(t, h, v)
+	talk := map[string]func() error{}
+	for _, port := range []string{"80", "81"} {
+		l, err := h.Listen(t.Context(), "i-2", "tcp4", "10.0.1.12:"+port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		go func() {
+			if c, err := l.Accept(); err == nil {
+				io.Copy(c, c)
+			}
+		}()
+		c, err := h.Dial(t.Context(), h.GuestPath("i-1"), "tcp4", "10.0.1.12:"+port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		talk[port] = func() error {
+			c.SetDeadline(time.Now().Add(denied))
+			if _, err := c.Write([]byte("x")); err != nil {
+				return err
+			}
+			_, err := io.ReadFull(c, make([]byte, 1))
+			return err
+		}
+		if err := talk[port](); err != nil {
+			t.Fatalf("port %s: %v", port, err)
+		}
+	}
+	v.SecurityGroups[1].Ingress = nil
+	ensure(t, h, v)
+	if err := talk["80"](); err == nil {
+		t.Error("the rule for everybody is gone, and its connection goes on")
+	}
+	if err := talk["81"](); err != nil {
+		t.Errorf("a tracked connection broke: %v", err)
+	}
+}
+
 func TestRemovedRuleKeepsEstablishedConnections(t *testing.T) {
 	h := newHost(t)
 	v := twoSubnets()
+	v.SecurityGroups[0].Ingress = []Rule{{Protocol: "tcp", FromPort: 80, ToPort: 80, CIDRs: []netip.Prefix{prefix("10.0.0.0/16")}}}
 	ensure(t, h, v)
 	serve(t, h, "i-2", "10.0.1.12:80")
 	c, err := h.Dial(t.Context(), h.GuestPath("i-1"), "tcp4", "10.0.1.12:80")

@@ -17,7 +17,7 @@ import (
 // error or a crash, at any step, ends in the same state as if there had been none.
 //
 // New interfaces are closed until their rules are in force. Established
-// connections are kept when a rule goes, as AWS keeps tracked ones; every new
+// connections are kept when a rule goes, if AWS would track them; every new
 // connection meets the new rules. The order of rules and interfaces has no effect.
 func (h *Host) EnsureVPC(ctx context.Context, v VPC) error {
 	if err := v.validate(); err != nil {
