@@ -6,6 +6,8 @@
 //	Spec.Revision ahead ─ UPDATING ─ the same line with what is wanted now ─▶ ACTIVE
 //	                         └─ the new version is not up in time ─ the same line with the
 //	                            version before ─▶ ACTIVE, the update Failed (update.go)
+//	something that it needs is gone ─ an issue in its health, until it is back (health.go)
+//	its version's support is over ─ an upgrade by one minor version, as if asked for
 //	Deleting ─ control plane removed ─ authenticator closed ─ guest removed
 //	         ─ interfaces, security group, what belongs to it and record deleted
 //

@@ -5,6 +5,8 @@
 //	CREATING ─ profile, template, group, access entry ─ nodes Ready ─▶ ACTIVE
 //	                                                 └─ too late ─▶ CREATE_FAILED
 //	ACTIVE ─ something is missing or nodes do not come (health.go) ─▶ DEGRADED, and back
+//	a node stays unhealthy ─ replaced or rebooted, if nodeRepairConfig says so (repair.go)
+//	EC2 wants a Spot instance back ─ its node replaced, or left at once (spot.go)
 //	ACTIVE ─ UpdateNodegroupConfig ─ UPDATING ─ group and nodes changed ─▶ ACTIVE
 //	ACTIVE ─ UpdateNodegroupVersion ─ UPDATING ─ nodes replaced (roll.go) ─▶ ACTIVE
 //	Deleting ─ group deleted, its nodes drained ─ template, profile, entry and record deleted
