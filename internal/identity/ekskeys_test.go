@@ -1,6 +1,7 @@
 package identity_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -164,7 +165,7 @@ func TestNodeGroupLaunchTemplate(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := w.authorize(policyOf(c.policy...), "eks:"+c.operation, c.in)
-			refused, _ := err.(*eks.InvalidRequestException)
+			refused, _ := errors.AsType[*eks.InvalidRequestException](err)
 			switch {
 			case c.want == "" && err != nil:
 				t.Error(err)
