@@ -80,6 +80,10 @@ func TestDependentActions(t *testing.T) {
 	cluster := &eks.CreateClusterInput{Name: new("c"), RoleArn: new(roleARN + "cluster"), Tags: map[string]string{"a": "b"},
 		AccessConfig: &eks.CreateAccessConfigRequest{AuthenticationMode: new("API")}}
 	nodegroup := &eks.CreateNodegroupInput{ClusterName: new("c"), NodegroupName: new("n"), NodeRole: new(roleARN + "node")}
+	fleet := &ec2.CreateFleetInput{LaunchTemplateConfigs: []ec2.FleetLaunchTemplateConfigRequest{{
+		LaunchTemplateSpecification: &ec2.FleetLaunchTemplateSpecificationRequest{LaunchTemplateName: new("lt")},
+		Overrides:                   []ec2.FleetLaunchTemplateOverridesRequest{{SubnetId: new("subnet-1"), InstanceType: new("c5.large")}},
+	}}}
 	run := &ec2.RunInstancesInput{LaunchTemplate: &ec2.LaunchTemplateSpecification{LaunchTemplateName: new("lt")}, SubnetId: new("subnet-1")}
 	group := &autoscaling.CreateAutoScalingGroupInput{AutoScalingGroupName: new("g"), LaunchTemplate: &autoscaling.LaunchTemplateSpecification{LaunchTemplateId: new("lt-1")}}
 	profile := &iam.AddRoleToInstanceProfileInput{InstanceProfileName: new("node"), RoleName: new("node")}
@@ -133,6 +137,12 @@ func TestDependentActions(t *testing.T) {
 			"ec2:RunInstances on resource: " + ec2ARN + "subnet/subnet-1"},
 		{"run instances, requested tag", append(all("iam:PassRole", "ec2:CreateTags", "ec2:RunInstances"), "Deny ec2:RunInstances "+ec2ARN+"instance/* "+is("aws:RequestTag/team", "a")),
 			"ec2:RunInstances", run, "ec2:RunInstances on resource: " + ec2ARN + "instance/*"},
+		{"fleet", all("ec2:*", "iam:PassRole"), "ec2:CreateFleet", fleet, ""},
+		{"fleet, profile of the template", all("ec2:*"), "ec2:CreateFleet", fleet, "iam:PassRole on resource: " + roleARN + "node"},
+		{"fleet, its launches", all("ec2:CreateFleet", "iam:PassRole"), "ec2:CreateFleet", fleet, "ec2:RunInstances on resource: " + ec2ARN + "instance/*"},
+		{"fleet, the type of an override", append(all("ec2:CreateFleet", "iam:PassRole"), "Allow ec2:RunInstances * "+is("ec2:InstanceType", "c5.large")), "ec2:CreateFleet", fleet, ""},
+		{"fleet, the subnet of an override", append(all("ec2:*", "iam:PassRole"), "Deny ec2:CreateFleet "+ec2ARN+"subnet/subnet-1"), "ec2:CreateFleet", fleet,
+			"ec2:CreateFleet on resource: " + ec2ARN + "subnet/subnet-1"},
 		{"group", all("autoscaling:*", "ec2:*", "iam:*"), "autoscaling:CreateAutoScalingGroup", group, ""},
 		{"group, no RunInstances", all("autoscaling:*", "iam:*"), "autoscaling:CreateAutoScalingGroup", group, "ec2:RunInstances on resource: " + ec2ARN + "instance/*"},
 		{"group, no PassRole", all("autoscaling:*", "ec2:*", "iam:CreateServiceLinkedRole"), "autoscaling:CreateAutoScalingGroup", group, "iam:PassRole on resource: " + roleARN + "node"},
