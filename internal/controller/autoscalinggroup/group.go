@@ -19,6 +19,7 @@
 //	health     send off those that are Unhealthy                   health.go
 //	refresh    replace instances, some at a time                   refresh.go
 //	recall     let spot instances go that EC2 may take back        recall.go
+//	retire     send off whose lifetime is over                     lifetime.go
 //	balance    launch in an empty zone, to leave a full one        balance.go
 //	shrink     send off whom nobody wants                          shrink.go, policy.go
 //
@@ -29,8 +30,7 @@
 // controller/instance makes real. Every launch and end is a scaling activity, with its cause.
 //
 // It knows no health but the instance's own and what clients say (SetInstanceHealth), no
-// warm pools and no maximum lifetime of instances. An instance maintenance policy bounds
-// instance refreshes and nothing else.
+// warm pools. An instance maintenance policy bounds instance refreshes and nothing else.
 package autoscalinggroup
 
 import (

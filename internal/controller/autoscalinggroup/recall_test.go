@@ -41,3 +41,28 @@ func TestCapacityRebalance(t *testing.T) {
 		})
 	}
 }
+
+// Two of a group whose instances live a day are replaced after it, one after the other.
+func TestMaximumLifetime(t *testing.T) {
+	w := newWorld(t, func(s *resource.AutoScalingGroupSpec) { s.Desired, s.MaxInstanceLifetime = 2, 86400 })
+	w.settle(time.Minute)
+	before := w.inState(resource.MemberInService)
+	w.now = w.now.Add(24*time.Hour - time.Minute)
+	if again := w.reconcile(); again != time.Minute || len(w.of("Terminating")) != 0 {
+		t.Fatalf("looks again in %s; %+v", again, w.of("Terminating"))
+	}
+	w.now = w.now.Add(time.Minute)
+	w.reconcile()
+	if got := w.of("Terminating"); len(got) != 1 || !strings.HasSuffix(got[0].Cause, "in response to the maximum instance lifetime of the group.") {
+		t.Fatalf("%+v", got)
+	}
+	w.settle(time.Minute)
+	for _, id := range w.inState(resource.MemberInService) {
+		if slices.Contains(before, id) {
+			t.Errorf("%s lives on", id)
+		}
+	}
+	if got := len(w.inState(resource.MemberInService)); got != 2 {
+		t.Errorf("%d are in service", got)
+	}
+}

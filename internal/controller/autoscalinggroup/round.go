@@ -41,7 +41,7 @@ func (c *Controller) round(tx *store.Tx, g resource.AutoScalingGroup) *round {
 // look has every stage look once, and writes the group if one has changed it.
 func (r *round) look() error {
 	before, _ := r.tx.AutoScalingGroups.Get(r.group.ARN)
-	stages := []func() error{r.schedule, r.settle, r.health, r.refresh, r.recall, r.balance, r.shrink}
+	stages := []func() error{r.schedule, r.settle, r.health, r.refresh, r.recall, r.retire, r.balance, r.shrink}
 	for _, stage := range stages {
 		if err := stage(); err != nil {
 			return err
