@@ -25,6 +25,7 @@ func TestCluster(t *testing.T) {
 		{"aws-auth", testAWSAuth},
 		{"configure", testConfigure},
 		{"drain", testDrain},
+		{"faults", testFaults},
 		{"reconnect", testReconnect},
 		{"deleted cluster", testDeletedCluster},
 	} {
