@@ -255,10 +255,14 @@ func (l *life) cancelUpdate() {
 	})
 }
 
-// scale is what an autoscaler does.
+// scale is what an autoscaler does. One that scales down during a roll takes the new nodes
+// away that it waits for, and the update fails: that is something going wrong.
 func (l *life) scale() {
 	l.t.Helper()
 	cluster, name := l.part("nodegroup", false)
+	if _, n, _ := l.now().of("nodegroup", cluster, name); l.calm && n.status != "ACTIVE" {
+		return
+	}
 	group := ""
 	err := l.view(func(ctx context.Context) error {
 		out, err := l.daemon.eks.DescribeNodegroup(ctx, &eks.DescribeNodegroupInput{ClusterName: &cluster, NodegroupName: &name})
