@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/xml"
 	"errors"
@@ -79,7 +80,8 @@ func askName(region, instance string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", u.Host+":443", nil)
+	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: 5 * time.Second}}
+	conn, err := dialer.DialContext(context.Background(), "tcp", u.Host+":443")
 	if err != nil {
 		return "", err
 	}

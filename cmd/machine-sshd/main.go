@@ -38,11 +38,10 @@ func main() {
 	listen := flag.String("listen", ":22", "address to listen at")
 	state := flag.String("state", "/etc/ssh", "directory of the host key")
 	flag.Parse()
-	if err := serve(*listen, *state); err != nil {
-		log.Fatalf("machine-sshd: %v", err)
-	}
+	log.Fatalf("machine-sshd: %v", serve(*listen, *state))
 }
 
+// serve lets people in until it cannot listen any more, and says why.
 func serve(address, state string) error {
 	key, err := hostKey(filepath.Join(state, "ssh_host_ed25519_key"))
 	if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -116,10 +117,10 @@ func command(r *ssh.Request, u *user.User, conn *ssh.ServerConn, term *terminal,
 			return nil, err
 		}
 	}
-	cmd := exec.Command(shell, "-c", v.Text)
+	cmd := exec.CommandContext(context.Background(), shell, "-c", v.Text)
 	switch {
 	case r.Type == "shell":
-		cmd = exec.Command(shell)
+		cmd = exec.CommandContext(context.Background(), shell)
 		cmd.Args[0] = "-" + shell[strings.LastIndexByte(shell, '/')+1:] // a login shell
 	case r.Type == "subsystem":
 		if cmd = sftp(v.Text); cmd == nil {
@@ -144,7 +145,7 @@ func command(r *ssh.Request, u *user.User, conn *ssh.ServerConn, term *terminal,
 func sftp(subsystem string) *exec.Cmd {
 	for _, path := range sftpServers {
 		if _, err := os.Stat(path); err == nil && subsystem == "sftp" {
-			return exec.Command(path)
+			return exec.CommandContext(context.Background(), path)
 		}
 	}
 	return nil

@@ -121,7 +121,8 @@ func (s *Server) fail(ctx context.Context, b *binding, q *request, call *Call, e
 	}
 	var known ModelledError // an *Error is one too
 	told := errors.As(err, &known)
-	if why := !told || known.HTTPStatus() >= 500 && error(known) != err; why && ctx.Err() == nil { // there is more to know than the caller learns
+	more := !told || known.HTTPStatus() >= 500 && error(known) != err //nolint:errorlint // is it wrapped: there is more to know then than the caller learns
+	if more && ctx.Err() == nil {
 		s.log.Error("request failed", "id", call.RequestID, "service", call.Service, "operation", call.Operation, "caller", call.Caller.ARN, "err", err)
 	}
 	if !told {

@@ -119,7 +119,7 @@ func (l *life) trouble() {
 		return
 	}
 	version := pick(l, versions)
-	for _, t := range []struct {
+	turns := []struct {
 		name string
 		turn func(*knobs)
 	}{
@@ -133,15 +133,14 @@ func (l *life) trouble() {
 		{"sick", func(k *knobs) { k.cluster.Sick = true }},
 		{"touched", func(k *knobs) { k.cluster.Touched = true }},
 		{"denied", func(k *knobs) { k.cluster.Denied = true }},
-	}[l.rnd.IntN(12):] {
-		// A control plane that is new has no other version to go back to.
-		if slices.ContainsFunc(l.now().all("cluster", ""), func(c thing) bool { return c.status == "CREATING" || c.version == version }) && (t.name == "broken "+version || t.name == "dies "+version) {
-			return
-		}
-		l.note("the host: %s", t.name)
-		l.host.turn(t.turn)
+	}
+	t := turns[l.rnd.IntN(len(turns))]
+	// A control plane that is new has no other version to go back to.
+	if slices.ContainsFunc(l.now().all("cluster", ""), func(c thing) bool { return c.status == "CREATING" || c.version == version }) && (t.name == "broken "+version || t.name == "dies "+version) {
 		return
 	}
+	l.note("the host: %s", t.name)
+	l.host.turn(t.turn)
 }
 
 func (l *life) createCluster() {

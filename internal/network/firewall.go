@@ -180,7 +180,7 @@ func (rs *ruleset) addHooks(v VPC, ports []port) {
 	}
 	https := then(l4(protocolTCP), portRange(443, 443))
 	services := []rule{
-		{"the router itself", then(ifname(expr.MetaKeyIIFNAME, "lo"), accept)},
+		{"the router itself", then(ifname("lo"), accept)},
 		service(MetadataAddress, protocolTCP, 80, "instance metadata"),
 		service(ResolverAddress, protocolUDP, 53, "DNS"),
 		service(ResolverAddress, protocolTCP, 53, "DNS"),
@@ -203,7 +203,7 @@ func (rs *ruleset) addHooks(v VPC, ports []port) {
 	rs.sets = append(rs.sets, v.clusterSets()...)
 	rs.chains = append(rs.chains,
 		chain{"source", hook(nftables.ChainHookPrerouting, *nftables.ChainPriorityRaw, nftables.ChainPolicyAccept), slices.Concat([]rule{
-			{"the router itself", then(ifname(expr.MetaKeyIIFNAME, "lo"), accept)},
+			{"the router itself", then(ifname("lo"), accept)},
 		}, v.prefixSources(ports), []rule{
 			{"source/destination check", then(inSet(expr.MetaKeyIIFNAME, "guarded"), notASource(), drop)},
 			{"nobody asks for another's metadata", then(address(destination, linkLocal), notASource(), drop)},

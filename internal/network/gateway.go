@@ -132,7 +132,7 @@ func (rs *ruleset) addTranslation(v VPC, ports []port) {
 	}
 	rs.chains = append(rs.chains,
 		chain{"inward", nat(nftables.ChainHookPrerouting, *nftables.ChainPriorityNATDest), append([]rule{
-			{"one to one", then(ifname(expr.MetaKeyIIFNAME, internetLink), ipv4(), loadAddress(destination), mapped("private"), dnat)},
+			{"one to one", then(ifname(internetLink), ipv4(), loadAddress(destination), mapped("private"), dnat)},
 		}, v.clusterTranslation()...)},
 		chain{"outward", nat(nftables.ChainHookPostrouting, *nftables.ChainPriorityNATSource), outward},
 		chain{"outward-here", nat(nftables.ChainHookInput, *nftables.ChainPriorityNATSource), outward},

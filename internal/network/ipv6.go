@@ -63,7 +63,7 @@ func (p port) ranges() []netip.Prefix {
 func (v VPC) prefixSources(ports []port) (out []rule) {
 	for _, p := range ports {
 		for _, r := range p.Prefixes {
-			out = append(out, rule{"a range of " + p.ID, then(ifname(expr.MetaKeyIIFNAME, p.link), address(source, r), accept)})
+			out = append(out, rule{"a range of " + p.ID, then(ifname(p.link), address(source, r), accept)})
 		}
 	}
 	return out
@@ -100,7 +100,7 @@ func (v VPC) egressOnlyRules() (out []rule) {
 		out = append(out, rule{id + " lets out only", then(ipv6(), markIs(markOf(id)), ctReply(), drop)})
 	}
 	if len(gateways) > 0 && !v.Internet {
-		out = append(out, rule{"no internet gateway", then(ipv6(), ifname(expr.MetaKeyIIFNAME, internetLink), ctState(expr.CtStateBitNEW), drop)})
+		out = append(out, rule{"no internet gateway", then(ipv6(), ifname(internetLink), ctState(expr.CtStateBitNEW), drop)})
 	}
 	return out
 }

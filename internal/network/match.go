@@ -86,8 +86,8 @@ func ctState(bits uint32) []expr.Any {
 }
 
 // iifname "<name>"
-func ifname(key expr.MetaKey, name string) []expr.Any {
-	return []expr.Any{&expr.Meta{Key: key, Register: 1}, equal(linkKey(name)...)}
+func ifname(name string) []expr.Any {
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1}, equal(linkKey(name)...)}
 }
 
 // iifname @<set>

@@ -13,9 +13,6 @@ import (
 	"ekster.dev/ekster/internal/store"
 )
 
-// fewAddresses is how many free addresses EKS wants in a cluster's subnets for updates.
-const fewAddresses = 5
-
 // faultsOf are the things that a cluster needs and that are not there any more, with EKS's
 // codes. They are looked for each time anew: an issue goes when its cause does.
 func faultsOf(tx *store.Tx, cl resource.Cluster) (out []resource.Issue) {

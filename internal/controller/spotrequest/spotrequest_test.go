@@ -1,6 +1,7 @@
 package spotrequest
 
 import (
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -164,7 +165,7 @@ func TestEnds(t *testing.T) {
 		t.Errorf("%s, %s", r.State, r.StatusCode)
 	}
 	w.edit(func(tx *store.Tx) error {
-		if err := provision.InterruptSpot(tx, r.Instance, time.Minute, w.at); err != provision.ErrNotSpot {
+		if err := provision.InterruptSpot(tx, r.Instance, time.Minute, w.at); !errors.Is(err, provision.ErrNotSpot) {
 			t.Errorf("one that ends is interrupted: %v", err)
 		}
 		return nil

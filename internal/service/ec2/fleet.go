@@ -46,7 +46,7 @@ func (s *Service) CreateFleet(ctx context.Context, call awsapi.Call, in *ec2.Cre
 			if err != nil {
 				return err
 			}
-			if out, err = launch.run(tx, in, pools, targets); err != nil {
+			if out, err = launch.run(tx, pools, targets); err != nil {
 				return err
 			}
 			if f.Result, err = json.Marshal(out); err != nil {

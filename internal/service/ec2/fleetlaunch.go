@@ -114,7 +114,7 @@ func (l *fleetLaunch) exhausted(err error) bool { return errors.Is(err, errExhau
 
 // run launches all that there is room for and describes it. On errExhausted it has learnt
 // something, and is to be run again in another transaction.
-func (l *fleetLaunch) run(tx *store.Tx, in *ec2.CreateFleetInput, pools []fleetPool, targets []fleetTarget) (*ec2.CreateFleetOutput, error) {
+func (l *fleetLaunch) run(tx *store.Tx, pools []fleetPool, targets []fleetTarget) (*ec2.CreateFleetOutput, error) {
 	got := map[poolKey][]string{}
 	out := &ec2.CreateFleetOutput{FleetId: &l.fleet}
 	for _, t := range targets {
