@@ -35,6 +35,7 @@ var figures = []figure{
 	{"6", (*run).tenClusters},
 	{"7", (*run).machineTime},
 	{"8", (*run).throughput},
+	{"9", (*run).decision},
 }
 
 func main() {
