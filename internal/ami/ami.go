@@ -17,7 +17,7 @@
 //
 // There is no disk image behind an id: package machine boots every instance from
 // the host's files. What differs is the user data that it reads. The package has no GPU,
-// FIPS or Windows images.
+// Windows images, and none of FIPS apart.
 package ami
 
 import (

@@ -19,6 +19,7 @@ const coverage = "../../../docs/coverage.md"
 // inert is what a reader of an answer could take for real.
 var inert = []string{
 	"logging of clusters, but for audit and authenticator: there is no CloudWatch Logs to go to, `ekster logs cluster NAME TYPE` shows them; the other types are in `ekster logs cluster NAME` always",
+	"the FIPS amiTypes of node groups: their nodes are those of the amiType without, since an image stands for programs of this machine's",
 }
 
 // TestCoverage compares docs/coverage.md with the operations of the model and the methods

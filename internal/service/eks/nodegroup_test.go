@@ -173,7 +173,13 @@ func TestCreateNodegroupRefusals(t *testing.T) {
 		{"version absent", func(in *sdk.CreateNodegroupInput) { in.Version = aws.String("1.33") }, invalid, "Requested AMI for this version 1.33 is not supported"},
 		{"unknown release", func(in *sdk.CreateNodegroupInput) { in.ReleaseVersion = aws.String("1.35.0-1") }, invalid, "Requested Nodegroup release version 1.35.0-1 is invalid. Allowed release version is 1.35.4-20261105"},
 		{"AL2", instance("AL2_x86_64"), invalid, "AMI Type AL2_x86_64 is only supported for kubernetes versions 1.32 or earlier"},
-		{"Bottlerocket with GPUs", instance("BOTTLEROCKET_x86_64_NVIDIA"), invalid, "Requested AMI for this version 1.35 is not supported"},
+		{"GPUs on a type without", instance("BOTTLEROCKET_x86_64_NVIDIA"), invalid, "[t3.medium] is not a valid instance type for requested amiType BOTTLEROCKET_x86_64_NVIDIA"},
+		{"GPUs of another maker", instance("AL2023_x86_64_NVIDIA", "g5.xlarge", "g4ad.xlarge"), invalid, "[g4ad.xlarge] is not a valid instance type for requested amiType AL2023_x86_64_NVIDIA"},
+		{"GPUs on another architecture", instance("AL2023_x86_64_NVIDIA", "g5g.xlarge"), invalid, "[g5g.xlarge] is not a valid instance type for requested amiType AL2023_x86_64_NVIDIA"},
+		{"GPUs", instance("AL2023_ARM_64_NVIDIA", "g5g.xlarge"), invalid, "Nodes with accelerators (an amiType …_GPU, …_NVIDIA or …_NEURON) are" + tail},
+		{"Neuron on a type without", instance("AL2023_x86_64_NEURON", "g5.xlarge"), invalid, "[g5.xlarge] is not a valid instance type for requested amiType AL2023_x86_64_NEURON"},
+		{"Neuron", instance("AL2023_x86_64_NEURON", "inf2.xlarge", "trn1.2xlarge"), invalid, "Nodes with accelerators (an amiType …_GPU, …_NVIDIA or …_NEURON) are" + tail},
+		{"Windows", instance("WINDOWS_CORE_2022_x86_64"), invalid, "Windows nodes (an amiType WINDOWS_…) are" + tail},
 		{"unknown type", instance("", "t3.medium", "t9.huge"), invalid, "The following supplied instance types do not exist: [t9.huge]"},
 		{"type of another architecture", instance("AL2023_x86_64_STANDARD", "t4g.medium"), invalid, "[t4g.medium] is not a valid instance type for requested amiType AL2023_x86_64_STANDARD"},
 		{"two architectures", instance("", "t4g.medium", "t3.medium"), invalid, "[t3.medium] is not a valid instance type for requested amiType AL2023_ARM_64_STANDARD"},
@@ -262,6 +268,37 @@ func TestBottlerocketGroup(t *testing.T) {
 	}
 	if n := out.Nodegroup; n.AmiType != types.AMITypesBottlerocketArm64 || *n.ReleaseVersion != "1.60.0-5d1e8c2a" || n.InstanceTypes[0] != "t4g.medium" {
 		t.Errorf("%s, %s, %v", n.AmiType, *n.ReleaseVersion, n.InstanceTypes)
+	}
+}
+
+// Every amiType of the model is one that a group can have, or is refused for what it is and
+// not for the cluster's version.
+func TestEveryAMIType(t *testing.T) {
+	w := newWorld(t)
+	w.active(t, "c")
+	for _, kind := range types.AMITypes("").Values() {
+		in := w.nodegroup("c", strings.ToLower(string(kind)))
+		in.AmiType, in.InstanceTypes = kind, nil
+		want := ""
+		switch name := string(kind); {
+		case strings.HasPrefix(name, "WINDOWS_"):
+			want = "Windows nodes (an amiType WINDOWS_…) are not supported by Ekster yet."
+		case strings.HasPrefix(name, "AL2_"):
+			want = "AMI Type " + name + " is only supported for kubernetes versions 1.32 or earlier"
+		case strings.Contains(name, "NVIDIA"), strings.Contains(name, "NEURON"):
+			want = "is not a valid instance type for requested amiType " + name
+		case kind == types.AMITypesCustom:
+			want = "Launch template details can't be null for Custom ami type node group"
+		}
+		out, err := w.root.CreateNodegroup(t.Context(), in)
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%s: %v", kind, err)
+		case want == "" && out.Nodegroup.AmiType != kind:
+			t.Errorf("%s is shown as %s", kind, out.Nodegroup.AmiType)
+		case want != "" && !strings.Contains(fmt.Sprint(err), want):
+			t.Errorf("%s: %v, want %s", kind, err, want)
+		}
 	}
 }
 

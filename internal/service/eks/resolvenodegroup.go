@@ -18,18 +18,6 @@ import (
 
 const scalingService = "autoscaling.amazonaws.com"
 
-// The images that a node group has unless it asks for another.
-const (
-	amiX86 = "AL2023_x86_64_STANDARD"
-	amiARM = "AL2023_ARM_64_STANDARD"
-)
-
-// amiTypes are the images that there are, by their amiType.
-var amiTypes = map[string]struct{ arch, variant string }{
-	amiX86: {ami.X8664, ami.Standard}, amiARM: {ami.ARM64, ami.Standard},
-	"BOTTLEROCKET_x86_64": {ami.X8664, ami.Bottlerocket}, "BOTTLEROCKET_ARM_64": {ami.ARM64, ami.Bottlerocket},
-}
-
 const defaultInstanceType = "t3.medium"
 const defaultARMInstanceType = "t4g.medium"
 
@@ -172,14 +160,17 @@ func resolveImage(sub subject, c resource.Cluster, in *eks.CreateNodegroupInput,
 		return sub.invalidParameter("AMI Type %s is only supported for kubernetes versions 1.32 or earlier", spec.AMIType)
 	}
 	kind := amiTypes[spec.AMIType]
+	for _, t := range types {
+		if !kind.runsOn(t) {
+			return sub.invalidParameter("[%s] is not a valid instance type for requested amiType %s", t.Name, spec.AMIType)
+		}
+	}
+	if err := kind.available(sub); err != nil {
+		return err
+	}
 	image, ok := ami.Recommended(c.Region, spec.Version, kind.arch, kind.variant)
 	if !ok || !payload(spec.Version) {
 		return sub.invalidParameter("Requested AMI for this version %s is not supported", spec.Version)
-	}
-	for _, t := range types {
-		if t.Architecture() != kind.arch {
-			return sub.invalidParameter("[%s] is not a valid instance type for requested amiType %s", t.Name, spec.AMIType)
-		}
 	}
 	if in.ReleaseVersion != nil && *in.ReleaseVersion != image.Release {
 		return sub.invalidParameter("Requested Nodegroup release version %s is invalid. Allowed release version is %s", *in.ReleaseVersion, image.Release)
