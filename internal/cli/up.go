@@ -34,6 +34,8 @@ type upFlags struct {
 	spotNotice  time.Duration
 	vcpuLimits  map[string]int
 	repairWait  time.Duration
+	drain       time.Duration
+	drained     time.Duration
 	sessions    time.Duration
 	issuers     []string
 }
@@ -51,6 +53,9 @@ earlier daemon on the same state directory are found again.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if f.sessions != 0 && f.sessions < minSession {
 				return fmt.Errorf("%w: --max-session is at least %s, not %s", errUsage, minSession, f.sessions)
+			}
+			if f.drain <= 0 || f.drained <= 0 {
+				return fmt.Errorf("%w: --drain-timeout and --drained-pause are more than nothing, not %s and %s", errUsage, f.drain, f.drained)
 			}
 			for _, host := range f.issuers {
 				if err := daemon.CheckIssuerHost(host); err != nil {
@@ -81,6 +86,8 @@ earlier daemon on the same state directory are found again.`,
 	c.Flags().StringToIntVar(&f.vcpuLimits, "vcpu-limit", nil, "vCPUs that an account may have in a region, as on-demand=32,spot=16 (default: as many as it asks for)")
 	c.Flags().DurationVar(&f.spotNotice, "spot-notice", daemon.DefaultSpotNotice, "how long before its end a Spot instance is warned")
 	c.Flags().DurationVar(&f.repairWait, "node-repair-wait", daemon.DefaultRepairWait, "for how long a node is unhealthy before its node group repairs it")
+	c.Flags().DurationVar(&f.drain, "drain-timeout", daemon.DefaultDrainTimeout, "how long pods may take to leave a node before it ends all the same, or its update fails")
+	c.Flags().DurationVar(&f.drained, "drained-pause", daemon.DefaultDrainedPause, "for how long a node that an update replaces is kept when its pods have left")
 	c.Flags().StringSliceVar(&f.issuers, "allow-issuer", nil, "hosts beyond this machine that are asked for the keys of OIDC issuers (default: none for IAM, all for clusters)")
 	c.Flags().DurationVar(&f.sessions, "max-session", 0, "end temporary credentials after this time at the latest, to see that programs renew them (default: as on AWS)")
 	return c
@@ -105,7 +112,7 @@ func (a *app) serve(ctx context.Context, f upFlags) error {
 	}
 	cfg := daemon.Config{
 		Dir: daemon.Dir(dir), Port: f.port, Account: f.account, Payload: payload, Etcd: f.etcd, PullThrough: f.pullThrough,
-		JoinTimeout: f.joinTimeout, SpotNotice: f.spotNotice, VCPULimits: f.vcpuLimits, RepairWait: f.repairWait, MaxSession: f.sessions, AllowIssuers: f.issuers,
+		JoinTimeout: f.joinTimeout, SpotNotice: f.spotNotice, VCPULimits: f.vcpuLimits, RepairWait: f.repairWait, DrainTimeout: f.drain, DrainedPause: f.drained, MaxSession: f.sessions, AllowIssuers: f.issuers,
 		Log: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})),
 	}
 	return daemon.Run(ctx, cfg)
@@ -132,7 +139,8 @@ func (a *app) upDetached(ctx context.Context, f upFlags) error {
 		}
 	}
 	argv := []string{"up", "--state-dir", abs, "--join-timeout", f.joinTimeout.String(), "--spot-notice", f.spotNotice.String(),
-		"--node-repair-wait", f.repairWait.String(), "--pull-through=" + strconv.FormatBool(f.pullThrough)}
+		"--node-repair-wait", f.repairWait.String(), "--drain-timeout", f.drain.String(), "--drained-pause", f.drained.String(),
+		"--pull-through=" + strconv.FormatBool(f.pullThrough)}
 	for lifecycle, most := range f.vcpuLimits {
 		argv = append(argv, fmt.Sprintf("--vcpu-limit=%s=%d", lifecycle, most))
 	}

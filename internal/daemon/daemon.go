@@ -52,7 +52,10 @@ type Config struct {
 	VCPULimits  map[string]int // quota of vCPUs by lifecycle; none: no limit
 	SpotNotice  time.Duration  // between a Spot instance's interruption notice and its end; 0: DefaultSpotNotice
 	RepairWait  time.Duration  // for how long a node is unhealthy before its group repairs it; 0: EKS's time
-	MaxSession  time.Duration  // the longest that temporary credentials last; 0: as on AWS
+	// DrainTimeout is how long pods may take to leave a node, and DrainedPause for how long a
+	// node that is rolled stays when they have; 0: EKS's times.
+	DrainTimeout, DrainedPause time.Duration
+	MaxSession                 time.Duration // the longest that temporary credentials last; 0: as on AWS
 	// AllowIssuers are hosts beyond this machine where OIDC issuers may be (CheckIssuerHost).
 	AllowIssuers []string
 	Log          *slog.Logger
@@ -68,8 +71,11 @@ const DefaultJoinTimeout = 25 * time.Minute
 // DefaultSpotNotice is how long before the end EC2 warns a Spot instance.
 const DefaultSpotNotice = 2 * time.Minute
 
-// drainTimeout is how long EKS lets pods take to leave a node.
-const drainTimeout = 15 * time.Minute
+// DefaultDrainTimeout is how long EKS lets pods take to leave a node.
+const DefaultDrainTimeout = 15 * time.Minute
+
+// DefaultDrainedPause is for how long EKS keeps a node that is rolled and that they have left.
+const DefaultDrainedPause = nodegroup.DefaultDrainedPause
 
 // deleteDrainTimeout is the same when their node group is deleted: on EKS some minutes.
 // Pods that end within the default grace period have left by then.

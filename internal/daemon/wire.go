@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -125,11 +126,10 @@ func (d *Daemon) controllers(doors vpc.Doors, authorizer *identity.Authorizer) [
 		Dir: d.cfg.Dir.Clusters(), Kube: d.cfg.Payload.Binary, Issuer: d.issuer, Loopback: d.settings.Loopback, Bindable: bindable,
 		Defaults: d.applyDefaults, Now: time.Now,
 	}, d.store, controlplane.New(d.log), d.host, auth, d.log)
-	join := d.cfg.JoinTimeout
-	if join == 0 {
-		join = DefaultJoinTimeout
-	}
-	nodegroups := nodegroup.New(nodegroup.Config{JoinTimeout: join, DrainTimeout: drainTimeout, DeleteDrainTimeout: deleteDrainTimeout, RepairWait: d.cfg.RepairWait, Now: time.Now}, d.store, nodes, d.log)
+	nodegroups := nodegroup.New(nodegroup.Config{
+		JoinTimeout: cmp.Or(d.cfg.JoinTimeout, DefaultJoinTimeout), DrainTimeout: cmp.Or(d.cfg.DrainTimeout, DefaultDrainTimeout),
+		DeleteDrainTimeout: deleteDrainTimeout, DrainedPause: d.cfg.DrainedPause, RepairWait: d.cfg.RepairWait, Now: time.Now,
+	}, d.store, nodes, d.log)
 	addons := d.addonController()
 	spots := spotrequest.New(d.store, time.Now, d.log)
 	d.errors["spotrequest"] = spots.Errors
