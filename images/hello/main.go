@@ -3,6 +3,7 @@
 //	hello                      serve on :8080 who answers: pod, node, zone
 //	hello get URL              print the body; exit 1 unless the status is 2xx
 //	hello load [-c N] [-d T] URL   ask over and over, print a summary; exit 1 if any request failed
+//	hello ask [-i T] URL       ask now and then for ever, print "ok" or what went wrong
 //	hello sleep [T]            wait, for ever unless told
 //
 // The pod's name, node and zone come from POD_NAME, NODE_NAME and ZONE, else
@@ -50,10 +51,12 @@ func run(ctx context.Context, command string, args []string) error {
 		return get(ctx, args[0], os.Stdout)
 	case "load":
 		return load(ctx, args, os.Stdout)
+	case "ask":
+		return ask(ctx, args, os.Stdout)
 	case "sleep":
 		return sleep(ctx, args)
 	}
-	return fmt.Errorf("unknown command %q: want serve, get, load or sleep", command)
+	return fmt.Errorf("unknown command %q: want serve, get, load, ask or sleep", command)
 }
 
 // identity is what a visitor is told.
@@ -211,6 +214,37 @@ func load(ctx context.Context, args []string, out io.Writer) error {
 		return fmt.Errorf("%d requests failed, the last one: %w", failed, last)
 	}
 	return nil
+}
+
+// ask asks over connections of their own, so that each goes where a new client's would.
+func ask(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("ask", flag.ContinueOnError)
+	every := flags.Duration("i", time.Second, "from one request to the next")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() != 1 || *every <= 0 {
+		return errors.New("usage: hello ask [-i T] URL")
+	}
+	tick := time.NewTicker(*every)
+	defer tick.Stop()
+	for {
+		err := get(ctx, flags.Arg(0), io.Discard)
+		http.DefaultClient.CloseIdleConnections()
+		if ctx.Err() != nil {
+			return nil
+		}
+		said := "ok"
+		if err != nil {
+			said = err.Error()
+		}
+		fmt.Fprintln(out, said)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 func sleep(ctx context.Context, args []string) error {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -34,8 +35,30 @@ func TestGet(t *testing.T) {
 	}
 }
 
+func TestAsk(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	asked := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch asked++; asked {
+		case 2:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case 4:
+			stop()
+		}
+	}))
+	defer s.Close()
+	var out bytes.Buffer
+	if err := ask(ctx, []string{"-i", "1ms", s.URL}, &out); err != nil {
+		t.Error(err)
+	}
+	if want := "ok\n" + s.URL + ": 503 Service Unavailable\nok\n"; out.String() != want {
+		t.Errorf("it says %q, want %q", out.String(), want)
+	}
+}
+
 func TestRunRefuses(t *testing.T) {
-	for _, args := range [][]string{{"fly"}, {"get"}, {"sleep", "long"}, {"load"}} {
+	for _, args := range [][]string{{"fly"}, {"get"}, {"sleep", "long"}, {"load"}, {"ask"}, {"ask", "-i", "0s", "http://localhost"}} {
 		if err := run(t.Context(), args[0], args[1:]); err == nil {
 			t.Errorf("hello %v succeeded", args)
 		}
