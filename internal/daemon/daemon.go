@@ -37,6 +37,7 @@ import (
 	"ekster.dev/ekster/internal/pki"
 	"ekster.dev/ekster/internal/provision"
 	"ekster.dev/ekster/internal/region"
+	eksservice "ekster.dev/ekster/internal/service/eks"
 	"ekster.dev/ekster/internal/store"
 )
 
@@ -90,6 +91,7 @@ type Daemon struct {
 	host        *network.Host
 	registry    *image.Registry
 	front       *awsapi.Server
+	eks         *eksservice.Service
 	tls         *tls.Config
 	ca          *pki.CA
 	issuerHost  string

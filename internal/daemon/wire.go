@@ -72,6 +72,7 @@ func (d *Daemon) wire(ctx context.Context) (func(vpc.Doors) []controller, error)
 	d.people = d.peopleIssuers()
 	iamAPI := iamservice.New(d.store, aws)
 	iamAPI.Thumbprint = issuers.Thumbprint
+	d.eks = eksservice.New(eksservice.Config{Store: d.store, Policies: policies, Payload: hasVersion, Addons: d.addons})
 	ec2API := ec2service.New(d.store)
 	ec2API.Console = func(id string, most int64) ([]byte, time.Time, error) {
 		return machine.Console(filepath.Join(d.cfg.Dir.Instances(), id), most)
@@ -79,7 +80,7 @@ func (d *Daemon) wire(ctx context.Context) (func(vpc.Doors) []controller, error)
 	d.front, err = awsapi.NewServer(awsapi.Config{
 		Keys: identity.NewKeys(d.store, policies), Authorize: authorizer.Authorize, Log: d.log,
 		Services: []*awsapi.Service{
-			eks.Service(eksservice.New(eksservice.Config{Store: d.store, Policies: policies, Payload: hasVersion, Addons: d.addons})),
+			eks.Service(d.eks),
 			ec2.Service(ec2API),
 			iam.Service(iamAPI),
 			sts.Service(stsservice.New(stsservice.Config{Store: d.store, Policies: policies, IssuerKeys: issuers.Keys, Lifetime: lifetime})),
@@ -124,7 +125,7 @@ func (d *Daemon) controllers(doors vpc.Doors, authorizer *identity.Authorizer) [
 	})
 	clusters := cluster.New(cluster.Config{
 		Dir: d.cfg.Dir.Clusters(), Kube: d.cfg.Payload.Binary, Issuer: d.issuer, Loopback: d.settings.Loopback, Bindable: bindable,
-		Defaults: d.applyDefaults, Now: time.Now,
+		Defaults: d.applyDefaults, Verdicts: d.eks.Verdicts, Now: time.Now,
 	}, d.store, controlplane.New(d.log), d.host, auth, d.log)
 	nodegroups := nodegroup.New(nodegroup.Config{
 		JoinTimeout: cmp.Or(d.cfg.JoinTimeout, DefaultJoinTimeout), DrainTimeout: cmp.Or(d.cfg.DrainTimeout, DefaultDrainTimeout),

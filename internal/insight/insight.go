@@ -1,7 +1,7 @@
 // Package insight judges whether a cluster is ready for another Kubernetes version, as
 // EKS's cluster insights do.
 //
-//	Facts (nodes, their kubelets and kube-proxies, add-ons, deprecated APIs seen)
+//	Facts (nodes, their kubelets and kube-proxies, add-ons, deprecated APIs seen, health issues)
 //	  └─ Of(facts, category, version) ─▶ one Insight a check: PASSING, WARNING, ERROR, UNKNOWN
 //
 // It is pure: callers gather the facts and keep what comes out. It knows no node images,
@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A Category is what an insight is about, as the API spells it.
@@ -38,6 +39,8 @@ const (
 
 // Names of the insights, as EKS has them.
 const (
+	AmazonLinux2  = "Amazon Linux 2 compatibility"
+	Health        = "Cluster health issues"
 	KubeletSkew   = "Kubelet version skew"
 	KubeProxySkew = "kube-proxy version skew"
 	AddonVersions = "EKS add-on version compatibility"
@@ -54,6 +57,14 @@ type Facts struct {
 	Deprecated []API
 	Looked     bool // somebody has looked for proxies and APIs
 	Addons     []Addon
+	Issues     []Issue
+	Legacy     []string // ARNs of node groups with Amazon Linux 2
+}
+
+// An Issue is one of the cluster's health.
+type Issue struct {
+	Message string
+	ARN     string // of the cluster
 }
 
 // An Addon is an EKS add-on that the cluster has.
@@ -65,11 +76,23 @@ type Addon struct {
 // An API is a kind of objects in a version of its group.
 type API struct {
 	Group, Version, Resource string
-	Removed                  string // the minor version without it
+	Removed                  string    // the minor version without it
+	Replacement              string    // the version to be used instead, if there is one
+	Requests                 int64     // for it in the last thirty days
+	Last                     time.Time // when there was one
 }
 
-// path is where the API server serves it.
-func (a API) path() string { return "/apis/" + a.Group + "/" + a.Version + "/" + a.Resource }
+// Path is where the API server serves it.
+func (a API) Path() string { return "/apis/" + a.Group + "/" + a.Version + "/" + a.Resource }
+
+// ReplacedBy is where its replacement is served; empty if there is none.
+func (a API) ReplacedBy() string {
+	if a.Replacement == "" {
+		return ""
+	}
+	a.Version = a.Replacement
+	return a.Path()
+}
 
 // A Node is one node of the cluster.
 type Node struct {
@@ -91,6 +114,7 @@ type Insight struct {
 	Info           map[string]string // further reading: title → URL
 	Resources      []Resource
 	Addons         []Addon // those that a version is not compatible with
+	Deprecated     []API   // those that are in use and that a version does not have
 }
 
 // A Resource is a thing in the cluster that an insight is about, and the verdict on it.
@@ -112,7 +136,7 @@ func Of(f Facts, category Category, version string) []Insight {
 		out[1].Status, out[1].Reason, out[1].Resources = Unknown, "The cluster has not been looked into yet.", nil
 	}
 	if category == Upgrade {
-		out = append(out, removals(f, version))
+		out = append(out, removals(f, version), health(f, version), legacy(f, version))
 	}
 	slices.SortFunc(out, func(a, b Insight) int { return strings.Compare(a.Name, b.Name) })
 	return out
@@ -144,7 +168,48 @@ func removals(f Facts, version string) Insight {
 			i.Status = Warning
 		}
 		i.Reason = "Deprecated API usage detected within last 30 days."
-		i.Resources = append(i.Resources, Resource{URI: a.path(), Status: i.Status, Reason: "It is not served from Kubernetes v" + a.Removed + " on."})
+		i.Resources = append(i.Resources, Resource{URI: a.Path(), Status: i.Status, Reason: "It is not served from Kubernetes v" + a.Removed + " on."})
+		i.Deprecated = append(i.Deprecated, a)
+	}
+	return i
+}
+
+// bad is the verdict on what stands in the way of a version: that of the next one, or of
+// one after it, before which there is time.
+func bad(f Facts, version string) Status {
+	want, _ := minor(version)
+	if at, _ := minor(f.Version); want > at+1 {
+		return Warning
+	}
+	return Error
+}
+
+// health judges whether the cluster has what it needs.
+func health(f Facts, version string) Insight {
+	i := Insight{
+		Name: Health, Category: Upgrade, Version: version, Status: Passing, Reason: "No cluster health issues detected.",
+		Description:    "Checks for any cluster health issues that prevent successful upgrade to the next Kubernetes version on EKS.",
+		Recommendation: "Resolve the cluster's health issues before upgrading it.",
+		Info:           map[string]string{"Cluster health": "https://docs.aws.amazon.com/eks/latest/userguide/troubleshooting.html#cluster-health-status"},
+	}
+	for _, issue := range f.Issues {
+		i.Status, i.Reason = bad(f, version), "One or more cluster health issues detected."
+		i.Resources = append(i.Resources, Resource{ARN: issue.ARN, Status: i.Status, Reason: issue.Message})
+	}
+	return i
+}
+
+// legacy judges whether there are nodes with Amazon Linux 2.
+func legacy(f Facts, version string) Insight {
+	i := Insight{
+		Name: AmazonLinux2, Category: Upgrade, Version: version, Status: Passing, Reason: "No Amazon Linux 2 nodes detected.",
+		Description:    "Checks if any nodes in the cluster are running Amazon Linux 2, for which there are no images of Kubernetes version 1.33 and higher.",
+		Recommendation: "Replace node groups with Amazon Linux 2 by ones with Amazon Linux 2023 or Bottlerocket.",
+		Info:           map[string]string{"Amazon Linux 2 end of support": "https://docs.aws.amazon.com/eks/latest/userguide/eks-ami-deprecation-faqs.html"},
+	}
+	for _, arn := range f.Legacy {
+		i.Status, i.Reason = bad(f, version), "The cluster contains Amazon Linux 2 nodes."
+		i.Resources = append(i.Resources, Resource{ARN: arn, Status: i.Status, Reason: "Its nodes run Amazon Linux 2."})
 	}
 	return i
 }

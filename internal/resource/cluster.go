@@ -85,12 +85,24 @@ type Inspection struct {
 	Error      string // why nothing was found; what follows is from before
 	KubeProxy  string // the version of the DaemonSet's image, v1.35.4-…; empty: there is none
 	Deprecated []DeprecatedAPI
+	Counter    string             // the API server whose counts those of Deprecated are: when it was started
+	Verdicts   map[string]Verdict // what the insights said then, by their ids
 }
 
-// A DeprecatedAPI has been asked for since the API server started.
+// A Verdict is the status of an insight, and since when it has it.
+type Verdict struct {
+	Status string
+	Since  time.Time
+}
+
+// A DeprecatedAPI will be removed, and has been asked for within the last thirty days.
 type DeprecatedAPI struct {
 	Group, Version, Resource string
-	Removed                  string // in this minor version
+	Removed                  string           // in this minor version
+	Replacement              string           // the version of the group that is to be used instead; empty: there is none
+	Counted                  int64            // requests since Inspection.Counter started
+	Days                     map[string]int64 // requests by the day on which they were noticed, as 2026-11-30
+	Last                     time.Time        // when it was last noticed that there had been any
 }
 
 // States of a cluster, as the API spells them.

@@ -67,6 +67,8 @@ type Config struct {
 	Own      func() []netip.Addr // the host's addresses, by which publicAccessCidrs let it in; nil: its interfaces'
 
 	Inspect func(ctx context.Context, api *rest.Config) (resource.Inspection, error) // nil: Inspect
+	// Verdicts are what the insights of a cluster say, by their ids; nil: there are none.
+	Verdicts func(tx *store.Tx, c resource.Cluster, at time.Time) map[string]string
 
 	UpgradeTimeout time.Duration // until a version that is not up is given up; 0: DefaultUpgradeTimeout
 }

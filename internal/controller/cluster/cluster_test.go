@@ -268,15 +268,3 @@ func TestInspection(t *testing.T) {
 		t.Fatalf("looks again in %s, %v", again, err)
 	}
 }
-
-func TestDeprecatedIn(t *testing.T) {
-	got := deprecatedIn(`# HELP apiserver_requested_deprecated_apis [STABLE] Gauge
-apiserver_requested_deprecated_apis{group="flowcontrol.apiserver.k8s.io",removed_release="1.36",resource="flowschemas",subresource="",version="v1beta3"} 1
-apiserver_requested_deprecated_apis{group="",removed_release="",resource="endpoints",subresource="",version="v1"} 1
-apiserver_request_total{group="",resource="pods"} 7
-`)
-	want := []resource.DeprecatedAPI{{Group: "flowcontrol.apiserver.k8s.io", Version: "v1beta3", Resource: "flowschemas", Removed: "1.36"}}
-	if fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("%v", got)
-	}
-}

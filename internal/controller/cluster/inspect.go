@@ -2,9 +2,7 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -16,6 +14,7 @@ import (
 
 	"ekster.dev/ekster/internal/reconcile"
 	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
 )
 
 // inspectEvery is how often EKS refreshes insights by itself.
@@ -39,9 +38,36 @@ func (c *Controller) inspect(ctx context.Context, arn string) (time.Duration, er
 	if err != nil {
 		found = last
 		found.Error = err.Error()
+	} else {
+		found.Deprecated = remember(last, found, now)
 	}
 	found.Revision, found.Started, found.Ended = cl.Spec.Inspection, now, c.cfg.Now()
-	return inspectEvery, c.setStatus(ctx, arn, func(s *resource.ClusterStatus) error { s.Inspection = found; return nil })
+	return inspectEvery, c.store.Update(ctx, func(tx *store.Tx) error {
+		cl, ok := tx.Clusters.Get(arn)
+		if !ok {
+			return nil
+		}
+		cl.Status.Inspection = found
+		cl.Status.Inspection.Verdicts = c.judge(tx, cl, last.Verdicts)
+		tx.Clusters.Put(arn, cl)
+		return nil
+	})
+}
+
+// judge returns what the insights say now, and since when they do.
+func (c *Controller) judge(tx *store.Tx, cl resource.Cluster, before map[string]resource.Verdict) map[string]resource.Verdict {
+	if c.cfg.Verdicts == nil {
+		return nil
+	}
+	now := c.cfg.Now()
+	out := map[string]resource.Verdict{}
+	for id, status := range c.cfg.Verdicts(tx, cl, now) {
+		out[id] = resource.Verdict{Status: status, Since: now}
+		if v := before[id]; v.Status == status {
+			out[id] = v
+		}
+	}
+	return out
 }
 
 func (c *Controller) look(ctx context.Context, cl resource.Cluster) (resource.Inspection, error) {
@@ -58,7 +84,7 @@ func (c *Controller) look(ctx context.Context, cl resource.Cluster) (resource.In
 }
 
 // Inspect finds the version of a cluster's kube-proxy, and the deprecated APIs that have
-// been asked for since its API server started.
+// been asked for since its API server started (deprecated.go).
 func Inspect(ctx context.Context, api *rest.Config) (resource.Inspection, error) {
 	var out resource.Inspection
 	client, err := kubernetes.NewForConfig(api)
@@ -72,15 +98,8 @@ func Inspect(ctx context.Context, api *rest.Config) (resource.Inspection, error)
 	case !apierrors.IsNotFound(err):
 		return out, fmt.Errorf("looking for kube-proxy: %w", err)
 	}
-	metrics, err := client.RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
-	if err != nil {
-		return out, fmt.Errorf("looking for deprecated APIs: %w", err)
-	}
-	if len(metrics) == 0 {
-		return out, errors.New("the API server has no metrics")
-	}
-	out.Deprecated = deprecatedIn(string(metrics))
-	return out, nil
+	out.Deprecated, out.Counter, err = deprecatedAPIs(ctx, client)
+	return out, err
 }
 
 // proxyVersion is the tag of the DaemonSet's image.
@@ -91,24 +110,4 @@ func proxyVersion(d *apps.DaemonSet) string {
 		}
 	}
 	return ""
-}
-
-var label = regexp.MustCompile(`(\w+)="([^"]*)"`)
-
-// deprecatedIn reads them from the API server's metrics. One that no version has removed
-// yet is left out.
-func deprecatedIn(metrics string) (out []resource.DeprecatedAPI) {
-	for line := range strings.Lines(metrics) {
-		if !strings.HasPrefix(line, "apiserver_requested_deprecated_apis{") {
-			continue
-		}
-		at := map[string]string{}
-		for _, m := range label.FindAllStringSubmatch(line, -1) {
-			at[m[1]] = m[2]
-		}
-		if at["removed_release"] != "" {
-			out = append(out, resource.DeprecatedAPI{Group: at["group"], Version: at["version"], Resource: at["resource"], Removed: at["removed_release"]})
-		}
-	}
-	return out
 }

@@ -19,6 +19,7 @@ const coverage = "../../../docs/coverage.md"
 // inert is what a reader of an answer could take for real.
 var inert = []string{
 	"logging of clusters, but for audit and authenticator: there is no CloudWatch Logs to go to, `ekster logs cluster NAME TYPE` shows them; the other types are in `ekster logs cluster NAME` always",
+	"who uses an API that will be removed (clientStats of insights): the API server counts requests and not clients, so there is one entry without a userAgent. No API that the versions here serve by themselves is to be removed",
 	"the FIPS amiTypes of node groups: their nodes are those of the amiType without, since an image stands for programs of this machine's",
 }
 

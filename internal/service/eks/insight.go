@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"math"
 	"slices"
+	"time"
 
 	"ekster.dev/ekster/gen/eks"
 	"ekster.dev/ekster/internal/awsapi"
@@ -26,7 +28,7 @@ func (s *Service) ListInsights(_ context.Context, call awsapi.Call, in *eks.List
 		if err != nil {
 			return nil, err
 		}
-		all := s.insightsOf(tx, call, c)
+		all := s.insightsOf(tx, call.Time, c)
 		if f := in.Filter; f != nil {
 			all = slices.DeleteFunc(all, func(i insight.Insight) bool { return !chosen(f, i) })
 		}
@@ -37,7 +39,7 @@ func (s *Service) ListInsights(_ context.Context, call awsapi.Call, in *eks.List
 		for _, i := range all {
 			d := describeInsight(c, i)
 			out.Insights = append(out.Insights, eks.InsightSummary{
-				Id: d.Id, Name: d.Name, Category: d.Category, KubernetesVersion: d.KubernetesVersion, LastRefreshTime: d.LastRefreshTime,
+				Id: d.Id, Name: d.Name, Category: d.Category, KubernetesVersion: d.KubernetesVersion, LastRefreshTime: d.LastRefreshTime, LastTransitionTime: d.LastTransitionTime,
 				Description: d.Description, InsightStatus: d.InsightStatus,
 			})
 		}
@@ -52,7 +54,7 @@ func (s *Service) DescribeInsight(_ context.Context, call awsapi.Call, in *eks.D
 		if err != nil {
 			return nil, err
 		}
-		for _, i := range s.insightsOf(tx, call, c) {
+		for _, i := range s.insightsOf(tx, call.Time, c) {
 			if insightID(c, i) == deref(in.Id) {
 				return &eks.DescribeInsightOutput{Insight: describeInsight(c, i)}, nil
 			}
@@ -102,7 +104,7 @@ func (s *Service) DescribeInsightsRefresh(_ context.Context, call awsapi.Call, i
 
 // insightsOf are a cluster's insights: of the versions that it may be updated to, and of the
 // one that it may go back to.
-func (s *Service) insightsOf(tx *store.Tx, call awsapi.Call, c resource.Cluster) (out []insight.Insight) {
+func (s *Service) insightsOf(tx *store.Tx, at time.Time, c resource.Cluster) (out []insight.Insight) {
 	facts := s.factsOf(tx, c)
 	for _, v := range eksversion.All() {
 		for n := range insightsAhead {
@@ -111,7 +113,7 @@ func (s *Service) insightsOf(tx *store.Tx, call awsapi.Call, c resource.Cluster)
 			}
 		}
 	}
-	if back := c.Status.UpgradedFrom; back != "" && call.Time.Sub(c.Status.Upgraded) <= rollbackWindow {
+	if back := c.Status.UpgradedFrom; back != "" && at.Sub(c.Status.Upgraded) <= rollbackWindow {
 		out = append(out, insight.Of(facts, insight.Rollback, back)...)
 	}
 	return out
@@ -136,10 +138,17 @@ func describeInsight(c resource.Cluster, i insight.Insight) *eks.Insight {
 		Recommendation: new(i.Recommendation), AdditionalInfo: i.Info, Resources: []eks.InsightResourceDetail{},
 	}
 	if last := c.Status.Inspection.Ended; !last.IsZero() {
-		out.LastRefreshTime = new(moment(last))
+		out.LastRefreshTime, out.LastTransitionTime = new(moment(last)), new(moment(last))
 	}
-	if len(i.Addons) > 0 {
+	// What has changed since the last refresh has no better time than that.
+	if v, ok := c.Status.Inspection.Verdicts[insightID(c, i)]; ok && v.Status == string(i.Status) {
+		out.LastTransitionTime = new(moment(v.Since))
+	}
+	if len(i.Addons)+len(i.Deprecated) > 0 {
 		out.CategorySpecificSummary = &eks.InsightCategorySpecificSummary{}
+		for _, a := range i.Deprecated {
+			out.CategorySpecificSummary.DeprecationDetails = append(out.CategorySpecificSummary.DeprecationDetails, deprecationDetail(a))
+		}
 		for _, a := range i.Addons {
 			out.CategorySpecificSummary.AddonCompatibilityDetails = append(out.CategorySpecificSummary.AddonCompatibilityDetails,
 				eks.AddonCompatibilityDetail{Name: new(a.Name), CompatibleVersions: list(a.RunsOn[i.Version])})
@@ -149,6 +158,24 @@ func describeInsight(c resource.Cluster, i insight.Insight) *eks.Insight {
 		out.Resources = append(out.Resources, eks.InsightResourceDetail{
 			KubernetesResourceUri: optional(r.URI), Arn: optional(r.ARN), InsightStatus: &eks.InsightStatus{Status: new(string(r.Status)), Reason: new(r.Reason)},
 		})
+	}
+	return out
+}
+
+// deprecationDetail describes the use of an API. Who uses it is not known: all requests are
+// those of one client without a name.
+func deprecationDetail(a insight.API) eks.DeprecationDetail {
+	return eks.DeprecationDetail{
+		Usage: new(a.Path()), ReplacedWith: optional(a.ReplacedBy()), StopServingVersion: new(a.Removed),
+		ClientStats: []eks.ClientStat{{NumberOfRequestsLast30Days: new(int32(min(a.Requests, math.MaxInt32))), LastRequestTime: new(moment(a.Last))}},
+	}
+}
+
+// Verdicts are the statuses of a cluster's insights at some time, by their ids.
+func (s *Service) Verdicts(tx *store.Tx, c resource.Cluster, at time.Time) map[string]string {
+	out := map[string]string{}
+	for _, i := range s.insightsOf(tx, at, c) {
+		out[insightID(c, i)] = string(i.Status)
 	}
 	return out
 }

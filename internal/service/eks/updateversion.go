@@ -120,8 +120,24 @@ func (s *Service) factsOf(tx *store.Tx, c resource.Cluster) insight.Facts {
 		slices.SortFunc(f.Addons, func(a, b insight.Addon) int { return strings.Compare(a.Name, b.Name) })
 	}
 	for _, a := range seen.Deprecated {
-		f.Deprecated = append(f.Deprecated, insight.API(a))
+		if len(a.Days) == 0 {
+			continue // not for a month
+		}
+		api := insight.API{Group: a.Group, Version: a.Version, Resource: a.Resource, Removed: a.Removed, Replacement: a.Replacement, Last: a.Last}
+		for _, n := range a.Days {
+			api.Requests += n
+		}
+		f.Deprecated = append(f.Deprecated, api)
 	}
+	for _, i := range c.Status.Issues {
+		f.Issues = append(f.Issues, insight.Issue{Message: i.Message, ARN: c.ARN})
+	}
+	for n := range tx.Nodegroups.Values(func(n resource.Nodegroup) bool {
+		return n.Cluster == c.ARN && strings.HasPrefix(n.Spec.AMIType, "AL2_")
+	}) {
+		f.Legacy = append(f.Legacy, n.ARN)
+	}
+	slices.Sort(f.Legacy)
 	return f
 }
 
