@@ -5,6 +5,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 )
 
@@ -20,7 +21,7 @@ func TestVersions(t *testing.T) {
 	if len(built) == 0 {
 		t.Fatal("no Kubernetes version is built")
 	}
-	out, err := cloud.EKS.DescribeClusterVersions(ctx, &eks.DescribeClusterVersionsInput{})
+	out, err := cloud.EKS.DescribeClusterVersions(ctx, &eks.DescribeClusterVersionsInput{IncludeAll: aws.Bool(true)})
 	no(t, err)
 	var listed []string
 	defaults := 0

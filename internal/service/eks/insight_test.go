@@ -54,7 +54,7 @@ func TestInsights(t *testing.T) {
 	lastUse := time.Date(2026, 11, 2, 3, 4, 5, 0, time.UTC)
 	w.changeCluster(t, c.ARN, func(c *resource.Cluster) {
 		c.Status.Inspection = resource.Inspection{
-			Revision: c.Spec.Inspection, Started: time.Now(), Ended: time.Now(), KubeProxy: "v1.31.14-eks-1",
+			Revision: c.Spec.Inspection, Started: now, Ended: now, KubeProxy: "v1.31.14-eks-1",
 			Deprecated: []resource.DeprecatedAPI{
 				{Group: "flowcontrol.apiserver.k8s.io", Version: "v1beta3", Resource: "flowschemas", Removed: "1.35", Replacement: "v1", Days: map[string]int64{"2026-11-01": 3, "2026-11-02": 4}, Last: lastUse},
 				{Group: "policy", Version: "v1beta1", Resource: "podsecuritypolicies", Removed: "1.35", Counted: 7},

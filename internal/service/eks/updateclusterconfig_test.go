@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/eks"
@@ -131,7 +130,7 @@ func TestAuthenticationModeLetsThoseInWhoWere(t *testing.T) {
 	}
 	arn := "arn:aws:eks:us-west-2:" + account + ":cluster/c"
 	w.changeCluster(t, arn, func(c *resource.Cluster) {
-		c.Status.State, c.Status.RunningVersion, c.Status.Ready = resource.ClusterActive, c.Spec.Version, time.Now()
+		c.Status.State, c.Status.RunningVersion, c.Status.Ready = resource.ClusterActive, c.Spec.Version, now
 	})
 	w.activeNodegroup(t, "c", "ng")
 	_, err := w.root.UpdateClusterConfig(t.Context(), &sdk.UpdateClusterConfigInput{

@@ -35,7 +35,7 @@ func (w *world) done(t *testing.T, arn string) {
 	w.Update(t, func(tx *store.Tx) {
 		c, _ := tx.Clusters.Get(arn)
 		if was := c.Version(); was != c.Spec.Version {
-			c.Status.UpgradedFrom, c.Status.Upgraded = was, time.Now()
+			c.Status.UpgradedFrom, c.Status.Upgraded = was, now
 		}
 		c.Status.AppliedRevision, c.Status.RunningVersion = c.Spec.Revision, c.Spec.Version
 		tx.Clusters.Put(arn, c)
@@ -141,10 +141,10 @@ func TestVersionRollback(t *testing.T) {
 	w.node(t, c.ARN, "new", "v1.36.3-eks-0123456")
 	_, err = to("1.35", false)
 	fails(t, err, "InvalidStateException", "Cluster c has insights with status ERROR that must be resolved before the update to version 1.35: Kubelet version skew. Use the force flag to override them.")
-	w.changeCluster(t, c.ARN, func(c *resource.Cluster) { c.Status.Upgraded = time.Now().Add(-8 * 24 * time.Hour) })
+	w.changeCluster(t, c.ARN, func(c *resource.Cluster) { c.Status.Upgraded = now.Add(-8 * 24 * time.Hour) })
 	_, err = to("1.35", true)
 	fails(t, err, "InvalidParameterException", "Unsupported Kubernetes minor version update from 1.36 to 1.35")
-	w.changeCluster(t, c.ARN, func(c *resource.Cluster) { c.Status.Upgraded = time.Now().Add(-6 * 24 * time.Hour) })
+	w.changeCluster(t, c.ARN, func(c *resource.Cluster) { c.Status.Upgraded = now.Add(-6 * 24 * time.Hour) })
 	out, err := to("1.35", true)
 	if err != nil || out.Update.Type != types.UpdateTypeVersionRollback {
 		t.Fatalf("%+v, %v", out, err)

@@ -47,6 +47,9 @@ const (
 	otherAccount = "111111111111"
 )
 
+// now is when these tests are: Kubernetes versions come to the end of their support.
+var now = time.Date(2026, time.November, 20, 12, 0, 0, 0, time.UTC)
+
 // A world is a front door with EKS behind it, and what clusters and node groups need.
 type world struct {
 	*identitytest.Door
@@ -69,13 +72,13 @@ func newWorld(t *testing.T) *world {
 	w := &world{body: &bytes.Buffer{}}
 	w.Door = identitytest.Open(t, func(d *identitytest.Door) []*awsapi.Service {
 		payload := func(minor string) bool { return slices.Contains([]string{"1.31", "1.34", "1.35", "1.36"}, minor) }
-		return []*awsapi.Service{geneks.Service(eks.New(eks.Config{Store: d.Store, Payload: payload}))}
+		return []*awsapi.Service{identitytest.Clocked(geneks.Service(eks.New(eks.Config{Store: d.Store, Payload: payload})), func() time.Time { return now })}
 	})
 	w.root = w.client(w.AsRoot())
 	w.role(t, clusterRole, "eks.amazonaws.com", managed+"AmazonEKSClusterPolicy")
 	w.role(t, nodeRole, "ec2.amazonaws.com", managed+"AmazonEKSWorkerNodePolicy")
 	err := w.Store.Update(t.Context(), func(tx *store.Tx) error {
-		if _, err := provision.EnsureRegion(tx, home(), time.Now()); err != nil {
+		if _, err := provision.EnsureRegion(tx, home(), now); err != nil {
 			return err
 		}
 		vpc, _ := provision.DefaultVPC(tx, home())
@@ -118,7 +121,7 @@ func (w *world) secondVPC(tx *store.Tx) error {
 		w.other = append(w.other, s.ID)
 	}
 	for range 6 { // of eleven
-		if _, err := provision.Interface(tx, provision.InterfaceRequest{Home: home(), Subnet: w.other[2], Now: time.Now()}); err != nil {
+		if _, err := provision.Interface(tx, provision.InterfaceRequest{Home: home(), Subnet: w.other[2], Now: now}); err != nil {
 			return err
 		}
 	}
