@@ -114,6 +114,7 @@ type API interface {
 	ModifyLaunchTemplate(ctx context.Context, call awsapi.Call, in *ModifyLaunchTemplateInput) (*ModifyLaunchTemplateOutput, error)
 	ModifyManagedPrefixList(ctx context.Context, call awsapi.Call, in *ModifyManagedPrefixListInput) (*ModifyManagedPrefixListOutput, error)
 	ModifyNetworkInterfaceAttribute(ctx context.Context, call awsapi.Call, in *ModifyNetworkInterfaceAttributeInput) (*ModifyNetworkInterfaceAttributeOutput, error)
+	ModifyPrivateDnsNameOptions(ctx context.Context, call awsapi.Call, in *ModifyPrivateDnsNameOptionsInput) (*ModifyPrivateDnsNameOptionsOutput, error)
 	ModifySubnetAttribute(ctx context.Context, call awsapi.Call, in *ModifySubnetAttributeInput) (*ModifySubnetAttributeOutput, error)
 	ModifyVpcAttribute(ctx context.Context, call awsapi.Call, in *ModifyVpcAttributeInput) (*ModifyVpcAttributeOutput, error)
 	RebootInstances(ctx context.Context, call awsapi.Call, in *RebootInstancesInput) (*RebootInstancesOutput, error)
@@ -659,6 +660,11 @@ func (Unimplemented) ModifyManagedPrefixList(context.Context, awsapi.Call, *Modi
 // ModifyNetworkInterfaceAttribute is not supported yet.
 func (Unimplemented) ModifyNetworkInterfaceAttribute(context.Context, awsapi.Call, *ModifyNetworkInterfaceAttributeInput) (*ModifyNetworkInterfaceAttributeOutput, error) {
 	return nil, awsapi.NotServed("EC2", "ModifyNetworkInterfaceAttribute")
+}
+
+// ModifyPrivateDnsNameOptions is not supported yet.
+func (Unimplemented) ModifyPrivateDnsNameOptions(context.Context, awsapi.Call, *ModifyPrivateDnsNameOptionsInput) (*ModifyPrivateDnsNameOptionsOutput, error) {
+	return nil, awsapi.NotServed("EC2", "ModifyPrivateDnsNameOptions")
 }
 
 // ModifySubnetAttribute is not supported yet.
@@ -1446,7 +1452,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "ModifyManagedPrefixList", Input: shapeModifyManagedPrefixListInput, Output: shapeModifyManagedPrefixListOutput, Handle: awsapi.Bind(api.ModifyManagedPrefixList)},
 			{Name: "ModifyManagedResourceVisibility"},
 			{Name: "ModifyNetworkInterfaceAttribute", Input: shapeModifyNetworkInterfaceAttributeInput, Output: shapeModifyNetworkInterfaceAttributeOutput, Handle: awsapi.Bind(api.ModifyNetworkInterfaceAttribute)},
-			{Name: "ModifyPrivateDnsNameOptions"},
+			{Name: "ModifyPrivateDnsNameOptions", Input: shapeModifyPrivateDnsNameOptionsInput, Output: shapeModifyPrivateDnsNameOptionsOutput, Handle: awsapi.Bind(api.ModifyPrivateDnsNameOptions)},
 			{Name: "ModifyPublicIpDnsNameOptions"},
 			{Name: "ModifyReservedInstances"},
 			{Name: "ModifyRouteServer"},

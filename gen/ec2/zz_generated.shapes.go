@@ -697,6 +697,8 @@ const (
 	shapeModifyManagedPrefixListOutput
 	shapeModifyNetworkInterfaceAttributeInput
 	shapeModifyNetworkInterfaceAttributeOutput
+	shapeModifyPrivateDnsNameOptionsInput
+	shapeModifyPrivateDnsNameOptionsOutput
 	shapeModifySubnetAttributeInput
 	shapeModifySubnetAttributeOutput
 	shapeModifyVpcAttributeInput
@@ -3934,6 +3936,16 @@ var shapes = []schema.Shape{
 		{Name: "Attachment", Shape: shapeNetworkInterfaceAttachmentChanges, Wire: "attachment"},
 	}},
 	shapeModifyNetworkInterfaceAttributeOutput: {Kind: schema.Structure, Name: "ModifyNetworkInterfaceAttributeOutput"},
+	shapeModifyPrivateDnsNameOptionsInput: {Kind: schema.Structure, Name: "ModifyPrivateDnsNameOptionsRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "InstanceId", Shape: shape_string, Required: true},
+		{Name: "PrivateDnsHostnameType", Shape: shapeHostnameType},
+		{Name: "EnableResourceNameDnsARecord", Shape: shape_boolean},
+		{Name: "EnableResourceNameDnsAAAARecord", Shape: shape_boolean},
+	}},
+	shapeModifyPrivateDnsNameOptionsOutput: {Kind: schema.Structure, Name: "ModifyPrivateDnsNameOptionsResult", Members: []schema.Member{
+		{Name: "Return", Shape: shape_boolean, Wire: "return"},
+	}},
 	shapeModifySubnetAttributeInput: {Kind: schema.Structure, Name: "ModifySubnetAttributeRequest", Members: []schema.Member{
 		{Name: "AssignIpv6AddressOnCreation", Shape: shapeAttributeBooleanValue},
 		{Name: "MapPublicIpOnLaunch", Shape: shapeAttributeBooleanValue},

@@ -3536,6 +3536,20 @@ type ModifyNetworkInterfaceAttributeInput struct {
 type ModifyNetworkInterfaceAttributeOutput struct {
 }
 
+// ModifyPrivateDnsNameOptionsInput is what ModifyPrivateDnsNameOptions takes.
+type ModifyPrivateDnsNameOptionsInput struct {
+	DryRun                          *bool
+	InstanceId                      *string // required
+	PrivateDnsHostnameType          *string
+	EnableResourceNameDnsARecord    *bool
+	EnableResourceNameDnsAAAARecord *bool
+}
+
+// ModifyPrivateDnsNameOptionsOutput is what ModifyPrivateDnsNameOptions answers.
+type ModifyPrivateDnsNameOptionsOutput struct {
+	Return *bool
+}
+
 // ModifySubnetAttributeInput is what ModifySubnetAttribute takes.
 type ModifySubnetAttributeInput struct {
 	AssignIpv6AddressOnCreation             *AttributeBooleanValue

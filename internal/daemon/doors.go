@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"syscall"
 
 	"ekster.dev/ekster/internal/imds"
 	"ekster.dev/ekster/internal/network"
@@ -18,8 +19,8 @@ import (
 
 // doors are what answers inside the VPCs, on addresses of their routers:
 //
-//	169.254.169.254:80    the instance metadata service
-//	169.254.169.253:53    the VPC's DNS server, also at the VPC's base address + 2
+//	169.254.169.254:80    the instance metadata service, also at fd00:ec2::254
+//	169.254.169.253:53    the VPC's DNS server, also at the VPC's base address + 2 and fd00:ec2::253
 //	198.18.0.1:80, :443   the AWS APIs; :443 also at the interface endpoints
 //	198.18.128.0/17:443   the public endpoints of clusters
 //	198.18.0.1:5000       the image registry
@@ -51,7 +52,7 @@ func (d *doors) Open(ctx context.Context, vpc string) error {
 		}
 	}
 	listen := func(addr netip.Addr, port uint16, serve func(net.Listener)) error {
-		l, err := d.host.Listen(ctx, vpc, "tcp", netip.AddrPortFrom(addr, port).String())
+		l, err := d.host.Listen(ctx, vpc, family("tcp", addr), netip.AddrPortFrom(addr, port).String())
 		if err != nil {
 			return err
 		}
@@ -64,11 +65,14 @@ func (d *doors) Open(ctx context.Context, vpc string) error {
 	closers = append(closers, meta)
 	err := errors.Join(
 		listen(network.MetadataAddress, 80, d.serve(meta)),
+		// The VPC may get IPv6 later, and the router its address.
+		withIPv6(listen(netip.IPv6Unspecified(), 80, d.serve(meta))),
 		listen(network.InternetAddress, 80, d.serve(d.apis)),
 		// Who may reach it at which address is for the router's rules to say.
 		listen(netip.IPv4Unspecified(), 443, func(l net.Listener) { d.serve(d.apis)(d.wrap(clusterDoor{l, d.endpoint, d.log})) }),
 		listen(network.InternetAddress, 5000, d.serve(d.registry)),
-		d.openDNS(ctx, vpc, &closers),
+		d.openDNS(ctx, vpc, netip.IPv4Unspecified(), &closers),
+		withIPv6(d.openDNS(ctx, vpc, netip.IPv6Unspecified(), &closers)),
 	)
 	if err != nil {
 		closeAll()
@@ -78,13 +82,29 @@ func (d *doors) Open(ctx context.Context, vpc string) error {
 	return nil
 }
 
-func (d *doors) openDNS(ctx context.Context, vpc string, closers *[]io.Closer) error {
-	at := netip.AddrPortFrom(netip.IPv4Unspecified(), 53).String()
-	pc, err := d.host.ListenPacket(ctx, vpc, "udp", at)
+// family is the network of the address's family alone.
+func family(network string, addr netip.Addr) string {
+	if addr.Is6() {
+		return network + "6"
+	}
+	return network + "4"
+}
+
+// withIPv6 is err, unless the kernel knows no IPv6.
+func withIPv6(err error) error {
+	if errors.Is(err, syscall.EAFNOSUPPORT) {
+		return nil
+	}
+	return err
+}
+
+func (d *doors) openDNS(ctx context.Context, vpc string, on netip.Addr, closers *[]io.Closer) error {
+	at := netip.AddrPortFrom(on, 53).String()
+	pc, err := d.host.ListenPacket(ctx, vpc, family("udp", on), at)
 	if err != nil {
 		return err
 	}
-	l, err := d.host.Listen(ctx, vpc, "tcp", at)
+	l, err := d.host.Listen(ctx, vpc, family("tcp", on), at)
 	if err != nil {
 		return errors.Join(err, pc.Close())
 	}

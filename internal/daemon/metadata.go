@@ -44,7 +44,7 @@ func instanceAt(tx *store.Tx, vpc string, addr netip.Addr) (resource.Instance, b
 			continue
 		}
 		has := func(p netip.Prefix) bool { return p.Contains(addr) } // its pods' addresses
-		if slices.Contains(i.Addresses, addr) || slices.ContainsFunc(i.Prefixes, has) {
+		if slices.Contains(i.Addresses, addr) || slices.Contains(i.Addresses6, addr) || slices.ContainsFunc(i.Prefixes, has) {
 			return tx.Instances.Get(i.Attachment.Instance)
 		}
 	}
@@ -59,6 +59,7 @@ func (d *Daemon) describeInstance(tx *store.Tx, in resource.Instance) imds.Insta
 		LifeCycle: "on-demand", KeyName: s.KeyName, Hostname: s.PrivateDNS, PrivateIP: s.PrivateIP, UserData: s.UserData,
 		BlockDevices:   map[string]string{"ami": "/dev/xvda", "root": "/dev/xvda"},
 		TokensRequired: s.HTTPTokens == "required", Disabled: s.HTTPEndpoint == "disabled", HopLimit: int(s.HopLimit),
+		IPv6Enabled: s.MetadataIPv6 == "enabled",
 	}
 	if s.Lifecycle != "" {
 		out.LifeCycle = s.Lifecycle
@@ -188,7 +189,7 @@ func (d *Daemon) zone(vpc string) resolver.Config {
 			if a := d.addressOf(vpc, name); a.IsValid() {
 				return []netip.Addr{a}, true
 			}
-			return nil, false
+			return d.addressesOfInstance(vpc, name)
 		},
 	}
 }
@@ -225,6 +226,27 @@ func (d *Daemon) addressOf(vpc, name string) (out netip.Addr) {
 	return out
 }
 
+// addressesOfInstance are those that an instance's own name, i-….us-west-2.compute.internal,
+// stands for: of the families for which the instance's options say so.
+func (d *Daemon) addressesOfInstance(vpc, name string) (out []netip.Addr, known bool) {
+	id, _, _ := strings.Cut(name, ".")
+	_ = d.store.View(func(tx *store.Tx) error {
+		in, _ := tx.Instances.Get(id)
+		n := in.Spec.Names
+		known = in.Spec.VPC == vpc && (n.A || n.AAAA) && name == provision.ResourceDNS(in.Region, id)
+		if eni, ok := tx.Interfaces.Get(in.Spec.PrimaryInterface); ok && known {
+			if n.A {
+				out = append(out, eni.Addresses[0])
+			}
+			if n.AAAA {
+				out = append(out, eni.Addresses6...)
+			}
+		}
+		return nil
+	})
+	return out, known
+}
+
 // endpointsOf are the addresses of the VPC's interface endpoint that has taken over the
 // name, nil if none has.
 func (d *Daemon) endpointsOf(vpc, name string) (out []netip.Addr) {
@@ -251,6 +273,11 @@ func (d *Daemon) privateName(vpc string) func(netip.Addr) (string, bool) {
 			for _, i := range tx.Interfaces.All() {
 				if i.VPC == vpc && slices.Contains(i.Addresses, addr) {
 					name, known = provision.PrivateDNS(i.Region, addr), true
+					return nil
+				}
+				if i.VPC == vpc && i.Attachment != nil && slices.Contains(i.Addresses6, addr) {
+					in, _ := tx.Instances.Get(i.Attachment.Instance)
+					name, known = provision.ResourceDNS(i.Region, in.ID), in.Spec.Names.AAAA && in.Spec.PrimaryInterface == i.ID
 					return nil
 				}
 			}

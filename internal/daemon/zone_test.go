@@ -92,6 +92,25 @@ func TestZone(t *testing.T) {
 		"ip-10-0-1-11.us-west-2.compute.internal": "[]",
 		public: "[10.0.1.10]",
 	})
+	// An instance's own name stands for the families that its options say.
+	const id = "i-0123456789abcdef0"
+	own, six := provision.ResourceDNS(home.Region, id), netip.MustParseAddr("2001:db8:1:1::10")
+	for _, n := range []struct {
+		names resource.ResourceNames
+		want  string
+		back  bool
+	}{{resource.ResourceNames{}, "[]", false}, {resource.ResourceNames{A: true}, "[10.0.1.10]", false}, {resource.ResourceNames{A: true, AAAA: true}, "[10.0.1.10 2001:db8:1:1::10]", true}} {
+		edit(func(tx *store.Tx) error {
+			machine.Addresses6, machine.Attachment = []netip.Addr{six}, &resource.Attachment{Instance: id}
+			tx.Interfaces.Put(machine.ID, machine)
+			tx.Instances.Put(id, resource.Instance{Home: home, ID: id, Spec: resource.InstanceSpec{VPC: vpc, PrimaryInterface: machine.ID, Names: n.names}})
+			return nil
+		})
+		check(fmt.Sprint(n.names), map[string]string{own: n.want})
+		if name, known := d.zone(vpc).Reverse(six); known != n.back || known && name != own {
+			t.Errorf("%v: the name of %s is %q, %t", n.names, six, name, known)
+		}
+	}
 	if off := d.zone(vpc).Off(); off {
 		t.Error("the DNS server of a new VPC is off")
 	}

@@ -37,6 +37,7 @@ var ec2MachineRules = rules{
 	"ImportKeyPair":                            {resources: namedKey, fields: []string{"KeyName"}, made: makes("").made, also: makes("").also},
 	"ModifyInstanceAttribute":                  ids("InstanceId", "Groups"),
 	"ModifyInstanceMetadataOptions":            ids("InstanceId"),
+	"ModifyPrivateDnsNameOptions":              ids("InstanceId"),
 	"ModifyVolume":                             ids("VolumeId"),
 	"RebootInstances":                          ids("InstanceIds"),
 	"RequestSpotInstances":                     requestSpot,

@@ -26,16 +26,24 @@ func limitHops(ctx context.Context, n int) error {
 	if n == 0 {
 		return nil
 	}
-	c, ok := ctx.Value(connKey{}).(syscall.Conn)
+	c, ok := ctx.Value(connKey{}).(net.Conn)
 	if !ok {
 		return errors.New("the connection is not known")
 	}
-	raw, err := c.SyscallConn()
+	s, ok := c.(syscall.Conn)
+	if !ok {
+		return fmt.Errorf("a %T has no socket", c)
+	}
+	raw, err := s.SyscallConn()
 	if err != nil {
 		return err
 	}
+	level, option := syscall.IPPROTO_IP, syscall.IP_TTL
+	if a, ok := c.LocalAddr().(*net.TCPAddr); ok && a.IP.To4() == nil {
+		level, option = syscall.IPPROTO_IPV6, syscall.IPV6_UNICAST_HOPS
+	}
 	var failed error
-	err = raw.Control(func(fd uintptr) { failed = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP, syscall.IP_TTL, n) })
+	err = raw.Control(func(fd uintptr) { failed = syscall.SetsockoptInt(int(fd), level, option, n) })
 	if err := errors.Join(err, failed); err != nil {
 		return fmt.Errorf("setting the TTL: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"sync"
 	"syscall"
@@ -38,7 +39,13 @@ func (l *conns) ttl(t *testing.T) (n int) {
 		t.Fatal(err)
 	}
 	var failed error
-	err = raw.Control(func(fd uintptr) { n, failed = syscall.GetsockoptInt(int(fd), syscall.IPPROTO_IP, syscall.IP_TTL) })
+	err = raw.Control(func(fd uintptr) {
+		if l.Addr().(*net.TCPAddr).IP.To4() == nil {
+			n, failed = syscall.GetsockoptInt(int(fd), syscall.IPPROTO_IPV6, syscall.IPV6_UNICAST_HOPS)
+		} else {
+			n, failed = syscall.GetsockoptInt(int(fd), syscall.IPPROTO_IP, syscall.IP_TTL)
+		}
+	})
 	if err := errors.Join(err, failed); err != nil {
 		t.Fatal(err)
 	}
@@ -46,9 +53,18 @@ func (l *conns) ttl(t *testing.T) (n int) {
 }
 
 func TestHopLimit(t *testing.T) {
+	for _, at := range []string{"127.0.0.1:0", "[::1]:0"} {
+		t.Run(at, func(t *testing.T) { testHopLimit(t, at) })
+	}
+}
+
+func testHopLimit(t *testing.T, at string) {
 	in := instance()
-	in.TokensRequired = false
-	plain, err := net.Listen("tcp4", "127.0.0.1:0")
+	in.TokensRequired, in.IPv6Enabled = false, true
+	plain, err := net.Listen("tcp", at)
+	if errors.Is(err, syscall.EADDRNOTAVAIL) {
+		t.Skip("this machine has no IPv6")
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,6 +107,25 @@ func TestHopLimit(t *testing.T) {
 	get(usual, "on another connection")
 	if n := len(l.all); n != 2 {
 		t.Errorf("%d connections, want 2", n)
+	}
+}
+
+// By IPv6 only those are answered whose options say so.
+func TestByIPv6(t *testing.T) {
+	in := instance()
+	in.TokensRequired = false
+	h := New(Config{Instance: func(context.Context, netip.Addr) (Instance, bool) { return in, true }})
+	for _, enabled := range []bool{false, true} {
+		in.IPv6Enabled = enabled
+		for remote, want := range map[string]int{"10.0.0.2:1": 200, "[::ffff:10.0.0.2]:1": 200, "[2001:db8::2]:1": map[bool]int{false: 403, true: 200}[enabled]} {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/latest/meta-data/ami-id", nil)
+			r.RemoteAddr = remote
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != want {
+				t.Errorf("enabled: %t, from %s: %d, want %d", enabled, remote, w.Code, want)
+			}
+		}
 	}
 }
 

@@ -1,4 +1,5 @@
-// Package imds serves the EC2 instance metadata service, http://169.254.169.254.
+// Package imds serves the EC2 instance metadata service, http://169.254.169.254, and
+// http://[fd00:ec2::254] for instances whose metadata options enable it.
 //
 // Who asks is told by the address the request comes from; the caller of New
 // maps it to an Instance, plain data that is looked up anew for each request,
@@ -13,7 +14,7 @@
 // Tokens carry their own expiry and are signed with the handler's key: there is
 // no table of them, and a restarted daemon with the same key accepts them.
 //
-// The answer to PUT leaves with the instance's hop limit as its IP TTL (hops.go): what is
+// The answer to PUT leaves with the instance's hop limit as its TTL (hops.go): what is
 // further away than that, as a pod is from its node at limit 1, gets no token and hangs,
 // as on EC2.
 //
@@ -96,7 +97,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !ok:
 		refuse(w, http.StatusNotFound)
-	case in.Disabled:
+	case in.Disabled, addr.Unmap().Is6() && !in.IPv6Enabled:
 		refuse(w, http.StatusForbidden)
 	case r.Method == http.MethodPut:
 		h.giveToken(w, r, in)

@@ -57,6 +57,7 @@ type Instance struct {
 
 	TokensRequired bool // http-tokens
 	Disabled       bool // http-endpoint
+	IPv6Enabled    bool // http-protocol-ipv6
 	HopLimit       int  // http-put-response-hop-limit; 0: none
 }
 

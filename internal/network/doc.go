@@ -53,7 +53,7 @@
 // goes on from what there is, and a repeat of a finished Ensure is a few dumps.
 //
 // What it does not do: it knows no AWS API, no store and no daemon; it serves
-// nothing on the routers' addresses (see Listen); nothing of its own is served by IPv6
-// (see ipv6.go for what there is of it); it does not watch: call Ensure again. The rules of
+// nothing on the routers' addresses (see Listen), of which metadata and DNS alone have ones
+// of IPv6 (ipv6.go); it does not watch: call Ensure again. The rules of
 // each case are in docs/network, written by the tests.
 package network

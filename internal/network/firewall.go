@@ -172,11 +172,14 @@ func (rs *ruleset) addHooks(v VPC, ports []port) {
 		return &base{hook, priority, policy, nftables.ChainTypeFilter}
 	}
 	service := func(addr netip.Addr, protocol byte, port uint16, comment string) rule {
-		return rule{comment, then(address(destination, netip.PrefixFrom(addr, 32)), l4(protocol), portRange(port, port), accept)}
+		return rule{comment, then(address(destination, netip.PrefixFrom(addr, addr.BitLen())), l4(protocol), portRange(port, port), accept)}
 	}
 	served := address(destination, netip.PrefixFrom(InternetAddress, 32))
 	if v.has6() {
-		services6 = neighbourRules()
+		services6 = append(neighbourRules(),
+			service(MetadataAddress6, protocolTCP, 80, "instance metadata"),
+			service(ResolverAddress6, protocolUDP, 53, "DNS"),
+			service(ResolverAddress6, protocolTCP, 53, "DNS"))
 	}
 	https := then(l4(protocolTCP), portRange(443, 443))
 	services := []rule{

@@ -74,7 +74,8 @@ func (rs *ruleset) addRoutes(v VPC, ports []port) {
 	}
 	rules = append(rules, v.clusterRoutes()...)
 	if v.has6() {
-		rules = append(rules, rule{"neighbours", then(address(destination, linkLocal6), accept)}, rule{"neighbours", then(address(destination, multicast6), accept)})
+		rules = append(rules, rule{"neighbours", then(address(destination, linkLocal6), accept)}, rule{"neighbours", then(address(destination, multicast6), accept)},
+			rule{"the router's services", then(address(destination, services6), accept)})
 	}
 	rules = append(rules,
 		rule{"the router's services", then(address(destination, linkLocal), accept)},

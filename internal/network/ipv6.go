@@ -27,6 +27,8 @@ var (
 
 	linkLocal6 = netip.MustParsePrefix("fe80::/10")
 	multicast6 = netip.MustParsePrefix("ff00::/8")
+	// services6 is the range of the router's own services.
+	services6 = netip.MustParsePrefix("fd00:ec2::/32")
 )
 
 // set6 ends the name of a group's set of IPv6 addresses.
@@ -76,6 +78,7 @@ func (v VPC) sourceRules6() []rule {
 		return nil
 	}
 	return []rule{
+		{"nobody asks for another's metadata", then(address(destination, services6), notASource6(), drop)},
 		{"link-local", then(address(source, linkLocal6), accept)},
 		{"is this address taken?", then(address(source, netip.PrefixFrom(netip.IPv6Unspecified(), 128)), accept)},
 		{"source/destination check", then(inSet(expr.MetaKeyIIFNAME, "guarded"), notASource6(), drop)},
@@ -135,27 +138,41 @@ func (h *Host) enable6(sp *space) error {
 	})
 }
 
-// ensureAddresses6 gives the router its address on the links of ports with IPv6.
+// ensureAddresses6 gives the router the services' addresses, and its own one on the links of
+// ports with IPv6.
 func (r *router) ensureAddresses6() error {
 	have, err := dump("IPv6 addresses of "+r.space.name, func() ([]netlink.Addr, error) { return r.space.nl.AddrList(nil, netlink.FAMILY_V6) })
 	if err != nil {
 		return err
 	}
-	known := map[int]bool{}
+	type place struct {
+		link int
+		ip   netip.Prefix
+	}
+	known := map[place]bool{}
 	for _, a := range have {
-		if ip, _ := netip.AddrFromSlice(a.IP); ip == routerAddress6 {
-			known[a.LinkIndex] = true
+		ip, _ := netip.AddrFromSlice(a.IP)
+		bits, _ := a.Mask.Size()
+		known[place{a.LinkIndex, netip.PrefixFrom(ip, bits)}] = true
+	}
+	add := func(l netlink.Link, ip netip.Prefix) error {
+		if known[place{l.Attrs().Index, ip}] {
+			return nil
+		}
+		return r.host.step("adding address "+ip.String()+" to "+l.Attrs().Name+" of "+r.space.name, func() error {
+			return r.space.nl.AddrReplace(l, &netlink.Addr{IPNet: ipNet(ip), Flags: unix.IFA_F_NODAD})
+		})
+	}
+	for _, a := range []netip.Addr{MetadataAddress6, ResolverAddress6} {
+		if err := add(r.links["lo"], netip.PrefixFrom(a, 128)); err != nil {
+			return err
 		}
 	}
 	for _, p := range r.ports {
-		l := r.links[p.link]
-		if !p.has6() || known[l.Attrs().Index] {
+		if !p.has6() {
 			continue
 		}
-		err := r.host.step("adding address "+routerAddress6.String()+" to "+p.link+" of "+r.space.name, func() error {
-			return r.space.nl.AddrReplace(l, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(routerAddress6, 64)), Flags: unix.IFA_F_NODAD})
-		})
-		if err != nil {
+		if err := add(r.links[p.link], netip.PrefixFrom(routerAddress6, 64)); err != nil {
 			return err
 		}
 	}

@@ -213,3 +213,53 @@ func TestPeersOfIPv6(t *testing.T) {
 		t.Errorf("the peer sees %q", got)
 	}
 }
+
+// Metadata and DNS are the router's own, whatever routes and groups say; nothing else is.
+func TestServicesByIPv6(t *testing.T) {
+	h := newHost(t)
+	v := dualStack()
+	v.SecurityGroups[0].Egress, v.Subnets[0].Routes, v.Subnets[1].Routes = nil, nil, nil
+	ensure(t, h, v)
+	for _, at := range []string{"[fd00:ec2::254]:80", "[fd00:ec2::254]:81", "[fd00:ec2::253]:53", "[fd00:ec2::253]:80"} {
+		serve6(t, h, v.ID, at)
+	}
+	for to, seen := range map[string]string{
+		"[fd00:ec2::254]:80": "2001:db8:100:2::13", "[fd00:ec2::253]:53": "2001:db8:100:2::13", "[fd00:ec2::254]:81": "", "[fd00:ec2::253]:80": "",
+	} {
+		timeout := 5 * time.Second
+		if seen == "" {
+			timeout = denied
+		}
+		if got := ask6(t, h, "i-3", to, timeout); got != seen {
+			t.Errorf("%s: seen as %q, want %q", to, got, seen)
+		}
+	}
+	// Not even without the source/destination check does anybody ask for another.
+	v.Interfaces[2].SourceDestCheck = false
+	ensure(t, h, v)
+	sp, err := openSpace(h.GuestPath("i-3"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sp.close()
+	lo, err := sp.nl.LinkByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := addressOf("2001:db8:100:1::11/128")
+	other.Flags = unix.IFA_F_NODAD
+	if err := sp.nl.AddrReplace(lo, other); err != nil {
+		t.Fatal(err)
+	}
+	err = within(h.GuestPath("i-3"), func() error {
+		c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: other.IP}, Timeout: denied}).Dial("tcp6", "[fd00:ec2::254]:80")
+		if err == nil {
+			c.Close()
+		}
+		return err
+	})
+	var silence net.Error
+	if !errors.As(err, &silence) || !silence.Timeout() {
+		t.Errorf("the metadata of another: %v, want silence", err)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"ekster.dev/ekster/gen/ec2"
 	"ekster.dev/ekster/internal/ami"
 	"ekster.dev/ekster/internal/awsapi"
 	"ekster.dev/ekster/internal/awsid"
@@ -42,6 +43,8 @@ type InstanceRequest struct {
 	HTTPEndpoint       string
 	HopLimit           int32
 	MetadataTags       string
+	MetadataIPv6       string
+	NameA, NameAAAA    *bool  // see resource.ResourceNames; nil: as the subnet says
 	Lifecycle          string // spot; on demand
 	SpotMaxPrice       string // USD an hour
 	SpotTags           resource.Tags
@@ -144,7 +147,8 @@ func Instance(tx *store.Tx, r InstanceRequest) (resource.Instance, error) {
 			DiskGiB: diskOf(r), RootVolume: awsid.New("vol"), Lifecycle: r.Lifecycle,
 			// EKS's AL2023 images ask for IMDSv2 and for the hop that containers need.
 			HTTPTokens: or(r.HTTPTokens, "required"), HTTPEndpoint: or(r.HTTPEndpoint, "enabled"),
-			HopLimit: or(r.HopLimit, 2), MetadataTags: or(r.MetadataTags, "disabled"),
+			HopLimit: or(r.HopLimit, 2), MetadataTags: or(r.MetadataTags, "disabled"), MetadataIPv6: or(r.MetadataIPv6, "disabled"),
+			Names:          namesOf(tx, primary.Subnet, r),
 			LaunchTemplate: r.LaunchTemplate, LaunchTemplateVersion: r.LaunchTemplateVersion,
 			AutoScalingGroup: r.AutoScalingGroup, TerminationProtection: is(r.Protected), StopProtection: is(r.StopProtected), AMILaunchIndex: r.LaunchIndex,
 			EBSOptimized: is(r.EBSOptimized), Monitoring: is(r.Monitoring), ShutdownBehavior: or(r.ShutdownBehavior, "stop"),
@@ -168,6 +172,11 @@ func Instance(tx *store.Tx, r InstanceRequest) (resource.Instance, error) {
 	}
 	tx.Instances.Put(i.ID, i)
 	return i, nil
+}
+
+func namesOf(tx *store.Tx, subnet string, r InstanceRequest) resource.ResourceNames {
+	s, _ := tx.Subnets.Get(subnet)
+	return resource.ResourceNames{A: deref(or(r.NameA, &s.Names.A)), AAAA: deref(or(r.NameAAAA, &s.Names.AAAA))}
 }
 
 // checkLaunch checks what needs no subnet.
@@ -347,6 +356,17 @@ func launchInterface(tx *store.Tx, r InstanceRequest, instance string, spec Inte
 // PrivateDNS is the name that a VPC's DNS gives an address.
 func PrivateDNS(region string, a netip.Addr) string {
 	return fmt.Sprintf("ip-%s.%s", strings.ReplaceAll(a.String(), ".", "-"), PrivateDomain(region))
+}
+
+// ResourceDNS is the name that a VPC's DNS gives an instance, where its options say so.
+func ResourceDNS(region, instance string) string { return instance + "." + PrivateDomain(region) }
+
+// IPNameOnly refuses names of instances' own for their hosts.
+func IPNameOnly(hostnameType *string) error {
+	if t := or(deref(hostnameType), ec2.HostnameTypeIpName); t != ec2.HostnameTypeIpName {
+		return fault("UnsupportedOperation", "The hostname type %s is not supported.", t)
+	}
+	return nil
 }
 
 // PrivateDomain is the domain of private names in a region.

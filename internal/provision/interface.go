@@ -75,6 +75,11 @@ func Interface(tx *store.Tx, r InterfaceRequest) (resource.NetworkInterface, err
 	if _, _, err := Assign6(tx, r.Home, i.ID, r.Six); err != nil {
 		return none, err
 	}
+	if r.Six.Primary {
+		if err := EnablePrimary6(tx, r.Home, i.ID); err != nil {
+			return none, err
+		}
+	}
 	i, _ = tx.Interfaces.Get(i.ID)
 	return i, nil
 }

@@ -164,7 +164,8 @@ func has6(i resource.NetworkInterface) bool {
 // either family.
 type Request6 struct {
 	Addresses []netip.Addr
-	Count     int // and as many of any
+	Count     int  // and as many of any
+	Primary   bool // the interface's first address is to stay its own
 
 	Prefixes []netip.Prefix // of either family
 	Count6   int            // and as many IPv6 prefixes
@@ -282,6 +283,21 @@ func Assign6(tx *store.Tx, home resource.Home, id string, r Request6) (addresses
 	return addresses, wants, nil
 }
 
+// EnablePrimary6 makes an interface's first IPv6 address its primary one, for as long as the
+// interface is there.
+func EnablePrimary6(tx *store.Tx, home resource.Home, id string) error {
+	i, err := LookupInterface(tx, home, id)
+	if err != nil {
+		return err
+	}
+	if len(i.Addresses6) == 0 {
+		return fault("InvalidParameterCombination", "Network interface %s has no IPv6 address that could be its primary one", id)
+	}
+	i.PrimaryIPv6 = true
+	tx.Interfaces.Put(id, i)
+	return nil
+}
+
 // Unassign6 takes addresses and ranges away from an interface.
 func Unassign6(tx *store.Tx, home resource.Home, id string, addresses []netip.Addr, prefixes []netip.Prefix) error {
 	i, err := LookupInterface(tx, home, id)
@@ -292,6 +308,9 @@ func Unassign6(tx *store.Tx, home resource.Home, id string, addresses []netip.Ad
 		at := slices.Index(i.Addresses6, a)
 		if at < 0 {
 			return fault("InvalidParameterValue", "Some of %v are not assigned to interface %s", addresses, id)
+		}
+		if at == 0 && i.PrimaryIPv6 {
+			return fault("OperationNotPermitted", "The primary IPv6 address %s of interface %s cannot be unassigned", a, id)
 		}
 		i.Addresses6 = slices.Delete(i.Addresses6, at, at+1)
 	}

@@ -75,7 +75,13 @@ func MergeTemplate(lt resource.LaunchTemplate, version string, r InstanceRequest
 		r.HTTPTokens = or(r.HTTPTokens, deref(m.HttpTokens))
 		r.HTTPEndpoint = or(r.HTTPEndpoint, deref(m.HttpEndpoint))
 		r.HopLimit = or(r.HopLimit, deref(m.HttpPutResponseHopLimit))
-		r.MetadataTags = or(r.MetadataTags, deref(m.InstanceMetadataTags))
+		r.MetadataTags, r.MetadataIPv6 = or(r.MetadataTags, deref(m.InstanceMetadataTags)), or(r.MetadataIPv6, deref(m.HttpProtocolIpv6))
+	}
+	if o := d.PrivateDnsNameOptions; o != nil {
+		if err := IPNameOnly(o.HostnameType); err != nil {
+			return r, err
+		}
+		r.NameA, r.NameAAAA = or(r.NameA, o.EnableResourceNameDnsARecord), or(r.NameAAAA, o.EnableResourceNameDnsAAAARecord)
 	}
 	if o := d.InstanceMarketOptions; o != nil && deref(o.MarketType) == Spot && r.Lifecycle == "" {
 		r.Lifecycle = Spot
@@ -140,6 +146,7 @@ func templateInterfaces(in []ec2.LaunchTemplateInstanceNetworkInterfaceSpecifica
 		if err := s.Six.Set(six, n.Ipv6AddressCount, n.Ipv6Prefixes, n.Ipv6PrefixCount, n.Ipv4Prefixes, n.Ipv4PrefixCount); err != nil {
 			return nil, err
 		}
+		s.Six.Primary = is(n.PrimaryIpv6)
 		out = append(out, s)
 	}
 	return out, nil

@@ -1,5 +1,5 @@
 // Package resolver is the DNS server of a VPC, what instances find at
-// 169.254.169.253 (AmazonProvidedDNS on AWS).
+// 169.254.169.253 and fd00:ec2::253 (AmazonProvidedDNS on AWS).
 //
 //	the name                                   the answer
 //	known to the zone function                 its addresses (A, AAAA)
@@ -15,6 +15,7 @@ package resolver
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -43,6 +44,8 @@ var ours = []string{"compute.internal.", "ec2.internal.", "ekster.internal."}
 // host's resolvers, if anything (RFC 6303).
 var privateReverse = func() []string {
 	zones := []string{"10.in-addr.arpa.", "168.192.in-addr.arpa.", "64.100.in-addr.arpa.", "254.169.in-addr.arpa.", "18.198.in-addr.arpa."}
+	// Of IPv6: unique local addresses, link-local ones, and those of VPCs (2001:db8::/32).
+	zones = append(zones, "d.f.ip6.arpa.", "8.e.f.ip6.arpa.", "9.e.f.ip6.arpa.", "a.e.f.ip6.arpa.", "b.e.f.ip6.arpa.", "8.b.d.0.1.0.0.2.ip6.arpa.")
 	for _, n := range []string{"16", "17", "18", "19", "20", "21", "22", "23", "24", "25", "26", "27", "28", "29", "30", "31"} {
 		zones = append(zones, n+".172.in-addr.arpa.")
 	}
@@ -247,8 +250,16 @@ func enclosing(zones []string, name string) string {
 	return zones[i]
 }
 
-// reversed is the address that d.c.b.a.in-addr.arpa. stands for.
+// reversed is the address that d.c.b.a.in-addr.arpa. stands for, or one of IPv6 of which each
+// hexadecimal digit is a label of ip6.arpa.
 func reversed(name string) (netip.Addr, bool) {
+	if digits, ok := strings.CutSuffix(name, ".ip6.arpa."); ok {
+		labels := strings.Split(digits, ".")
+		slices.Reverse(labels)
+		raw, err := hex.DecodeString(strings.Join(labels, ""))
+		addr, ok := netip.AddrFromSlice(raw)
+		return addr, err == nil && ok && addr.Is6() && len(labels) == 32
+	}
 	labels := strings.Split(strings.TrimSuffix(name, ".in-addr.arpa."), ".")
 	if len(labels) != 4 {
 		return netip.Addr{}, false

@@ -21,6 +21,8 @@ func zone(name string) ([]netip.Addr, bool) {
 	switch name {
 	case "ip-10-0-1-5.us-west-2.compute.internal", "sts.us-west-2.amazonaws.com":
 		return []netip.Addr{netip.MustParseAddr("10.0.1.5")}, true
+	case "i-1.us-west-2.compute.internal":
+		return []netip.Addr{netip.MustParseAddr("2001:db8::15")}, true
 	case "registry.ekster.internal":
 		var many []netip.Addr
 		for i := range 100 {
@@ -32,6 +34,9 @@ func zone(name string) ([]netip.Addr, bool) {
 }
 
 func reverse(addr netip.Addr) (string, bool) {
+	if addr == netip.MustParseAddr("2001:db8::15") {
+		return "i-1.us-west-2.compute.internal", true
+	}
 	return "ip-10-0-1-5.us-west-2.compute.internal", addr == netip.MustParseAddr("10.0.1.5")
 }
 
@@ -131,6 +136,11 @@ func TestAnswers(t *testing.T) {
 		{"5.1.0.10.in-addr.arpa.", dns.TypePTR, dns.RcodeSuccess, "ip-10-0-1-5.us-west-2.compute.internal."},
 		{"6.1.0.10.in-addr.arpa.", dns.TypePTR, dns.RcodeNameError, ""},
 		{"x.10.in-addr.arpa.", dns.TypePTR, dns.RcodeNameError, ""},
+		{"i-1.us-west-2.compute.internal.", dns.TypeAAAA, dns.RcodeSuccess, "2001:db8::15"},
+		{"i-1.us-west-2.compute.internal.", dns.TypeA, dns.RcodeSuccess, ""},
+		{"5.1." + strings.Repeat("0.", 22) + "8.b.d.0.1.0.0.2.ip6.arpa.", dns.TypePTR, dns.RcodeSuccess, "i-1.us-west-2.compute.internal."},
+		{"6.1." + strings.Repeat("0.", 22) + "8.b.d.0.1.0.0.2.ip6.arpa.", dns.TypePTR, dns.RcodeNameError, ""},
+		{"1.8.b.d.0.1.0.0.2.ip6.arpa.", dns.TypePTR, dns.RcodeNameError, ""},
 		{"www.example.com.", dns.TypeA, dns.RcodeSuccess, "192.0.2.1"},
 		{"notcompute.internal.", dns.TypeA, dns.RcodeSuccess, "192.0.2.1"},
 		{"none.example.com.", dns.TypeA, dns.RcodeNameError, ""},

@@ -43,6 +43,8 @@ type InstanceSpec struct {
 	HTTPEndpoint          string // enabled, disabled
 	HopLimit              int32
 	MetadataTags          string // enabled, disabled
+	MetadataIPv6          string // enabled; disabled where it is not
+	Names                 ResourceNames
 	LaunchTemplate        string // id it came from
 	LaunchTemplateVersion string
 	AutoScalingGroup      string // ARN of the group that owns it
@@ -56,6 +58,12 @@ type InstanceSpec struct {
 	ShutdownBehavior      string // stop, terminate
 	VolumeTags            Tags   // of the root volume
 	Fingerprint           string // of the RunInstances that its Token stands for
+}
+
+// ResourceNames say for which kinds of address DNS has the name i-….us-west-2.compute.internal,
+// besides the name of the private address.
+type ResourceNames struct {
+	A, AAAA bool
 }
 
 // InstanceStatus is what is so.

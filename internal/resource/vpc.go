@@ -39,6 +39,7 @@ type Subnet struct {
 	AssignIPv6  bool            // new interfaces get an address of CIDR6
 	Default     bool
 	MapPublicIP bool
+	Names       ResourceNames // of instances that are launched here and do not say
 	Tags        Tags
 }
 
@@ -137,6 +138,7 @@ type NetworkInterface struct {
 	InterfaceType    string       // interface
 	Addresses        []netip.Addr // the first is the primary one
 	Addresses6       []netip.Addr
+	PrimaryIPv6      bool           // the first of Addresses6 stays
 	Prefixes         []netip.Prefix // whole ranges of the subnet's, of either family
 	PublicIP         string         // of the primary address: Elastic's, or one that goes with the interface
 	Elastic          string         // eipalloc-… that PublicIP belongs to

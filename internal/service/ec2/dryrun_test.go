@@ -88,6 +88,7 @@ var dryRuns = map[string]string{
 	"ImportKeyPair":                    "KeyName=new&PublicKeyMaterial={material}",
 	"ModifyInstanceAttribute":          "InstanceId={running}&DisableApiTermination.Value=true",
 	"ModifyInstanceMetadataOptions":    "InstanceId={running}&HttpTokens=required",
+	"ModifyPrivateDnsNameOptions":      "InstanceId={running}&EnableResourceNameDnsARecord=true",
 	"ModifyLaunchTemplate":             "LaunchTemplateId={lt}&SetDefaultVersion=1",
 	"ModifyManagedPrefixList":          "PrefixListId={pl}&PrefixListName=renamed",
 	"ModifyNetworkInterfaceAttribute":  "NetworkInterfaceId={eni}&Description.Value=new",

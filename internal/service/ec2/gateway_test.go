@@ -200,7 +200,7 @@ func TestPeeringAndEndpoints(t *testing.T) {
 	}
 	p := must(w.CreateVpcPeeringConnection(ctx, &sdk.CreateVpcPeeringConnectionInput{VpcId: &one, PeerVpcId: &two}))(w).VpcPeeringConnection
 	id := p.VpcPeeringConnectionId
-	if p.Status.Code != "pending-acceptance" || *p.AccepterVpcInfo.CidrBlock != "10.1.0.0/16" {
+	if p.Status.Code != "pending-acceptance" || *p.RequesterVpcInfo.CidrBlock != "10.0.0.0/16" {
 		t.Errorf("got %+v", p)
 	}
 	must(w.AcceptVpcPeeringConnection(ctx, &sdk.AcceptVpcPeeringConnectionInput{VpcPeeringConnectionId: id}))(w)
@@ -265,7 +265,7 @@ func TestVolumesAndOptions(t *testing.T) {
 	if o := must(w.DescribeDhcpOptions(ctx, &sdk.DescribeDhcpOptionsInput{}))(w).DhcpOptions; len(o) != 1 || *o[0].DhcpConfigurations[0].Values[0].Value != "us-west-2.compute.internal" {
 		t.Errorf("got %+v", o)
 	}
-	out := must(w.ModifyInstanceMetadataOptions(ctx, &sdk.ModifyInstanceMetadataOptionsInput{InstanceId: id, HttpTokens: "optional", HttpPutResponseHopLimit: new(int32(1))}))(w)
+	out := must(w.ModifyInstanceMetadataOptions(ctx, &sdk.ModifyInstanceMetadataOptionsInput{InstanceId: id, HttpTokens: "optional", HttpPutResponseHopLimit: new(int32(1)), HttpProtocolIpv6: "enabled"}))(w)
 	if o := out.InstanceMetadataOptions; o.HttpTokens != "optional" || *o.HttpPutResponseHopLimit != 1 {
 		t.Errorf("got %+v", o)
 	}

@@ -166,7 +166,7 @@ func (v instanceView) describe(i resource.Instance) ec2.Instance {
 		Placement:  &ec2.Placement{AvailabilityZone: &i.Spec.Zone, AvailabilityZoneId: v.zoneID(i), GroupName: new(""), Tenancy: new("default")},
 		MetadataOptions: &ec2.InstanceMetadataOptionsResponse{
 			State: new("applied"), HttpTokens: &i.Spec.HTTPTokens, HttpEndpoint: &i.Spec.HTTPEndpoint,
-			HttpPutResponseHopLimit: &i.Spec.HopLimit, HttpProtocolIpv6: new("disabled"), InstanceMetadataTags: &i.Spec.MetadataTags,
+			HttpPutResponseHopLimit: &i.Spec.HopLimit, HttpProtocolIpv6: new(or(i.Spec.MetadataIPv6, "disabled")), InstanceMetadataTags: &i.Spec.MetadataTags,
 		},
 		EnclaveOptions: &ec2.EnclaveOptions{Enabled: new(false)}, HibernationOptions: &ec2.HibernationOptions{Configured: new(false)},
 		CapacityReservationSpecification: &ec2.CapacityReservationSpecificationResponse{CapacityReservationPreference: new("open")},
@@ -188,7 +188,7 @@ func (v instanceView) describe(i resource.Instance) ec2.Instance {
 	}
 	out.VpcId, out.SubnetId, out.PrivateIpAddress, out.PrivateDnsName = &i.Spec.VPC, &i.Spec.Subnet, &i.Spec.PrivateIP, &i.Spec.PrivateDNS
 	out.PrivateDnsNameOptions = &ec2.PrivateDnsNameOptionsResponse{
-		HostnameType: new("ip-name"), EnableResourceNameDnsARecord: new(false), EnableResourceNameDnsAAAARecord: new(false),
+		HostnameType: new(ec2.HostnameTypeIpName), EnableResourceNameDnsARecord: &i.Spec.Names.A, EnableResourceNameDnsAAAARecord: &i.Spec.Names.AAAA,
 	}
 	out.BlockDeviceMappings = []ec2.InstanceBlockDeviceMapping{{
 		DeviceName: new(ami.RootDevice),

@@ -58,11 +58,10 @@ func texts[T interface{ String() string }](list []T) (out []string) {
 	return out
 }
 
-// describeInterface6 fills in what an interface has beyond single addresses of IPv4. The
-// first address of IPv6 is the primary one.
+// describeInterface6 fills in what an interface has beyond single addresses of IPv4.
 func describeInterface6(out *ec2.NetworkInterface, i resource.NetworkInterface) {
 	for n, a := range i.Addresses6 {
-		out.Ipv6Addresses = append(out.Ipv6Addresses, ec2.NetworkInterfaceIpv6Address{Ipv6Address: new(a.String()), IsPrimaryIpv6: new(n == 0)})
+		out.Ipv6Addresses = append(out.Ipv6Addresses, ec2.NetworkInterfaceIpv6Address{Ipv6Address: new(a.String()), IsPrimaryIpv6: new(n == 0 && i.PrimaryIPv6)})
 		if n == 0 {
 			out.Ipv6Address = new(a.String())
 		}

@@ -76,7 +76,7 @@ func TestIPv6Addresses(t *testing.T) {
 	_, subnet, block := w.dualStack()
 	i := must(w.CreateNetworkInterface(w.Context(), &sdk.CreateNetworkInterfaceInput{SubnetId: &subnet, Ipv6AddressCount: aws.Int32(2), Ipv4PrefixCount: aws.Int32(1)}))(w).NetworkInterface
 	id := i.NetworkInterfaceId
-	if len(i.Ipv6Addresses) != 2 || !*i.Ipv6Addresses[0].IsPrimaryIpv6 || len(i.Ipv4Prefixes) != 1 || !strings.HasSuffix(*i.Ipv4Prefixes[0].Ipv4Prefix, "/28") {
+	if len(i.Ipv6Addresses) != 2 || *i.Ipv6Addresses[0].IsPrimaryIpv6 || len(i.Ipv4Prefixes) != 1 || !strings.HasSuffix(*i.Ipv4Prefixes[0].Ipv4Prefix, "/28") {
 		t.Errorf("made: %+v", i)
 	}
 	own := netip.PrefixFrom(block.Addr(), 64)
@@ -97,12 +97,22 @@ func TestIPv6Addresses(t *testing.T) {
 	more := must(w.AssignPrivateIpAddresses(w.Context(), &sdk.AssignPrivateIpAddressesInput{NetworkInterfaceId: id, Ipv4PrefixCount: aws.Int32(1)}))(w).AssignedIpv4Prefixes
 	must(w.UnassignPrivateIpAddresses(w.Context(), &sdk.UnassignPrivateIpAddressesInput{NetworkInterfaceId: id, Ipv4Prefixes: []string{*more[0].Ipv4Prefix}}))(w)
 
+	// The first address becomes the primary one where that is asked for, and stays.
+	first := *i.Ipv6Addresses[0].Ipv6Address
+	must(w.ModifyNetworkInterfaceAttribute(w.Context(), &sdk.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: id, EnablePrimaryIpv6: aws.Bool(true)}))(w)
+	if now := must(w.DescribeNetworkInterfaces(w.Context(), &sdk.DescribeNetworkInterfacesInput{NetworkInterfaceIds: []string{*id}}))(w).NetworkInterfaces[0].Ipv6Addresses; !*now[0].IsPrimaryIpv6 || *now[1].IsPrimaryIpv6 {
+		t.Errorf("primary: %+v", now)
+	}
+	fails(w.UnassignIpv6Addresses(w.Context(), &sdk.UnassignIpv6AddressesInput{NetworkInterfaceId: id, Ipv6Addresses: []string{first}}))(w, "OperationNotPermitted", "")
+	fails(w.ModifyNetworkInterfaceAttribute(w.Context(), &sdk.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: id, EnablePrimaryIpv6: aws.Bool(false)}))(w, "OperationNotPermitted", "")
+	fails(w.CreateNetworkInterface(w.Context(), &sdk.CreateNetworkInterfaceInput{SubnetId: &subnet, EnablePrimaryIpv6: aws.Bool(true)}))(w, "InvalidParameterCombination", "")
+
 	// Instances of a subnet that says so get one, and show it.
 	must(w.ModifySubnetAttribute(w.Context(), &sdk.ModifySubnetAttributeInput{SubnetId: &subnet, AssignIpv6AddressOnCreation: &types.AttributeBooleanValue{Value: aws.Bool(true)}}))(w)
 	in := launch(1)
-	in.SubnetId = &subnet
+	in.SubnetId, in.EnablePrimaryIpv6 = &subnet, aws.Bool(true)
 	run := must(w.RunInstances(w.Context(), in))(w).Instances[0]
-	if run.Ipv6Address == nil || !own.Contains(netip.MustParseAddr(*run.Ipv6Address)) || *run.NetworkInterfaces[0].Ipv6Addresses[0].Ipv6Address != *run.Ipv6Address {
+	if run.Ipv6Address == nil || !own.Contains(netip.MustParseAddr(*run.Ipv6Address)) || *run.NetworkInterfaces[0].Ipv6Addresses[0].Ipv6Address != *run.Ipv6Address || !*run.NetworkInterfaces[0].Ipv6Addresses[0].IsPrimaryIpv6 {
 		t.Errorf("instance: %+v", run)
 	}
 }

@@ -29,6 +29,7 @@ func (s *Service) CreateNetworkInterface(ctx context.Context, call awsapi.Call, 
 	if err := addresses.Six.Set(in.Ipv6Addresses, in.Ipv6AddressCount, in.Ipv6Prefixes, in.Ipv6PrefixCount, in.Ipv4Prefixes, in.Ipv4PrefixCount); err != nil {
 		return nil, err
 	}
+	addresses.Six.Primary = is(in.EnablePrimaryIpv6)
 	out := &ec2.CreateNetworkInterfaceOutput{ClientToken: in.ClientToken}
 	return out, s.update(ctx, call, in.DryRun, func(tx *store.Tx) error {
 		print := fingerprint(*in, func(c *ec2.CreateNetworkInterfaceInput) { c.ClientToken, c.DryRun = nil, nil })
@@ -125,6 +126,9 @@ func (s *Service) ModifyNetworkInterfaceAttribute(ctx context.Context, call awsa
 		if in.SourceDestCheck != nil {
 			i.SourceDestCheck = is(in.SourceDestCheck.Value)
 		}
+		if p := in.EnablePrimaryIpv6; p != nil && !*p && i.PrimaryIPv6 {
+			return fault("OperationNotPermitted", "The primary IPv6 address of interface %s cannot be disabled", i.ID)
+		}
 		if a := in.Attachment; a != nil {
 			if i.Attachment == nil || i.Attachment.ID != deref(a.AttachmentId) {
 				return fault("InvalidAttachmentID.NotFound", "The interface attachment '%s' does not exist.", deref(a.AttachmentId))
@@ -134,6 +138,11 @@ func (s *Service) ModifyNetworkInterfaceAttribute(ctx context.Context, call awsa
 			}
 		}
 		tx.Interfaces.Put(i.ID, i)
+		if is(in.EnablePrimaryIpv6) {
+			if err := provision.EnablePrimary6(tx, homeOf(call), i.ID); err != nil {
+				return err
+			}
+		}
 		if len(in.Groups) > 0 {
 			return provision.SetGroups(tx, homeOf(call), i.ID, in.Groups)
 		}

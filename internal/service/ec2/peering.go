@@ -29,7 +29,7 @@ func (s *Service) CreateVpcPeeringConnection(ctx context.Context, call awsapi.Ca
 	out := &ec2.CreateVpcPeeringConnectionOutput{}
 	return out, s.update(ctx, call, in.DryRun, func(tx *store.Tx) error {
 		p, err := provision.Peering(tx, homeOf(call), *in.VpcId, *in.PeerVpcId, tags["vpc-peering-connection"], call.Time)
-		out.VpcPeeringConnection = new(describePeering(p))
+		out.VpcPeeringConnection = new(describePeering(tx, p))
 		return err
 	})
 }
@@ -37,7 +37,7 @@ func (s *Service) CreateVpcPeeringConnection(ctx context.Context, call awsapi.Ca
 func (s *Service) movePeering(ctx context.Context, call awsapi.Call, dryRun *bool, id, state string) (out *ec2.VpcPeeringConnection, err error) {
 	return out, s.update(ctx, call, dryRun, func(tx *store.Tx) error {
 		p, err := provision.MovePeering(tx, homeOf(call), id, state, call.Time)
-		out = new(describePeering(p))
+		out = new(describePeering(tx, p))
 		return err
 	})
 }
@@ -71,9 +71,10 @@ func (s *Service) DescribeVpcPeeringConnections(ctx context.Context, call awsapi
 			return p.Home
 		}
 		out.VpcPeeringConnections, out.NextToken, err = kind[resource.PeeringConnection, ec2.VpcPeeringConnection]{
-			noun: provision.Peerings, table: tx.PeeringConnections, home: home, describe: describePeering,
-			id:   func(p ec2.VpcPeeringConnection) string { return *p.VpcPeeringConnectionId },
-			tags: func(p ec2.VpcPeeringConnection) []ec2.Tag { return p.Tags },
+			noun: provision.Peerings, table: tx.PeeringConnections, home: home,
+			describe: func(p resource.PeeringConnection) ec2.VpcPeeringConnection { return describePeering(tx, p) },
+			id:       func(p ec2.VpcPeeringConnection) string { return *p.VpcPeeringConnectionId },
+			tags:     func(p ec2.VpcPeeringConnection) []ec2.Tag { return p.Tags },
 			fields: fields[ec2.VpcPeeringConnection]{
 				"accepter-vpc-info.cidr-block":  func(p ec2.VpcPeeringConnection) []string { return text(p.AccepterVpcInfo.CidrBlock) },
 				"accepter-vpc-info.owner-id":    func(p ec2.VpcPeeringConnection) []string { return text(p.AccepterVpcInfo.OwnerId) },
@@ -95,23 +96,39 @@ var peeringMessages = map[string]string{
 	resource.PeeringRejected: "Rejected by %s", resource.PeeringFailed: "Failed due to incorrect VPC-ID, Account ID, or overlapping CIDR range",
 }
 
-func describePeering(p resource.PeeringConnection) ec2.VpcPeeringConnection {
+func describePeering(tx *store.Tx, p resource.PeeringConnection) ec2.VpcPeeringConnection {
 	message := peeringMessages[p.State]
 	if n := len(message); n > 2 && message[n-2:] == "%s" {
 		message = message[:n-2] + p.Account
 	}
-	side := func(vpc string, cidrs []netip.Prefix) *ec2.VpcPeeringConnectionVpcInfo {
-		out := &ec2.VpcPeeringConnectionVpcInfo{VpcId: &vpc, OwnerId: &p.Account, Region: &p.Region}
-		for i, c := range cidrs {
-			if i == 0 {
-				out.CidrBlock = new(c.String())
-			}
-			out.CidrBlockSet = append(out.CidrBlockSet, ec2.CidrBlock{CidrBlock: new(c.String())})
-		}
-		return out
+	accepter := peeringSide(tx, p, p.Accepter, p.AccepterCIDR)
+	if p.State != resource.PeeringActive {
+		accepter.CidrBlock, accepter.CidrBlockSet, accepter.Ipv6CidrBlockSet = nil, nil, nil
 	}
 	return ec2.VpcPeeringConnection{
 		VpcPeeringConnectionId: &p.ID, Status: &ec2.VpcPeeringConnectionStateReason{Code: &p.State, Message: &message}, Tags: tagSet(p.Tags),
-		RequesterVpcInfo: side(p.Requester, p.RequesterCIDR), AccepterVpcInfo: side(p.Accepter, p.AccepterCIDR),
+		RequesterVpcInfo: peeringSide(tx, p, p.Requester, p.RequesterCIDR), AccepterVpcInfo: accepter,
 	}
+}
+
+// peeringSide is one VPC of a peering connection, with the blocks that it has now or, once the
+// connection has ended, had when it was made.
+func peeringSide(tx *store.Tx, p resource.PeeringConnection, vpc string, had []netip.Prefix) *ec2.VpcPeeringConnectionVpcInfo {
+	out := &ec2.VpcPeeringConnectionVpcInfo{VpcId: &vpc, OwnerId: &p.Account, Region: &p.Region}
+	if v, ok := tx.VPCs.Get(vpc); ok && p.Ended.IsZero() {
+		had = nil
+		for _, c := range v.CIDRs {
+			had = append(had, c.CIDR)
+		}
+		for _, c := range v.CIDRs6 {
+			out.Ipv6CidrBlockSet = append(out.Ipv6CidrBlockSet, ec2.Ipv6CidrBlock{Ipv6CidrBlock: new(c.CIDR.String())})
+		}
+	}
+	for i, c := range had {
+		if i == 0 {
+			out.CidrBlock = new(c.String())
+		}
+		out.CidrBlockSet = append(out.CidrBlockSet, ec2.CidrBlock{CidrBlock: new(c.String())})
+	}
+	return out
 }

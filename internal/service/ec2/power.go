@@ -69,12 +69,26 @@ func (s *Service) RebootInstances(ctx context.Context, call awsapi.Call, in *ec2
 	})
 }
 
+// ModifyPrivateDnsNameOptions changes by which names DNS knows an instance.
+func (s *Service) ModifyPrivateDnsNameOptions(ctx context.Context, call awsapi.Call, in *ec2.ModifyPrivateDnsNameOptionsInput) (*ec2.ModifyPrivateDnsNameOptionsOutput, error) {
+	if err := provision.IPNameOnly(in.PrivateDnsHostnameType); err != nil {
+		return nil, err
+	}
+	return &ec2.ModifyPrivateDnsNameOptionsOutput{Return: new(true)}, s.update(ctx, call, in.DryRun, func(tx *store.Tx) error {
+		i, err := provision.LookupInstance(tx, homeOf(call), *in.InstanceId)
+		if err != nil {
+			return err
+		}
+		n := &i.Spec.Names
+		n.A, n.AAAA = deref(or(in.EnableResourceNameDnsARecord, &n.A)), deref(or(in.EnableResourceNameDnsAAAARecord, &n.AAAA))
+		tx.Instances.Put(i.ID, i)
+		return nil
+	})
+}
+
 // ModifyInstanceMetadataOptions changes how an instance's metadata service answers, from
 // the next request on.
 func (s *Service) ModifyInstanceMetadataOptions(ctx context.Context, call awsapi.Call, in *ec2.ModifyInstanceMetadataOptionsInput) (*ec2.ModifyInstanceMetadataOptionsOutput, error) {
-	if err := reject(ask{"The metadata service by IPv6", or(deref(in.HttpProtocolIpv6), "disabled") != "disabled"}); err != nil {
-		return nil, err
-	}
 	if h := in.HttpPutResponseHopLimit; h != nil && (*h < 1 || *h > 64) {
 		return nil, fault("InvalidParameterValue", "Value (%d) for parameter httpPutResponseHopLimit is invalid. Must be between 1 and 64.", *h)
 	}
@@ -89,6 +103,7 @@ func (s *Service) ModifyInstanceMetadataOptions(ctx context.Context, call awsapi
 		}
 		i.Spec.HTTPTokens, i.Spec.HTTPEndpoint = or(deref(in.HttpTokens), i.Spec.HTTPTokens), or(deref(in.HttpEndpoint), i.Spec.HTTPEndpoint)
 		i.Spec.HopLimit, i.Spec.MetadataTags = or(deref(in.HttpPutResponseHopLimit), i.Spec.HopLimit), or(deref(in.InstanceMetadataTags), i.Spec.MetadataTags)
+		i.Spec.MetadataIPv6 = or(deref(in.HttpProtocolIpv6), i.Spec.MetadataIPv6)
 		tx.Instances.Put(i.ID, i)
 		out.InstanceMetadataOptions = newInstanceView(tx).describe(i).MetadataOptions
 		return nil

@@ -129,6 +129,7 @@ func launchRequest(call awsapi.Call, in *ec2.RunInstancesInput) (provision.Insta
 	if err := r.Six.Set(in.Ipv6Addresses, in.Ipv6AddressCount, nil, nil, nil, nil); err != nil {
 		return r, err
 	}
+	r.Six.Primary = is(in.EnablePrimaryIpv6)
 	if in.PrivateIpAddress != nil {
 		if r.PrivateIP, err = provision.ParseAddress(*in.PrivateIpAddress); err != nil {
 			return r, err
@@ -148,7 +149,13 @@ func launchRequest(call awsapi.Call, in *ec2.RunInstancesInput) (provision.Insta
 	}
 	if m := in.MetadataOptions; m != nil {
 		r.HTTPTokens, r.HTTPEndpoint = deref(m.HttpTokens), deref(m.HttpEndpoint)
-		r.HopLimit, r.MetadataTags = deref(m.HttpPutResponseHopLimit), deref(m.InstanceMetadataTags)
+		r.HopLimit, r.MetadataTags, r.MetadataIPv6 = deref(m.HttpPutResponseHopLimit), deref(m.InstanceMetadataTags), deref(m.HttpProtocolIpv6)
+	}
+	if o := in.PrivateDnsNameOptions; o != nil {
+		if err := provision.IPNameOnly(o.HostnameType); err != nil {
+			return r, err
+		}
+		r.NameA, r.NameAAAA = o.EnableResourceNameDnsARecord, o.EnableResourceNameDnsAAAARecord
 	}
 	if err := marketOptions(in.InstanceMarketOptions, &r); err != nil {
 		return r, err
@@ -232,6 +239,7 @@ func launchInterfaces(in *ec2.RunInstancesInput) ([]provision.InterfaceSpec, err
 		if err := s.Six.Set(n.Ipv6Addresses, n.Ipv6AddressCount, n.Ipv6Prefixes, n.Ipv6PrefixCount, n.Ipv4Prefixes, n.Ipv4PrefixCount); err != nil {
 			return nil, err
 		}
+		s.Six.Primary = is(n.PrimaryIpv6)
 		out = append(out, s)
 	}
 	return out, nil
@@ -245,7 +253,7 @@ func rejectLaunch(in *ec2.RunInstancesInput) error {
 		}
 	}
 	return reject(
-		ask{"An instance's IPv6 address beside network interfaces", (deref(in.Ipv6AddressCount) > 0 || len(in.Ipv6Addresses) > 0) && len(in.NetworkInterfaces) > 0},
+		ask{"An instance's IPv6 address beside network interfaces", (deref(in.Ipv6AddressCount) > 0 || len(in.Ipv6Addresses) > 0 || is(in.EnablePrimaryIpv6)) && len(in.NetworkInterfaces) > 0},
 		ask{"A capacity reservation", in.CapacityReservationSpecification != nil && in.CapacityReservationSpecification.CapacityReservationTarget != nil},
 		ask{"An elastic GPU", len(in.ElasticGpuSpecification) > 0},
 		ask{"An elastic inference accelerator", len(in.ElasticInferenceAccelerators) > 0},

@@ -121,9 +121,11 @@ func subnets(tx *store.Tx) kind[resource.Subnet, ec2.Subnet] {
 			"subnet-arn":                 func(s ec2.Subnet) []string { return text(s.SubnetArn) },
 			"subnet-id":                  func(s ec2.Subnet) []string { return text(s.SubnetId) },
 			"vpc-id":                     func(s ec2.Subnet) []string { return text(s.VpcId) },
-			"private-dns-name-options-on-launch.hostname-type":                        always[ec2.Subnet]("ip-name"),
-			"private-dns-name-options-on-launch.enable-resource-name-dns-a-record":    no,
-			"private-dns-name-options-on-launch.enable-resource-name-dns-aaaa-record": no,
+			"private-dns-name-options-on-launch.hostname-type":                     always[ec2.Subnet]("ip-name"),
+			"private-dns-name-options-on-launch.enable-resource-name-dns-a-record": func(s ec2.Subnet) []string { return flag(s.PrivateDnsNameOptionsOnLaunch.EnableResourceNameDnsARecord) },
+			"private-dns-name-options-on-launch.enable-resource-name-dns-aaaa-record": func(s ec2.Subnet) []string {
+				return flag(s.PrivateDnsNameOptionsOnLaunch.EnableResourceNameDnsAAAARecord)
+			},
 			"enable-dns64":                                no,
 			"ipv6-native":                                 no,
 			"map-customer-owned-ip-on-launch":             no,
@@ -145,7 +147,7 @@ func describeSubnet(s resource.Subnet, free int) ec2.Subnet {
 		MapCustomerOwnedIpOnLaunch: new(false), EnableDns64: new(false), Ipv6Native: new(false),
 		SubnetArn: new("arn:aws:ec2:" + s.Region + ":" + s.Account + ":subnet/" + s.ID), Tags: tagSet(s.Tags),
 		PrivateDnsNameOptionsOnLaunch: &ec2.PrivateDnsNameOptionsOnLaunch{
-			HostnameType: new("ip-name"), EnableResourceNameDnsARecord: new(false), EnableResourceNameDnsAAAARecord: new(false),
+			HostnameType: new(ec2.HostnameTypeIpName), EnableResourceNameDnsARecord: &s.Names.A, EnableResourceNameDnsAAAARecord: &s.Names.AAAA,
 		},
 		BlockPublicAccessStates: &ec2.BlockPublicAccessStates{InternetGatewayBlockMode: new("off")},
 	}
@@ -161,11 +163,11 @@ func (s *Service) ModifySubnetAttribute(ctx context.Context, call awsapi.Call, i
 	if err := reject(
 		ask{"MapCustomerOwnedIpOnLaunch", on(in.MapCustomerOwnedIpOnLaunch) || in.CustomerOwnedIpv4Pool != nil},
 		ask{"EnableDns64", on(in.EnableDns64)},
-		ask{"A hostname type other than ip-name", or(deref(in.PrivateDnsHostnameTypeOnLaunch), "ip-name") != "ip-name"},
-		ask{"EnableResourceNameDnsARecordOnLaunch", on(in.EnableResourceNameDnsARecordOnLaunch)},
-		ask{"EnableResourceNameDnsAAAARecordOnLaunch", on(in.EnableResourceNameDnsAAAARecordOnLaunch)},
 		ask{"EnableLniAtDeviceIndex", in.EnableLniAtDeviceIndex != nil},
 	); err != nil {
+		return nil, err
+	}
+	if err := provision.IPNameOnly(in.PrivateDnsHostnameTypeOnLaunch); err != nil {
 		return nil, err
 	}
 	return nil, s.update(ctx, call, nil, func(tx *store.Tx) error {
@@ -181,6 +183,12 @@ func (s *Service) ModifySubnetAttribute(ctx context.Context, call awsapi.Call, i
 		}
 		if in.AssignIpv6AddressOnCreation != nil {
 			sub.AssignIPv6 = on(in.AssignIpv6AddressOnCreation)
+		}
+		if in.EnableResourceNameDnsARecordOnLaunch != nil {
+			sub.Names.A = on(in.EnableResourceNameDnsARecordOnLaunch)
+		}
+		if in.EnableResourceNameDnsAAAARecordOnLaunch != nil {
+			sub.Names.AAAA = on(in.EnableResourceNameDnsAAAARecordOnLaunch)
 		}
 		tx.Subnets.Put(sub.ID, sub)
 		return nil
