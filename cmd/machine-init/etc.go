@@ -43,7 +43,7 @@ func writeEtc(i spec.Instance) error {
 		"/etc/nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n" +
 			"networks: files\nprotocols: files\nservices: files\n",
 	}
-	files["/etc/resolv.conf"] = resolvConf([]string{i.DNS}, i.Domains)
+	files["/etc/resolv.conf"] = resolvConf(i.NameServers, i.Domains)
 	for path, content := range files {
 		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 			return err

@@ -159,7 +159,7 @@ func setHostname(name string) error {
 func overrideResolver(i spec.Instance, n *nodeconfig.InstanceResolver) error {
 	servers, domains := n.Nameservers, n.Domains
 	if len(servers) == 0 {
-		servers = []string{i.DNS}
+		servers = i.NameServers
 	}
 	if len(domains) == 0 {
 		domains = i.Domains

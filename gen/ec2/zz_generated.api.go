@@ -15,6 +15,7 @@ type API interface {
 	AssignIpv6Addresses(ctx context.Context, call awsapi.Call, in *AssignIpv6AddressesInput) (*AssignIpv6AddressesOutput, error)
 	AssignPrivateIpAddresses(ctx context.Context, call awsapi.Call, in *AssignPrivateIpAddressesInput) (*AssignPrivateIpAddressesOutput, error)
 	AssociateAddress(ctx context.Context, call awsapi.Call, in *AssociateAddressInput) (*AssociateAddressOutput, error)
+	AssociateDhcpOptions(ctx context.Context, call awsapi.Call, in *AssociateDhcpOptionsInput) (*AssociateDhcpOptionsOutput, error)
 	AssociateRouteTable(ctx context.Context, call awsapi.Call, in *AssociateRouteTableInput) (*AssociateRouteTableOutput, error)
 	AssociateSubnetCidrBlock(ctx context.Context, call awsapi.Call, in *AssociateSubnetCidrBlockInput) (*AssociateSubnetCidrBlockOutput, error)
 	AssociateVpcCidrBlock(ctx context.Context, call awsapi.Call, in *AssociateVpcCidrBlockInput) (*AssociateVpcCidrBlockOutput, error)
@@ -23,6 +24,7 @@ type API interface {
 	AuthorizeSecurityGroupEgress(ctx context.Context, call awsapi.Call, in *AuthorizeSecurityGroupEgressInput) (*AuthorizeSecurityGroupEgressOutput, error)
 	AuthorizeSecurityGroupIngress(ctx context.Context, call awsapi.Call, in *AuthorizeSecurityGroupIngressInput) (*AuthorizeSecurityGroupIngressOutput, error)
 	CancelSpotInstanceRequests(ctx context.Context, call awsapi.Call, in *CancelSpotInstanceRequestsInput) (*CancelSpotInstanceRequestsOutput, error)
+	CreateDhcpOptions(ctx context.Context, call awsapi.Call, in *CreateDhcpOptionsInput) (*CreateDhcpOptionsOutput, error)
 	CreateEgressOnlyInternetGateway(ctx context.Context, call awsapi.Call, in *CreateEgressOnlyInternetGatewayInput) (*CreateEgressOnlyInternetGatewayOutput, error)
 	CreateFleet(ctx context.Context, call awsapi.Call, in *CreateFleetInput) (*CreateFleetOutput, error)
 	CreateInternetGateway(ctx context.Context, call awsapi.Call, in *CreateInternetGatewayInput) (*CreateInternetGatewayOutput, error)
@@ -43,6 +45,7 @@ type API interface {
 	CreateVpc(ctx context.Context, call awsapi.Call, in *CreateVpcInput) (*CreateVpcOutput, error)
 	CreateVpcEndpoint(ctx context.Context, call awsapi.Call, in *CreateVpcEndpointInput) (*CreateVpcEndpointOutput, error)
 	CreateVpcPeeringConnection(ctx context.Context, call awsapi.Call, in *CreateVpcPeeringConnectionInput) (*CreateVpcPeeringConnectionOutput, error)
+	DeleteDhcpOptions(ctx context.Context, call awsapi.Call, in *DeleteDhcpOptionsInput) (*DeleteDhcpOptionsOutput, error)
 	DeleteEgressOnlyInternetGateway(ctx context.Context, call awsapi.Call, in *DeleteEgressOnlyInternetGatewayInput) (*DeleteEgressOnlyInternetGatewayOutput, error)
 	DeleteFleets(ctx context.Context, call awsapi.Call, in *DeleteFleetsInput) (*DeleteFleetsOutput, error)
 	DeleteInternetGateway(ctx context.Context, call awsapi.Call, in *DeleteInternetGatewayInput) (*DeleteInternetGatewayOutput, error)
@@ -87,10 +90,12 @@ type API interface {
 	DescribePrefixLists(ctx context.Context, call awsapi.Call, in *DescribePrefixListsInput) (*DescribePrefixListsOutput, error)
 	DescribeRegions(ctx context.Context, call awsapi.Call, in *DescribeRegionsInput) (*DescribeRegionsOutput, error)
 	DescribeRouteTables(ctx context.Context, call awsapi.Call, in *DescribeRouteTablesInput) (*DescribeRouteTablesOutput, error)
+	DescribeSecurityGroupReferences(ctx context.Context, call awsapi.Call, in *DescribeSecurityGroupReferencesInput) (*DescribeSecurityGroupReferencesOutput, error)
 	DescribeSecurityGroupRules(ctx context.Context, call awsapi.Call, in *DescribeSecurityGroupRulesInput) (*DescribeSecurityGroupRulesOutput, error)
 	DescribeSecurityGroups(ctx context.Context, call awsapi.Call, in *DescribeSecurityGroupsInput) (*DescribeSecurityGroupsOutput, error)
 	DescribeSpotInstanceRequests(ctx context.Context, call awsapi.Call, in *DescribeSpotInstanceRequestsInput) (*DescribeSpotInstanceRequestsOutput, error)
 	DescribeSpotPriceHistory(ctx context.Context, call awsapi.Call, in *DescribeSpotPriceHistoryInput) (*DescribeSpotPriceHistoryOutput, error)
+	DescribeStaleSecurityGroups(ctx context.Context, call awsapi.Call, in *DescribeStaleSecurityGroupsInput) (*DescribeStaleSecurityGroupsOutput, error)
 	DescribeSubnets(ctx context.Context, call awsapi.Call, in *DescribeSubnetsInput) (*DescribeSubnetsOutput, error)
 	DescribeTags(ctx context.Context, call awsapi.Call, in *DescribeTagsInput) (*DescribeTagsOutput, error)
 	DescribeVolumes(ctx context.Context, call awsapi.Call, in *DescribeVolumesInput) (*DescribeVolumesOutput, error)
@@ -167,6 +172,11 @@ func (Unimplemented) AssociateAddress(context.Context, awsapi.Call, *AssociateAd
 	return nil, awsapi.NotServed("EC2", "AssociateAddress")
 }
 
+// AssociateDhcpOptions is not supported yet.
+func (Unimplemented) AssociateDhcpOptions(context.Context, awsapi.Call, *AssociateDhcpOptionsInput) (*AssociateDhcpOptionsOutput, error) {
+	return nil, awsapi.NotServed("EC2", "AssociateDhcpOptions")
+}
+
 // AssociateRouteTable is not supported yet.
 func (Unimplemented) AssociateRouteTable(context.Context, awsapi.Call, *AssociateRouteTableInput) (*AssociateRouteTableOutput, error) {
 	return nil, awsapi.NotServed("EC2", "AssociateRouteTable")
@@ -205,6 +215,11 @@ func (Unimplemented) AuthorizeSecurityGroupIngress(context.Context, awsapi.Call,
 // CancelSpotInstanceRequests is not supported yet.
 func (Unimplemented) CancelSpotInstanceRequests(context.Context, awsapi.Call, *CancelSpotInstanceRequestsInput) (*CancelSpotInstanceRequestsOutput, error) {
 	return nil, awsapi.NotServed("EC2", "CancelSpotInstanceRequests")
+}
+
+// CreateDhcpOptions is not supported yet.
+func (Unimplemented) CreateDhcpOptions(context.Context, awsapi.Call, *CreateDhcpOptionsInput) (*CreateDhcpOptionsOutput, error) {
+	return nil, awsapi.NotServed("EC2", "CreateDhcpOptions")
 }
 
 // CreateEgressOnlyInternetGateway is not supported yet.
@@ -305,6 +320,11 @@ func (Unimplemented) CreateVpcEndpoint(context.Context, awsapi.Call, *CreateVpcE
 // CreateVpcPeeringConnection is not supported yet.
 func (Unimplemented) CreateVpcPeeringConnection(context.Context, awsapi.Call, *CreateVpcPeeringConnectionInput) (*CreateVpcPeeringConnectionOutput, error) {
 	return nil, awsapi.NotServed("EC2", "CreateVpcPeeringConnection")
+}
+
+// DeleteDhcpOptions is not supported yet.
+func (Unimplemented) DeleteDhcpOptions(context.Context, awsapi.Call, *DeleteDhcpOptionsInput) (*DeleteDhcpOptionsOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DeleteDhcpOptions")
 }
 
 // DeleteEgressOnlyInternetGateway is not supported yet.
@@ -527,6 +547,11 @@ func (Unimplemented) DescribeRouteTables(context.Context, awsapi.Call, *Describe
 	return nil, awsapi.NotServed("EC2", "DescribeRouteTables")
 }
 
+// DescribeSecurityGroupReferences is not supported yet.
+func (Unimplemented) DescribeSecurityGroupReferences(context.Context, awsapi.Call, *DescribeSecurityGroupReferencesInput) (*DescribeSecurityGroupReferencesOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DescribeSecurityGroupReferences")
+}
+
 // DescribeSecurityGroupRules is not supported yet.
 func (Unimplemented) DescribeSecurityGroupRules(context.Context, awsapi.Call, *DescribeSecurityGroupRulesInput) (*DescribeSecurityGroupRulesOutput, error) {
 	return nil, awsapi.NotServed("EC2", "DescribeSecurityGroupRules")
@@ -545,6 +570,11 @@ func (Unimplemented) DescribeSpotInstanceRequests(context.Context, awsapi.Call, 
 // DescribeSpotPriceHistory is not supported yet.
 func (Unimplemented) DescribeSpotPriceHistory(context.Context, awsapi.Call, *DescribeSpotPriceHistoryInput) (*DescribeSpotPriceHistoryOutput, error) {
 	return nil, awsapi.NotServed("EC2", "DescribeSpotPriceHistory")
+}
+
+// DescribeStaleSecurityGroups is not supported yet.
+func (Unimplemented) DescribeStaleSecurityGroups(context.Context, awsapi.Call, *DescribeStaleSecurityGroupsInput) (*DescribeStaleSecurityGroupsOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DescribeStaleSecurityGroups")
 }
 
 // DescribeSubnets is not supported yet.
@@ -795,7 +825,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "AssociateApplicationStatusCheck"},
 			{Name: "AssociateCapacityReservationBillingOwner"},
 			{Name: "AssociateClientVpnTargetNetwork"},
-			{Name: "AssociateDhcpOptions"},
+			{Name: "AssociateDhcpOptions", Input: shapeAssociateDhcpOptionsInput, Output: shapeAssociateDhcpOptionsOutput, Handle: awsapi.Bind(api.AssociateDhcpOptions)},
 			{Name: "AssociateEnclaveCertificateIamRole"},
 			{Name: "AssociateIamInstanceProfile"},
 			{Name: "AssociateInstanceEventWindow"},
@@ -854,7 +884,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "CreateDefaultSubnet"},
 			{Name: "CreateDefaultVpc"},
 			{Name: "CreateDelegateMacVolumeOwnershipTask"},
-			{Name: "CreateDhcpOptions"},
+			{Name: "CreateDhcpOptions", Input: shapeCreateDhcpOptionsInput, Output: shapeCreateDhcpOptionsOutput, Handle: awsapi.Bind(api.CreateDhcpOptions)},
 			{Name: "CreateEgressOnlyInternetGateway", Input: shapeCreateEgressOnlyInternetGatewayInput, Output: shapeCreateEgressOnlyInternetGatewayOutput, Handle: awsapi.Bind(api.CreateEgressOnlyInternetGateway)},
 			{Name: "CreateFleet", Input: shapeCreateFleetInput, Output: shapeCreateFleetOutput, Handle: awsapi.Bind(api.CreateFleet)},
 			{Name: "CreateFlowLogs"},
@@ -956,7 +986,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DeleteCoipCidr"},
 			{Name: "DeleteCoipPool"},
 			{Name: "DeleteCustomerGateway"},
-			{Name: "DeleteDhcpOptions"},
+			{Name: "DeleteDhcpOptions", Input: shapeDeleteDhcpOptionsInput, Output: shapeDeleteDhcpOptionsOutput, Handle: awsapi.Bind(api.DeleteDhcpOptions)},
 			{Name: "DeleteEgressOnlyInternetGateway", Input: shapeDeleteEgressOnlyInternetGatewayInput, Output: shapeDeleteEgressOnlyInternetGatewayOutput, Handle: awsapi.Bind(api.DeleteEgressOnlyInternetGateway)},
 			{Name: "DeleteFleets", Input: shapeDeleteFleetsInput, Output: shapeDeleteFleetsOutput, Handle: awsapi.Bind(api.DeleteFleets)},
 			{Name: "DeleteFlowLogs"},
@@ -1184,7 +1214,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DescribeSecondaryInterfaces"},
 			{Name: "DescribeSecondaryNetworks"},
 			{Name: "DescribeSecondarySubnets"},
-			{Name: "DescribeSecurityGroupReferences"},
+			{Name: "DescribeSecurityGroupReferences", Input: shapeDescribeSecurityGroupReferencesInput, Output: shapeDescribeSecurityGroupReferencesOutput, Handle: awsapi.Bind(api.DescribeSecurityGroupReferences)},
 			{Name: "DescribeSecurityGroupRules", Input: shapeDescribeSecurityGroupRulesInput, Output: shapeDescribeSecurityGroupRulesOutput, Handle: awsapi.Bind(api.DescribeSecurityGroupRules)},
 			{Name: "DescribeSecurityGroupVpcAssociations"},
 			{Name: "DescribeSecurityGroups", Input: shapeDescribeSecurityGroupsInput, Output: shapeDescribeSecurityGroupsOutput, Handle: awsapi.Bind(api.DescribeSecurityGroups)},
@@ -1198,7 +1228,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DescribeSpotFleetRequests"},
 			{Name: "DescribeSpotInstanceRequests", Input: shapeDescribeSpotInstanceRequestsInput, Output: shapeDescribeSpotInstanceRequestsOutput, Handle: awsapi.Bind(api.DescribeSpotInstanceRequests)},
 			{Name: "DescribeSpotPriceHistory", Input: shapeDescribeSpotPriceHistoryInput, Output: shapeDescribeSpotPriceHistoryOutput, Handle: awsapi.Bind(api.DescribeSpotPriceHistory)},
-			{Name: "DescribeStaleSecurityGroups"},
+			{Name: "DescribeStaleSecurityGroups", Input: shapeDescribeStaleSecurityGroupsInput, Output: shapeDescribeStaleSecurityGroupsOutput, Handle: awsapi.Bind(api.DescribeStaleSecurityGroups)},
 			{Name: "DescribeStoreImageTasks"},
 			{Name: "DescribeSubnets", Input: shapeDescribeSubnetsInput, Output: shapeDescribeSubnetsOutput, Handle: awsapi.Bind(api.DescribeSubnets)},
 			{Name: "DescribeTags", Input: shapeDescribeTagsInput, Output: shapeDescribeTagsOutput, Handle: awsapi.Bind(api.DescribeTags)},

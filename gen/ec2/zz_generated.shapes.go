@@ -47,6 +47,8 @@ const (
 	shapeAssignedPrivateIpAddressList
 	shapeAssociateAddressInput
 	shapeAssociateAddressOutput
+	shapeAssociateDhcpOptionsInput
+	shapeAssociateDhcpOptionsOutput
 	shapeAssociateRouteTableInput
 	shapeAssociateRouteTableOutput
 	shapeAssociateSubnetCidrBlockInput
@@ -140,6 +142,8 @@ const (
 	shapeCpuOptionsRequest
 	shapeCpuPerformanceFactor
 	shapeCpuPerformanceFactorRequest
+	shapeCreateDhcpOptionsInput
+	shapeCreateDhcpOptionsOutput
 	shapeCreateEgressOnlyInternetGatewayInput
 	shapeCreateEgressOnlyInternetGatewayOutput
 	shapeCreateFleetError
@@ -190,6 +194,8 @@ const (
 	shapeDITOMaxResults
 	shapeDefaultConnectionTrackingConfiguration
 	shapeDefaultTargetCapacityType
+	shapeDeleteDhcpOptionsInput
+	shapeDeleteDhcpOptionsOutput
 	shapeDeleteEgressOnlyInternetGatewayInput
 	shapeDeleteEgressOnlyInternetGatewayOutput
 	shapeDeleteFleetError
@@ -297,6 +303,8 @@ const (
 	shapeDescribeRouteTablesInput
 	shapeDescribeRouteTablesMaxResults
 	shapeDescribeRouteTablesOutput
+	shapeDescribeSecurityGroupReferencesInput
+	shapeDescribeSecurityGroupReferencesOutput
 	shapeDescribeSecurityGroupRulesInput
 	shapeDescribeSecurityGroupRulesMaxResults
 	shapeDescribeSecurityGroupRulesOutput
@@ -307,6 +315,10 @@ const (
 	shapeDescribeSpotInstanceRequestsOutput
 	shapeDescribeSpotPriceHistoryInput
 	shapeDescribeSpotPriceHistoryOutput
+	shapeDescribeStaleSecurityGroupsInput
+	shapeDescribeStaleSecurityGroupsMaxResults
+	shapeDescribeStaleSecurityGroupsNextToken
+	shapeDescribeStaleSecurityGroupsOutput
 	shapeDescribeSubnetsInput
 	shapeDescribeSubnetsMaxResults
 	shapeDescribeSubnetsOutput
@@ -453,6 +465,7 @@ const (
 	shapeGroupIdentifier
 	shapeGroupIdentifierList
 	shapeGroupIdentifierSet
+	shapeGroupIds
 	shapeGroupNameStringList
 	shapeHibernationOptions
 	shapeHibernationOptionsRequest
@@ -570,6 +583,7 @@ const (
 	shapeIpPrefixList
 	shapeIpRange
 	shapeIpRangeList
+	shapeIpRanges
 	shapeIpSource
 	shapeIpv4PrefixList
 	shapeIpv4PrefixListResponse
@@ -750,6 +764,8 @@ const (
 	shapeNeuronDeviceInfoList
 	shapeNeuronDeviceMemoryInfo
 	shapeNeuronInfo
+	shapeNewDhcpConfiguration
+	shapeNewDhcpConfigurationList
 	shapeNitroEnclavesSupport
 	shapeNitroTpmInfo
 	shapeNitroTpmSupport
@@ -791,6 +807,7 @@ const (
 	shapePrefixListEntrySet
 	shapePrefixListId
 	shapePrefixListIdList
+	shapePrefixListIdSet
 	shapePrefixListMaxResults
 	shapePrefixListResourceIdStringList
 	shapePrefixListSet
@@ -893,6 +910,8 @@ const (
 	shapeSecurityGroupIdStringList
 	shapeSecurityGroupIdentifier
 	shapeSecurityGroupList
+	shapeSecurityGroupReference
+	shapeSecurityGroupReferences
 	shapeSecurityGroupRule
 	shapeSecurityGroupRuleIdList
 	shapeSecurityGroupRuleList
@@ -921,6 +940,10 @@ const (
 	shapeSpotPrice
 	shapeSpotPriceHistoryList
 	shapeSpreadLevel
+	shapeStaleIpPermission
+	shapeStaleIpPermissionSet
+	shapeStaleSecurityGroup
+	shapeStaleSecurityGroupSet
 	shapeStartInstancesInput
 	shapeStartInstancesOutput
 	shapeState
@@ -973,6 +996,7 @@ const (
 	shapeUsageClassTypeList
 	shapeUserIdGroupPair
 	shapeUserIdGroupPairList
+	shapeUserIdGroupPairSet
 	shapeVCpuCountRange
 	shapeVCpuCountRangeRequest
 	shapeVCpuInfo
@@ -1177,6 +1201,12 @@ var shapes = []schema.Shape{
 	shapeAssociateAddressOutput: {Kind: schema.Structure, Name: "AssociateAddressResult", Members: []schema.Member{
 		{Name: "AssociationId", Shape: shape_string, Wire: "associationId"},
 	}},
+	shapeAssociateDhcpOptionsInput: {Kind: schema.Structure, Name: "AssociateDhcpOptionsRequest", Members: []schema.Member{
+		{Name: "DhcpOptionsId", Shape: shape_string, Required: true},
+		{Name: "VpcId", Shape: shape_string, Required: true},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+	}},
+	shapeAssociateDhcpOptionsOutput: {Kind: schema.Structure, Name: "AssociateDhcpOptionsOutput"},
 	shapeAssociateRouteTableInput: {Kind: schema.Structure, Name: "AssociateRouteTableRequest", Members: []schema.Member{
 		{Name: "GatewayId", Shape: shape_string},
 		{Name: "PublicIpv4Pool", Shape: shape_string},
@@ -1499,6 +1529,14 @@ var shapes = []schema.Shape{
 	}},
 	shapeCpuPerformanceFactorRequest: {Kind: schema.Structure, Name: "CpuPerformanceFactorRequest", Members: []schema.Member{
 		{Name: "References", Shape: shapePerformanceFactorReferenceSetRequest, Wire: "Reference"},
+	}},
+	shapeCreateDhcpOptionsInput: {Kind: schema.Structure, Name: "CreateDhcpOptionsRequest", Members: []schema.Member{
+		{Name: "DhcpConfigurations", Shape: shapeNewDhcpConfigurationList, Wire: "dhcpConfiguration", Required: true},
+		{Name: "TagSpecifications", Shape: shapeTagSpecificationList, Wire: "TagSpecification"},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+	}},
+	shapeCreateDhcpOptionsOutput: {Kind: schema.Structure, Name: "CreateDhcpOptionsResult", Members: []schema.Member{
+		{Name: "DhcpOptions", Shape: shapeDhcpOptions, Wire: "dhcpOptions"},
 	}},
 	shapeCreateEgressOnlyInternetGatewayInput: {Kind: schema.Structure, Name: "CreateEgressOnlyInternetGatewayRequest", Members: []schema.Member{
 		{Name: "ClientToken", Shape: shape_string},
@@ -1825,6 +1863,11 @@ var shapes = []schema.Shape{
 		{Name: "DefaultUdpStreamTimeout", Shape: shape_integer, Wire: "defaultUdpStreamTimeout"},
 	}},
 	shapeDefaultTargetCapacityType: {Kind: schema.String, Enum: []string{"spot", "on-demand", "capacity-block", "reserved-capacity"}},
+	shapeDeleteDhcpOptionsInput: {Kind: schema.Structure, Name: "DeleteDhcpOptionsRequest", Members: []schema.Member{
+		{Name: "DhcpOptionsId", Shape: shape_string, Required: true},
+		{Name: "DryRun", Shape: shape_boolean, Wire: "dryRun"},
+	}},
+	shapeDeleteDhcpOptionsOutput: {Kind: schema.Structure, Name: "DeleteDhcpOptionsOutput"},
 	shapeDeleteEgressOnlyInternetGatewayInput: {Kind: schema.Structure, Name: "DeleteEgressOnlyInternetGatewayRequest", Members: []schema.Member{
 		{Name: "DryRun", Shape: shape_boolean},
 		{Name: "EgressOnlyInternetGatewayId", Shape: shape_string, Required: true},
@@ -2284,6 +2327,13 @@ var shapes = []schema.Shape{
 		{Name: "RouteTables", Shape: shapeRouteTableList, Wire: "routeTableSet"},
 		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
 	}},
+	shapeDescribeSecurityGroupReferencesInput: {Kind: schema.Structure, Name: "DescribeSecurityGroupReferencesRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "GroupId", Shape: shapeGroupIds, Required: true},
+	}},
+	shapeDescribeSecurityGroupReferencesOutput: {Kind: schema.Structure, Name: "DescribeSecurityGroupReferencesResult", Members: []schema.Member{
+		{Name: "SecurityGroupReferenceSet", Shape: shapeSecurityGroupReferences, Wire: "securityGroupReferenceSet"},
+	}},
 	shapeDescribeSecurityGroupRulesInput: {Kind: schema.Structure, Name: "DescribeSecurityGroupRulesRequest", Members: []schema.Member{
 		{Name: "Filters", Shape: shapeFilterList, Wire: "Filter"},
 		{Name: "SecurityGroupRuleIds", Shape: shapeSecurityGroupRuleIdList, Wire: "SecurityGroupRuleId"},
@@ -2335,6 +2385,18 @@ var shapes = []schema.Shape{
 	shapeDescribeSpotPriceHistoryOutput: {Kind: schema.Structure, Name: "DescribeSpotPriceHistoryResult", Members: []schema.Member{
 		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
 		{Name: "SpotPriceHistory", Shape: shapeSpotPriceHistoryList, Wire: "spotPriceHistorySet"},
+	}},
+	shapeDescribeStaleSecurityGroupsInput: {Kind: schema.Structure, Name: "DescribeStaleSecurityGroupsRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "MaxResults", Shape: shapeDescribeStaleSecurityGroupsMaxResults},
+		{Name: "NextToken", Shape: shapeDescribeStaleSecurityGroupsNextToken},
+		{Name: "VpcId", Shape: shape_string, Required: true},
+	}},
+	shapeDescribeStaleSecurityGroupsMaxResults: {Kind: schema.Integer, HasMin: true, Min: 5, HasMax: true, Max: 255},
+	shapeDescribeStaleSecurityGroupsNextToken:  {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 1024},
+	shapeDescribeStaleSecurityGroupsOutput: {Kind: schema.Structure, Name: "DescribeStaleSecurityGroupsResult", Members: []schema.Member{
+		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
+		{Name: "StaleSecurityGroupSet", Shape: shapeStaleSecurityGroupSet, Wire: "staleSecurityGroupSet"},
 	}},
 	shapeDescribeSubnetsInput: {Kind: schema.Structure, Name: "DescribeSubnetsRequest", Members: []schema.Member{
 		{Name: "Filters", Shape: shapeFilterList, Wire: "Filter"},
@@ -2860,6 +2922,7 @@ var shapes = []schema.Shape{
 	}},
 	shapeGroupIdentifierList: {Kind: schema.List, Name: "GroupIdentifierList", Elem: schema.Member{Shape: shapeGroupIdentifier, Wire: "item"}},
 	shapeGroupIdentifierSet:  {Kind: schema.List, Name: "GroupIdentifierSet", Elem: schema.Member{Shape: shapeSecurityGroupIdentifier, Wire: "item"}},
+	shapeGroupIds:            {Kind: schema.List, Name: "GroupIds", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
 	shapeGroupNameStringList: {Kind: schema.List, Name: "GroupNameStringList", Elem: schema.Member{Shape: shape_string, Wire: "GroupName"}},
 	shapeHibernationOptions: {Kind: schema.Structure, Name: "HibernationOptions", Members: []schema.Member{
 		{Name: "Configured", Shape: shape_boolean, Wire: "configured"},
@@ -3417,6 +3480,7 @@ var shapes = []schema.Shape{
 		{Name: "CidrIp", Shape: shape_string, Wire: "cidrIp"},
 	}},
 	shapeIpRangeList:            {Kind: schema.List, Name: "IpRangeList", Elem: schema.Member{Shape: shapeIpRange, Wire: "item"}},
+	shapeIpRanges:               {Kind: schema.List, Name: "IpRanges", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
 	shapeIpSource:               {Kind: schema.String, Enum: []string{"amazon", "byoip", "none"}},
 	shapeIpv4PrefixList:         {Kind: schema.List, Name: "Ipv4PrefixList", Elem: schema.Member{Shape: shapeIpv4PrefixSpecificationRequest, Wire: "item"}},
 	shapeIpv4PrefixListResponse: {Kind: schema.List, Name: "Ipv4PrefixListResponse", Elem: schema.Member{Shape: shapeIpv4PrefixSpecificationResponse, Wire: "item"}},
@@ -4195,7 +4259,12 @@ var shapes = []schema.Shape{
 		{Name: "NeuronDevices", Shape: shapeNeuronDeviceInfoList, Wire: "neuronDevices"},
 		{Name: "TotalNeuronDeviceMemoryInMiB", Shape: shape_integer, Wire: "totalNeuronDeviceMemoryInMiB"},
 	}},
-	shapeNitroEnclavesSupport: {Kind: schema.String, Enum: []string{"unsupported", "supported"}},
+	shapeNewDhcpConfiguration: {Kind: schema.Structure, Name: "NewDhcpConfiguration", Members: []schema.Member{
+		{Name: "Key", Shape: shape_string},
+		{Name: "Values", Shape: shapeValueStringList, Wire: "Value"},
+	}},
+	shapeNewDhcpConfigurationList: {Kind: schema.List, Name: "NewDhcpConfigurationList", Elem: schema.Member{Shape: shapeNewDhcpConfiguration, Wire: "item"}},
+	shapeNitroEnclavesSupport:     {Kind: schema.String, Enum: []string{"unsupported", "supported"}},
 	shapeNitroTpmInfo: {Kind: schema.Structure, Name: "NitroTpmInfo", Members: []schema.Member{
 		{Name: "SupportedVersions", Shape: shapeNitroTpmSupportedVersionsList, Wire: "supportedVersions"},
 	}},
@@ -4308,6 +4377,7 @@ var shapes = []schema.Shape{
 		{Name: "PrefixListId", Shape: shape_string, Wire: "prefixListId"},
 	}},
 	shapePrefixListIdList:               {Kind: schema.List, Name: "PrefixListIdList", Elem: schema.Member{Shape: shapePrefixListId, Wire: "item"}},
+	shapePrefixListIdSet:                {Kind: schema.List, Name: "PrefixListIdSet", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
 	shapePrefixListMaxResults:           {Kind: schema.Integer, HasMin: true, Min: 1, HasMax: true, Max: 100},
 	shapePrefixListResourceIdStringList: {Kind: schema.List, Name: "PrefixListResourceIdStringList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
 	shapePrefixListSet:                  {Kind: schema.List, Name: "PrefixListSet", Elem: schema.Member{Shape: shapePrefixList, Wire: "item"}},
@@ -4792,6 +4862,13 @@ var shapes = []schema.Shape{
 		{Name: "GroupName", Shape: shape_string, Wire: "groupName"},
 	}},
 	shapeSecurityGroupList: {Kind: schema.List, Name: "SecurityGroupList", Elem: schema.Member{Shape: shapeSecurityGroup, Wire: "item"}},
+	shapeSecurityGroupReference: {Kind: schema.Structure, Name: "SecurityGroupReference", Members: []schema.Member{
+		{Name: "GroupId", Shape: shape_string, Wire: "groupId"},
+		{Name: "ReferencingVpcId", Shape: shape_string, Wire: "referencingVpcId"},
+		{Name: "VpcPeeringConnectionId", Shape: shape_string, Wire: "vpcPeeringConnectionId"},
+		{Name: "TransitGatewayId", Shape: shape_string, Wire: "transitGatewayId"},
+	}},
+	shapeSecurityGroupReferences: {Kind: schema.List, Name: "SecurityGroupReferences", Elem: schema.Member{Shape: shapeSecurityGroupReference, Wire: "item"}},
 	shapeSecurityGroupRule: {Kind: schema.Structure, Name: "SecurityGroupRule", Members: []schema.Member{
 		{Name: "SecurityGroupRuleId", Shape: shape_string, Wire: "securityGroupRuleId"},
 		{Name: "GroupId", Shape: shape_string, Wire: "groupId"},
@@ -4919,6 +4996,24 @@ var shapes = []schema.Shape{
 	}},
 	shapeSpotPriceHistoryList: {Kind: schema.List, Name: "SpotPriceHistoryList", Elem: schema.Member{Shape: shapeSpotPrice, Wire: "item"}},
 	shapeSpreadLevel:          {Kind: schema.String, Enum: []string{"host", "rack"}},
+	shapeStaleIpPermission: {Kind: schema.Structure, Name: "StaleIpPermission", Members: []schema.Member{
+		{Name: "FromPort", Shape: shape_integer, Wire: "fromPort"},
+		{Name: "IpProtocol", Shape: shape_string, Wire: "ipProtocol"},
+		{Name: "IpRanges", Shape: shapeIpRanges, Wire: "ipRanges"},
+		{Name: "PrefixListIds", Shape: shapePrefixListIdSet, Wire: "prefixListIds"},
+		{Name: "ToPort", Shape: shape_integer, Wire: "toPort"},
+		{Name: "UserIdGroupPairs", Shape: shapeUserIdGroupPairSet, Wire: "groups"},
+	}},
+	shapeStaleIpPermissionSet: {Kind: schema.List, Name: "StaleIpPermissionSet", Elem: schema.Member{Shape: shapeStaleIpPermission, Wire: "item"}},
+	shapeStaleSecurityGroup: {Kind: schema.Structure, Name: "StaleSecurityGroup", Members: []schema.Member{
+		{Name: "Description", Shape: shape_string, Wire: "description"},
+		{Name: "GroupId", Shape: shape_string, Wire: "groupId"},
+		{Name: "GroupName", Shape: shape_string, Wire: "groupName"},
+		{Name: "StaleIpPermissions", Shape: shapeStaleIpPermissionSet, Wire: "staleIpPermissions"},
+		{Name: "StaleIpPermissionsEgress", Shape: shapeStaleIpPermissionSet, Wire: "staleIpPermissionsEgress"},
+		{Name: "VpcId", Shape: shape_string, Wire: "vpcId"},
+	}},
+	shapeStaleSecurityGroupSet: {Kind: schema.List, Name: "StaleSecurityGroupSet", Elem: schema.Member{Shape: shapeStaleSecurityGroup, Wire: "item"}},
 	shapeStartInstancesInput: {Kind: schema.Structure, Name: "StartInstancesRequest", Members: []schema.Member{
 		{Name: "InstanceIds", Shape: shapeInstanceIdStringList, Wire: "InstanceId", Required: true},
 		{Name: "AdditionalInfo", Shape: shape_string, Wire: "additionalInfo"},
@@ -5090,6 +5185,7 @@ var shapes = []schema.Shape{
 		{Name: "PeeringStatus", Shape: shape_string, Wire: "peeringStatus"},
 	}},
 	shapeUserIdGroupPairList: {Kind: schema.List, Name: "UserIdGroupPairList", Elem: schema.Member{Shape: shapeUserIdGroupPair, Wire: "item"}},
+	shapeUserIdGroupPairSet:  {Kind: schema.List, Name: "UserIdGroupPairSet", Elem: schema.Member{Shape: shapeUserIdGroupPair, Wire: "item"}},
 	shapeVCpuCountRange: {Kind: schema.Structure, Name: "VCpuCountRange", Members: []schema.Member{
 		{Name: "Min", Shape: shape_integer, Wire: "min"},
 		{Name: "Max", Shape: shape_integer, Wire: "max"},

@@ -160,6 +160,17 @@ type AssociateAddressOutput struct {
 	AssociationId *string
 }
 
+// AssociateDhcpOptionsInput is what AssociateDhcpOptions takes.
+type AssociateDhcpOptionsInput struct {
+	DhcpOptionsId *string // required
+	VpcId         *string // required
+	DryRun        *bool
+}
+
+// AssociateDhcpOptionsOutput is what AssociateDhcpOptions answers.
+type AssociateDhcpOptionsOutput struct {
+}
+
 // AssociateRouteTableInput is what AssociateRouteTable takes.
 type AssociateRouteTableInput struct {
 	GatewayId      *string
@@ -545,6 +556,18 @@ type CpuPerformanceFactor struct {
 // CpuPerformanceFactorRequest is part of inputs and outputs.
 type CpuPerformanceFactorRequest struct {
 	References []PerformanceFactorReferenceRequest
+}
+
+// CreateDhcpOptionsInput is what CreateDhcpOptions takes.
+type CreateDhcpOptionsInput struct {
+	DhcpConfigurations []NewDhcpConfiguration // required
+	TagSpecifications  []TagSpecification
+	DryRun             *bool
+}
+
+// CreateDhcpOptionsOutput is what CreateDhcpOptions answers.
+type CreateDhcpOptionsOutput struct {
+	DhcpOptions *DhcpOptions
 }
 
 // CreateEgressOnlyInternetGatewayInput is what CreateEgressOnlyInternetGateway takes.
@@ -957,6 +980,16 @@ type DefaultConnectionTrackingConfiguration struct {
 	DefaultTcpEstablishedTimeout *int32
 	DefaultUdpTimeout            *int32
 	DefaultUdpStreamTimeout      *int32
+}
+
+// DeleteDhcpOptionsInput is what DeleteDhcpOptions takes.
+type DeleteDhcpOptionsInput struct {
+	DhcpOptionsId *string // required
+	DryRun        *bool
+}
+
+// DeleteDhcpOptionsOutput is what DeleteDhcpOptions answers.
+type DeleteDhcpOptionsOutput struct {
 }
 
 // DeleteEgressOnlyInternetGatewayInput is what DeleteEgressOnlyInternetGateway takes.
@@ -1600,6 +1633,17 @@ type DescribeRouteTablesOutput struct {
 	NextToken   *string
 }
 
+// DescribeSecurityGroupReferencesInput is what DescribeSecurityGroupReferences takes.
+type DescribeSecurityGroupReferencesInput struct {
+	DryRun  *bool
+	GroupId []string // required
+}
+
+// DescribeSecurityGroupReferencesOutput is what DescribeSecurityGroupReferences answers.
+type DescribeSecurityGroupReferencesOutput struct {
+	SecurityGroupReferenceSet []SecurityGroupReference
+}
+
 // DescribeSecurityGroupRulesInput is what DescribeSecurityGroupRules takes.
 type DescribeSecurityGroupRulesInput struct {
 	Filters              []Filter
@@ -1664,6 +1708,20 @@ type DescribeSpotPriceHistoryInput struct {
 type DescribeSpotPriceHistoryOutput struct {
 	NextToken        *string
 	SpotPriceHistory []SpotPrice
+}
+
+// DescribeStaleSecurityGroupsInput is what DescribeStaleSecurityGroups takes.
+type DescribeStaleSecurityGroupsInput struct {
+	DryRun     *bool
+	MaxResults *int32
+	NextToken  *string
+	VpcId      *string // required
+}
+
+// DescribeStaleSecurityGroupsOutput is what DescribeStaleSecurityGroups answers.
+type DescribeStaleSecurityGroupsOutput struct {
+	NextToken             *string
+	StaleSecurityGroupSet []StaleSecurityGroup
 }
 
 // DescribeSubnetsInput is what DescribeSubnets takes.
@@ -3831,6 +3889,12 @@ type NeuronInfo struct {
 	TotalNeuronDeviceMemoryInMiB *int32
 }
 
+// NewDhcpConfiguration is part of inputs and outputs.
+type NewDhcpConfiguration struct {
+	Key    *string
+	Values []string
+}
+
 // NitroTpmInfo is part of inputs and outputs.
 type NitroTpmInfo struct {
 	SupportedVersions []string
@@ -4505,6 +4569,14 @@ type SecurityGroupIdentifier struct {
 	GroupName *string
 }
 
+// SecurityGroupReference is part of inputs and outputs.
+type SecurityGroupReference struct {
+	GroupId                *string
+	ReferencingVpcId       *string
+	VpcPeeringConnectionId *string
+	TransitGatewayId       *string
+}
+
 // SecurityGroupRule is part of inputs and outputs.
 type SecurityGroupRule struct {
 	SecurityGroupRuleId  *string
@@ -4635,6 +4707,26 @@ type SpotPrice struct {
 	ProductDescription *string
 	SpotPrice          *string
 	Timestamp          *time.Time
+}
+
+// StaleIpPermission is part of inputs and outputs.
+type StaleIpPermission struct {
+	FromPort         *int32
+	IpProtocol       *string
+	IpRanges         []string
+	PrefixListIds    []string
+	ToPort           *int32
+	UserIdGroupPairs []UserIdGroupPair
+}
+
+// StaleSecurityGroup is part of inputs and outputs.
+type StaleSecurityGroup struct {
+	Description              *string
+	GroupId                  *string
+	GroupName                *string
+	StaleIpPermissions       []StaleIpPermission
+	StaleIpPermissionsEgress []StaleIpPermission
+	VpcId                    *string
 }
 
 // StartInstancesInput is what StartInstances takes.

@@ -92,7 +92,7 @@ func (d *Daemon) describeInstance(tx *store.Tx, in resource.Instance) imds.Insta
 		out.Interfaces = append(out.Interfaces, describeInterface(tx, eni))
 	}
 	if len(out.Interfaces) > 0 {
-		out.SecurityGroups = out.Interfaces[0].SecurityGroups
+		out.SecurityGroups, out.Hostname = out.Interfaces[0].SecurityGroups, out.Interfaces[0].Hostname
 		out.PublicHostname = out.Interfaces[0].PublicHostname
 		if six := out.Interfaces[0].IPv6s; len(six) > 0 {
 			out.IPv6 = six[0]
@@ -128,7 +128,7 @@ func (d *Daemon) instanceCredentials(ctx context.Context, in resource.Instance) 
 func describeInterface(tx *store.Tx, i resource.NetworkInterface) imds.Interface {
 	out := imds.Interface{
 		MAC: i.MAC, ID: i.ID, Owner: i.Account, SubnetID: i.Subnet, VPCID: i.VPC, SecurityGroupIDs: i.SecurityGroups,
-		Hostname: provision.PrivateDNS(i.Region, i.Addresses[0]),
+		Hostname: provision.HostName(tx, i.VPC, i.Region, i.Addresses[0]),
 	}
 	if i.Attachment != nil {
 		out.DeviceNumber = int(i.Attachment.DeviceIndex)

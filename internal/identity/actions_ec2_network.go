@@ -38,6 +38,8 @@ var ec2NetworkRules = rules{
 	"DescribeNetworkAcls":                        anything,
 	"DescribeNetworkInterfaceAttribute":          ids("NetworkInterfaceId"),
 	"DescribePrefixLists":                        anything,
+	"DescribeSecurityGroupReferences":            anything,
+	"DescribeStaleSecurityGroups":                anything,
 	"DescribeVpcEndpointServices":                anything,
 	"DescribeVpcEndpoints":                       anything,
 	"DescribeVpcPeeringConnections":              anything,

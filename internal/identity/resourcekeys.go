@@ -185,6 +185,10 @@ func (s scope) ec2Keys(keys map[string][]string, kind, id string, tag func(accou
 		if l, ok := s.tx.PrefixLists.Get(id); ok {
 			tag(l.Account, l.Tags)
 		}
+	case "dhcp-options":
+		if o, ok := s.tx.DHCPOptions.Get(id); ok {
+			tag(o.Account, o.Tags)
+		}
 	case "egress-only-internet-gateway":
 		if g, ok := s.tx.EgressOnlyGateways.Get(id); ok {
 			tag(g.Account, g.Tags)

@@ -60,7 +60,7 @@ type Config struct {
 
 	Mirror  string   // URL of the registry that mirrors all others
 	Pause   string   // sandbox image
-	DNS     string   // address of the VPC's resolver
+	DNS     []string // addresses of name servers
 	Domains []string // that names without a dot are looked up in
 	Trusted []byte   // PEM certificates trusted besides the host's
 
@@ -295,7 +295,7 @@ func (c Config) spec() spec.Instance {
 		VCPU: c.VCPU, MemoryMiB: c.MemoryMiB, MaxPods: c.MaxPods,
 		Root: filepath.Join(c.Dir, "disk"), Disk: disk, Cgroup: cgroupPath(c),
 		Node: c.NodePayload, Kube: c.Kube, Bottlerocket: c.Bottlerocket,
-		Mirror: c.Mirror, Pause: c.Pause, DNS: c.DNS, Domains: c.Domains, Trusted: string(c.Trusted),
+		Mirror: c.Mirror, Pause: c.Pause, NameServers: c.DNS, Domains: c.Domains, Trusted: string(c.Trusted),
 	}
 }
 

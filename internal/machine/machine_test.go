@@ -24,7 +24,7 @@ func (w *world) config(payload string) machine.Config {
 		CgroupParent: filepath.Base(w.dir),
 		NodePayload:  filepath.Join(payload, "node"), Kube: filepath.Join(payload, "kubernetes", kubeMinor),
 		Mirror: "http://198.18.0.1:5000", Pause: "registry.ekster.internal/pause:3.10",
-		DNS: "169.254.169.253", Domains: []string{region + ".compute.internal"}, Generation: 1,
+		DNS: []string{"169.254.169.253"}, Domains: []string{region + ".compute.internal"}, Generation: 1,
 	}
 }
 

@@ -54,6 +54,7 @@ type VPC struct {
 	Subnets        []Subnet
 	Interfaces     []Interface
 	SecurityGroups []SecurityGroup
+	PeerGroups     []PeerGroup
 	PrefixLists    []PrefixList
 	NATGateways    []NATGateway
 	Peers          []Peer
@@ -115,13 +116,15 @@ type Cluster struct {
 }
 
 // A Route of a subnet's route table. The longest prefix wins.
+//
+// One to a part of the VPC, which leads past the local route, is to an Interface.
 type Route struct {
 	Destination netip.Prefix
 	Target      Target
 }
 
-// A Target is where a route leads: one of these, or the ID of a NATGateway, of a Peer or of
-// an egress-only internet gateway.
+// A Target is where a route leads: one of these, or the ID of a NATGateway, of a Peer, of an
+// egress-only internet gateway or of an Interface of the VPC.
 type Target string
 
 const (
@@ -160,7 +163,8 @@ type Interface struct {
 
 	SecurityGroups []string
 
-	// SourceDestCheck drops packets from this ENI that do not come from one of its addresses.
+	// SourceDestCheck drops packets from this ENI that do not come from one of its addresses,
+	// and those that a route leads to it.
 	SourceDestCheck bool
 
 	// Configure has the device set up in the guest: primary address, default route, up. If a
@@ -194,6 +198,13 @@ type Rule struct {
 	PrefixLists []string
 
 	Description string // a comment in the rule set
+}
+
+// A PeerGroup is a security group of a peer, of which only its members' addresses are known
+// here. Rules may name it.
+type PeerGroup struct {
+	ID      string
+	Members []netip.Prefix
 }
 
 // A PrefixList is ranges that rules name together.

@@ -92,7 +92,7 @@ func compile(v VPC) ruleset {
 // fixedSets are the sets that are there whatever the VPC; others are named for groups.
 var fixedSets = []string{
 	"guarded", "sources", "uplinks", "egress", "ingress", "routes", "registry", "acl-out", "acl-in", "public", "private", "nameable",
-	"endpoints", "endpoint-groups", "sources6", "clusters",
+	"endpoints", "endpoint-groups", "sources6", "clusters", "inner",
 }
 
 // addSets makes the sets and maps that say which ENI is which.
@@ -123,6 +123,9 @@ func (rs *ruleset) addSets(v VPC, ports []port, groups []SecurityGroup) {
 		for _, g := range p.SecurityGroups {
 			members[g] = append(members[g], p.ranges()...)
 		}
+	}
+	for _, g := range v.PeerGroups {
+		members[g.ID] = g.Members
 	}
 	for _, e := range v.Endpoints {
 		for _, g := range e.SecurityGroups {

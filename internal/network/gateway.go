@@ -27,8 +27,8 @@ const (
 // of a connection say who does not track it.
 const someMark = 0x40000000
 
-// markOf is the mark of a NAT gateway or of a peer, for which it is the number of the
-// routing table, too. It depends on the id alone, so that rules and routes, which do not
+// markOf is the mark of a NAT gateway, of a peer or of an interface; for the last two it is the
+// number of the routing table, too. It depends on the id alone, so that rules and routes, which do not
 // change at the same instant, never disagree.
 func markOf(id string) uint32 {
 	h := fnv.New32a()
@@ -65,10 +65,10 @@ func (rs *ruleset) addRoutes(v VPC, ports []port) {
 			continue
 		}
 		done[p.Subnet] = true
-		chains = append(chains, p.subnet.routeChain())
+		chains = append(chains, chain{name: p.Subnet + "-routes", rules: append(p.subnet.routeRules(v.checked(p.subnet.Routes)), rule{"no route", drop})})
 	}
 	rs.sets = append(rs.sets, byLink, registry)
-	var rules []rule
+	rules, inner := rs.innerRoutes(v, ports)
 	for _, c := range v.CIDRs {
 		rules = append(rules, rule{"the VPC itself", then(address(destination, c), accept)})
 	}
@@ -85,28 +85,26 @@ func (rs *ruleset) addRoutes(v VPC, ports []port) {
 	)
 	rs.chains = append(rs.chains, chain{"routes", &base{nftables.ChainHookPrerouting, *nftables.ChainPriorityMangle, nftables.ChainPolicyAccept, nftables.ChainTypeFilter}, rules})
 	rs.chains = append(rs.chains, chains...)
+	rs.chains = append(rs.chains, inner...)
 }
 
-// routeChain is the subnet's route table, the longest prefix first.
-func (s Subnet) routeChain() chain {
-	routes := slices.Clone(s.Routes)
+// routeRules are routes of the subnet's, the longest prefix first.
+func (s Subnet) routeRules(routes []Route) (out []rule) {
 	slices.SortStableFunc(routes, func(a, b Route) int {
 		return cmp.Or(cmp.Compare(b.Destination.Bits(), a.Destination.Bits()), a.Destination.Addr().Compare(b.Destination.Addr()))
 	})
-	c := chain{name: s.ID + "-routes"}
 	for _, r := range routes {
 		if r.Destination.Addr().Is6() && !s.CIDR6.IsValid() {
 			continue
 		}
 		to := address(destination, r.Destination)
 		if m := r.Target.mark(); m == 0 {
-			c.rules = append(c.rules, rule{string(r.Target), then(to, drop)})
+			out = append(out, rule{string(r.Target), then(to, drop)})
 		} else {
-			c.rules = append(c.rules, rule{string(r.Target), then(to, setMark(m), accept)})
+			out = append(out, rule{string(r.Target), then(to, setMark(m), accept)})
 		}
 	}
-	c.rules = append(c.rules, rule{"no route", drop})
-	return c
+	return out
 }
 
 // addTranslation makes the chains of internet and NAT gateways. A public address stands

@@ -40,7 +40,7 @@ func (r *router) ensureRoutes(v VPC) error {
 			wanted = append(wanted, route)
 		}
 	}
-	wanted = slices.Concat(wanted, prefixes, r.routes6(v), r.uplinkRoutes(v))
+	wanted = slices.Concat(wanted, prefixes, r.routes6(v), r.uplinkRoutes(v), r.throughRoutes(v))
 	if err := r.host.ensureRoutes(r.space, wanted); err != nil {
 		return err
 	}
@@ -49,7 +49,10 @@ func (r *router) ensureRoutes(v VPC) error {
 			return err
 		}
 	}
-	return r.host.ensurePolicy(r.space, uplinkRules(v))
+	if err := r.ensureThrough(v); err != nil {
+		return err
+	}
+	return r.host.ensurePolicy(r.space, append(uplinkRules(v), throughPolicy(v)...))
 }
 
 // ensureNeighbours tells the router each port's MAC address, so that it never has to

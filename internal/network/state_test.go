@@ -210,6 +210,7 @@ func TestState(t *testing.T) {
 		{"endpoints", []VPC{withEndpoints()}},
 		{"peers", []VPC{one, two, one}},
 		{"ipv6", []VPC{dualStack()}},
+		{"nat-instance", []VPC{natInstance()}},
 		{"control-plane", []VPC{controlPlane()}},
 		{"second-interface", []VPC{secondary}},
 		{"all-unplugged", []VPC{controlPlane(), empty}},
@@ -257,6 +258,9 @@ exchange private and public addresses.`},
 and each interface jumps to those of its groups. Sets named for groups hold the addresses of their interfaces.`},
 	"nat-gateway": {"A NAT gateway", `subnet-b's default route leads to nat-1. Its packets get the gateway's mark, with which they are let out
 and translated to the gateway's one address. Nothing comes in by it.`},
+	"nat-instance": {"A NAT instance", `subnet-b's default route leads to eni-1, the interface of i-1, whose source/destination check is off. Its packets get the
+interface's mark, with which they are routed to i-1, whatever their destination; the groups of eni-1 decide whether they get there. What i-1 makes of
+them comes back in as its own.`},
 	"network-acl": {"A network ACL", `subnet-b has an ACL: one address denied, port 80 from subnet-a, port 443 out, and answers to high ports. Its chains see
 every packet, answers too (*acl*), also those of the router's own services (*acl-services*, *acl-answers*); what stays in the subnet returns at once.`},
 	"endpoints": {"Endpoints of AWS services", `An interface endpoint at 10.0.2.99 behind security group sg-https, and the image registry by way of the endpoints of ECR and S3,

@@ -93,6 +93,16 @@ func (v VPC) validate() error {
 			}
 		}
 	}
+	for _, g := range v.PeerGroups {
+		if !identifier.MatchString(g.ID) || groups[g.ID] || lists[g.ID] || slices.Contains(fixedSets, g.ID) || strings.HasSuffix(g.ID, set6) || strings.HasPrefix(g.ID, appliedPrefix) {
+			bad("peer's group id %q is not an identifier or is taken", g.ID)
+		}
+		for _, m := range g.Members {
+			if !m.IsValid() {
+				bad("peer's group %s: a member's address is not valid", g.ID)
+			}
+		}
+	}
 	links, devices, owners := map[string]string{}, map[string]string{}, map[netip.Addr]string{}
 	for _, n := range v.Interfaces {
 		if other, taken := links[linkName(n.ID)]; taken {
@@ -134,6 +144,9 @@ func (v VPC) validate() error {
 			bad("peer %q is listed twice or names no other VPC", p.ID)
 		}
 		targets[Target(p.ID)] = true
+	}
+	for _, n := range v.Interfaces {
+		targets[Target(n.ID)] = true
 	}
 	for _, e := range v.Endpoints {
 		if !identifier.MatchString(e.ID) || owners[e.Address] != "" || !slices.ContainsFunc(v.Subnets, func(s Subnet) bool { return s.CIDR.Contains(e.Address) }) {

@@ -47,6 +47,7 @@ var (
 	NATGateways       = Noun{"nat-", "NatGatewayNotFound", "", "Nat Gateway", "Nat Gateways"}
 	Peerings          = Noun{"pcx-", "InvalidVpcPeeringConnectionID.NotFound", "", "vpcPeeringConnection ID", "vpcPeeringConnection IDs"}
 	Endpoints         = Noun{"vpce-", "InvalidVpcEndpointId.NotFound", "", "Vpc Endpoint Id", "Vpc Endpoint Ids"}
+	DHCPOptions       = Noun{"dopt-", "InvalidDhcpOptionID.NotFound", "", "dhcpOption ID", "dhcpOption IDs"}
 	EgressOnly        = Noun{"eigw-", "InvalidGatewayID.NotFound", "", "egressOnlyInternetGateway ID", "egressOnlyInternetGateway IDs"}
 	PrefixLists       = Noun{"pl-", "InvalidPrefixListID.NotFound", "InvalidPrefixListId.Malformed", "prefix list ID", "prefix list IDs"}
 	NetworkACLs       = Noun{"acl-", "InvalidNetworkAclID.NotFound", "", "networkAcl ID", "networkAcl IDs"}

@@ -123,6 +123,17 @@ func InterfacesOf(tx *store.Tx, instance string) []resource.NetworkInterface {
 	return out
 }
 
+// Forwards says whether a route to the interface leads anywhere: whether it is attached to
+// what runs.
+func Forwards(tx *store.Tx, id string) bool {
+	eni, ok := tx.Interfaces.Get(id)
+	if !ok || eni.Attachment == nil {
+		return false
+	}
+	i, ok := tx.Instances.Get(eni.Attachment.Instance)
+	return !ok || i.Current() == resource.InstancePending || i.Current() == resource.InstanceRunning
+}
+
 // Attach plugs an interface into an instance, within what its type takes.
 func Attach(tx *store.Tx, home resource.Home, id, instance string, device int32, now time.Time) (resource.NetworkInterface, error) {
 	none := resource.NetworkInterface{}

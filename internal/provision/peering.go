@@ -57,6 +57,16 @@ func Peering(tx *store.Tx, home resource.Home, requester, accepter string, tags 
 	return p, nil
 }
 
+// Peered says whether two VPCs are joined.
+func Peered(tx *store.Tx, a, b string) bool {
+	for range tx.PeeringConnections.Values(func(p resource.PeeringConnection) bool {
+		return p.State == resource.PeeringActive && (p.Requester == a && p.Accepter == b || p.Requester == b && p.Accepter == a)
+	}) {
+		return true
+	}
+	return false
+}
+
 func blocks(v resource.VPC) (out []netip.Prefix) {
 	for _, c := range v.CIDRs {
 		out = append(out, c.CIDR)

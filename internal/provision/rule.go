@@ -146,7 +146,7 @@ func checkRule(tx *store.Tx, home resource.Home, g resource.SecurityGroup, r res
 		if err != nil {
 			return r, err
 		}
-		if peer.VPC != g.VPC {
+		if peer.VPC != g.VPC && !Peered(tx, g.VPC, peer.VPC) {
 			return r, fault("InvalidGroup.NotFound", "You have specified two resources that belong to different networks.")
 		}
 	}

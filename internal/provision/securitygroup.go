@@ -62,7 +62,8 @@ func newSecurityGroup(home resource.Home, vpc, name, description string) resourc
 }
 
 // DeleteSecurityGroup takes a security group away. It is a DependencyViolation while
-// an interface has it or another group's rule names it.
+// an interface has it or the rule of another group of its VPC names it. Rules in VPCs that
+// are joined with it are left, stale.
 func DeleteSecurityGroup(tx *store.Tx, home resource.Home, id string) error {
 	g, err := LookupSecurityGroup(tx, home, id)
 	if err != nil {
@@ -77,7 +78,7 @@ func DeleteSecurityGroup(tx *store.Tx, home resource.Home, id string) error {
 		}
 	}
 	for _, other := range tx.SecurityGroups.All() {
-		if other.ID != id && slices.ContainsFunc(other.Rules, func(r resource.SecurityGroupRule) bool { return r.Group == id }) {
+		if other.ID != id && other.VPC == g.VPC && slices.ContainsFunc(other.Rules, func(r resource.SecurityGroupRule) bool { return r.Group == id }) {
 			return dependent(id)
 		}
 	}

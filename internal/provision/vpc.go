@@ -31,7 +31,7 @@ func VPC(tx *store.Tx, r VPCRequest) (resource.VPC, error) {
 		DNSSupport:      true,
 		DNSHostnames:    r.Default,
 		InstanceTenancy: r.Tenancy,
-		DHCPOptions:     dhcpOptions(tx, r.Home),
+		DHCPOptions:     defaultOptions(tx, r.Home),
 		Tags:            r.Tags,
 	}
 	if v.InstanceTenancy == "" {
@@ -49,16 +49,6 @@ func VPC(tx *store.Tx, r VPCRequest) (resource.VPC, error) {
 	tx.VPCs.Put(v.ID, v)
 	defaultACL(tx, r.Home, v.ID)
 	return v, nil
-}
-
-// dhcpOptions is the set that all VPCs of a region share.
-func dhcpOptions(tx *store.Tx, home resource.Home) string {
-	for _, v := range tx.VPCs.All() {
-		if v.Home == home {
-			return v.DHCPOptions
-		}
-	}
-	return awsid.New("dopt")
 }
 
 // DeleteVPC takes a VPC away with its main route table, default security group and ACL,

@@ -61,14 +61,17 @@ type Route struct {
 	Destination netip.Prefix // one of the two
 	PrefixList  string       // pl-…: every block in it
 
-	Gateway    string // one of the four: igw-…
+	Gateway    string // one of the five: igw-…
 	NATGateway string // nat-…
 	Peering    string // pcx-…
 	EgressOnly string // eigw-…
+	Interface  string // eni-…
 }
 
 // Target is the id of what the route leads to.
-func (r Route) Target() string { return r.Gateway + r.NATGateway + r.Peering + r.EgressOnly }
+func (r Route) Target() string {
+	return r.Gateway + r.NATGateway + r.Peering + r.EgressOnly + r.Interface
+}
 
 // To is the route's destination.
 func (r Route) To() string {
@@ -165,6 +168,9 @@ type Attachment struct {
 	DeleteOnTermination bool
 	Attached            time.Time
 }
+
+// Plugs says whether there is a network namespace to plug the interface into.
+func (a *Attachment) Plugs() bool { return a != nil && a.Guest != "" }
 
 // NetworkInterfaceStatus is what is so.
 type NetworkInterfaceStatus struct {

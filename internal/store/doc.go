@@ -26,6 +26,7 @@
 //	/ekster/vpcendpoints/<id>                   resource.VPCEndpoint
 //	/ekster/prefixlists/<id>                    resource.PrefixList
 //	/ekster/egressonlygateways/<id>             resource.EgressOnlyGateway
+//	/ekster/dhcpoptions/<id>                    resource.DHCPOptions
 //	/ekster/launchtemplates/<id>                resource.LaunchTemplate
 //	/ekster/instances/<id>                      resource.Instance
 //	/ekster/capacityfaults/<type>/<zone>/<lifecycle>  resource.CapacityFault

@@ -28,6 +28,7 @@ const (
 	VPCEndpoints            = "vpcendpoints"
 	PrefixLists             = "prefixlists"
 	EgressOnlyGateways      = "egressonlygateways"
+	DHCPOptions             = "dhcpoptions"
 	LaunchTemplates         = "launchtemplates"
 	Instances               = "instances"
 	CapacityFaults          = "capacityfaults"
@@ -77,6 +78,7 @@ type Tx struct {
 	VPCEndpoints            *Table[resource.VPCEndpoint]
 	PrefixLists             *Table[resource.PrefixList]
 	EgressOnlyGateways      *Table[resource.EgressOnlyGateway]
+	DHCPOptions             *Table[resource.DHCPOptions]
 	LaunchTemplates         *Table[resource.LaunchTemplate]
 	Instances               *Table[resource.Instance]
 	CapacityFaults          *Table[resource.CapacityFault]
@@ -126,6 +128,7 @@ type tables struct {
 	vpcEndpoints            *table[resource.VPCEndpoint]
 	prefixLists             *table[resource.PrefixList]
 	egressOnlyGateways      *table[resource.EgressOnlyGateway]
+	dhcpOptions             *table[resource.DHCPOptions]
 	launchTemplates         *table[resource.LaunchTemplate]
 	instances               *table[resource.Instance]
 	capacityFaults          *table[resource.CapacityFault]
@@ -175,6 +178,7 @@ func newTables() tables {
 		vpcEndpoints:            newTable[resource.VPCEndpoint](VPCEndpoints),
 		prefixLists:             newTable[resource.PrefixList](PrefixLists),
 		egressOnlyGateways:      newTable[resource.EgressOnlyGateway](EgressOnlyGateways),
+		dhcpOptions:             newTable[resource.DHCPOptions](DHCPOptions),
 		launchTemplates:         newTable[resource.LaunchTemplate](LaunchTemplates),
 		instances:               newTable[resource.Instance](Instances),
 		capacityFaults:          newTable[resource.CapacityFault](CapacityFaults),
@@ -225,6 +229,7 @@ func (t tables) list() []anyTable {
 		t.vpcEndpoints,
 		t.prefixLists,
 		t.egressOnlyGateways,
+		t.dhcpOptions,
 		t.launchTemplates,
 		t.instances,
 		t.capacityFaults,
@@ -275,6 +280,7 @@ func (t tables) begin(write bool) *Tx {
 		VPCEndpoints:            begin(t.vpcEndpoints, write),
 		PrefixLists:             begin(t.prefixLists, write),
 		EgressOnlyGateways:      begin(t.egressOnlyGateways, write),
+		DHCPOptions:             begin(t.dhcpOptions, write),
 		LaunchTemplates:         begin(t.launchTemplates, write),
 		Instances:               begin(t.instances, write),
 		CapacityFaults:          begin(t.capacityFaults, write),
@@ -335,6 +341,7 @@ func (tx *Tx) ops() ([]op, error) {
 		tx.VPCEndpoints.ops,
 		tx.PrefixLists.ops,
 		tx.EgressOnlyGateways.ops,
+		tx.DHCPOptions.ops,
 		tx.LaunchTemplates.ops,
 		tx.Instances.ops,
 		tx.CapacityFaults.ops,

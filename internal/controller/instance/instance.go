@@ -21,6 +21,8 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -56,9 +58,9 @@ type Config struct {
 	Kube         func(minor string) (dir string, ok bool) // the payload of a Kubernetes version
 	Mirror       string                                   // URL of the registry, as machines reach it
 	Pause        string                                   // sandbox image
-	DNS          string
-	Trusted      []byte // PEM, of our own authority
-	BootID       string // of this boot of the host
+	DNS          string                                   // address of a VPC's own DNS server
+	Trusted      []byte                                   // PEM, of our own authority
+	BootID       string                                   // of this boot of the host
 	Now          func() time.Time
 }
 
@@ -112,12 +114,14 @@ func (c *Controller) Dir(id string) string { return filepath.Join(c.cfg.Dir, id)
 // Reconcile brings the machine nearer to the instance's record.
 func (c *Controller) Reconcile(ctx context.Context, id string) (time.Duration, error) {
 	var in resource.Instance
+	var options resource.DHCPOptions
 	var ok, plugged, lost bool
 	err := c.store.View(func(tx *store.Tx) error {
 		in, ok = tx.Instances.Get(id)
 		lost = tx.ZoneFaults.Has(in.Spec.Zone)
 		eni, there := tx.Interfaces.Get(in.Spec.PrimaryInterface)
 		plugged = there && eni.Status.Plugged == id
+		options = provision.OptionsOf(tx, in.Spec.VPC)
 		return nil
 	})
 	switch {
@@ -134,7 +138,7 @@ func (c *Controller) Reconcile(ctx context.Context, id string) (time.Duration, e
 	case !plugged:
 		return reconcile.Never, c.setStatus(ctx, id, func(s *resource.InstanceStatus) { s.Waiting = "its network interface" })
 	default:
-		return reconcile.Never, c.boot(ctx, in)
+		return reconcile.Never, c.boot(ctx, in, options)
 	}
 }
 
@@ -167,7 +171,7 @@ func (c *Controller) reboot(ctx context.Context, in *resource.Instance) error {
 	})
 }
 
-func (c *Controller) boot(ctx context.Context, in resource.Instance) error {
+func (c *Controller) boot(ctx context.Context, in resource.Instance, options resource.DHCPOptions) error {
 	if err := c.reboot(ctx, &in); err != nil {
 		return err
 	}
@@ -182,7 +186,7 @@ func (c *Controller) boot(ctx context.Context, in resource.Instance) error {
 			return err
 		}
 	}
-	cfg, err := c.configFor(in)
+	cfg, err := c.configFor(in, options)
 	if err != nil {
 		return err
 	}
@@ -203,8 +207,8 @@ func (c *Controller) boot(ctx context.Context, in resource.Instance) error {
 	})
 }
 
-// configFor is the machine of an instance. It is pure.
-func (c *Controller) configFor(in resource.Instance) (machine.Config, error) {
+// configFor is the machine of an instance in a VPC with the options. It is pure.
+func (c *Controller) configFor(in resource.Instance, options resource.DHCPOptions) (machine.Config, error) {
 	t, ok := instancetype.Lookup(in.Spec.Type)
 	if !ok {
 		return machine.Config{}, fmt.Errorf("instance %s has the unknown type %q", in.ID, in.Spec.Type)
@@ -212,8 +216,8 @@ func (c *Controller) configFor(in resource.Instance) (machine.Config, error) {
 	cfg := machine.Config{
 		ID: in.ID, Dir: c.Dir(in.ID), Netns: c.guests.GuestPath(in.ID), Hostname: in.Spec.PrivateDNS, Region: in.Region,
 		VCPU: t.VCPU, MemoryMiB: t.MemoryMiB, MaxPods: instancetype.MaxPods(t), CgroupParent: c.cfg.CgroupParent,
-		NodePayload: c.cfg.NodePayload, Mirror: c.cfg.Mirror, Pause: c.cfg.Pause, DNS: c.cfg.DNS, Trusted: c.cfg.Trusted,
-		Domains: []string{domain(in.Region)}, Generation: in.Status.Generation,
+		NodePayload: c.cfg.NodePayload, Mirror: c.cfg.Mirror, Pause: c.cfg.Pause, DNS: c.nameServers(options), Trusted: c.cfg.Trusted,
+		Domains: strings.Fields(options.Domain), Generation: in.Status.Generation,
 	}
 	if c.cfg.Disks {
 		cfg.DiskGiB = int(in.Spec.DiskGiB)
@@ -227,12 +231,15 @@ func (c *Controller) configFor(in resource.Instance) (machine.Config, error) {
 	return cfg, nil
 }
 
-// domain is what a VPC's default DHCP options say in the region.
-func domain(region string) string {
-	if region == "us-east-1" {
-		return "ec2.internal"
+// nameServers are the machines' as the options say.
+func (c *Controller) nameServers(options resource.DHCPOptions) []string {
+	servers := slices.Clone(options.NameServers)
+	for i, s := range servers {
+		if s == resource.AmazonDNS {
+			servers[i] = c.cfg.DNS
+		}
 	}
-	return region + ".compute.internal"
+	return servers
 }
 
 // end takes away all that the instance has on the host and records that it is terminated.

@@ -43,10 +43,16 @@ func configFor(tx *store.Tx, id string) (network.VPC, map[string]string, error) 
 			ID: s.ID, CIDR: s.CIDR, CIDR6: s.CIDR6.CIDR, Routes: routesOf(tx, table), ACL: aclOf(tx, s), Registry: provision.LoadsImages(tx, id, table.ID),
 		})
 	}
-	lists := map[string]bool{}
+	lists, named := map[string]bool{}, map[string]bool{}
 	for g := range tx.SecurityGroups.Values(func(g resource.SecurityGroup) bool { return g.VPC == id }) {
 		want.SecurityGroups = append(want.SecurityGroups, groupFor(g))
 		for _, r := range g.Rules {
+			if r.Group != "" && !named[r.Group] {
+				named[r.Group] = true
+				if members, ok := peerGroup(tx, id, r.Group); ok {
+					want.PeerGroups = append(want.PeerGroups, members)
+				}
+			}
 			if r.PrefixList != "" && !lists[r.PrefixList] {
 				lists[r.PrefixList] = true
 				want.PrefixLists = append(want.PrefixLists, network.PrefixList{ID: r.PrefixList, CIDRs: blocksOf(tx, g.Home, r.PrefixList)})
@@ -64,7 +70,7 @@ func configFor(tx *store.Tx, id string) (network.VPC, map[string]string, error) 
 			want.Endpoints = append(want.Endpoints, network.Endpoint{ID: i.ID, Address: i.Addresses[0], SecurityGroups: i.SecurityGroups})
 			continue
 		}
-		if i.Attachment == nil || i.Attachment.Guest == "" {
+		if !i.Attachment.Plugs() {
 			plugged[i.ID] = ""
 			continue
 		}
@@ -134,6 +140,22 @@ func peersOf(tx *store.Tx, id string) (out []network.Peer) {
 	return out
 }
 
+// peerGroup is a security group of another VPC that is joined with vpc.
+func peerGroup(tx *store.Tx, vpc, id string) (network.PeerGroup, bool) {
+	g, ok := tx.SecurityGroups.Get(id)
+	if !ok || g.VPC == vpc || !provision.Peered(tx, vpc, g.VPC) {
+		return network.PeerGroup{}, false
+	}
+	out := network.PeerGroup{ID: id}
+	for i := range tx.Interfaces.Values(func(i resource.NetworkInterface) bool { return i.VPC == g.VPC && slices.Contains(i.SecurityGroups, id) }) {
+		out.Members = append(out.Members, i.Prefixes...)
+		for _, a := range slices.Concat(i.Addresses, i.Addresses6) {
+			out.Members = append(out.Members, netip.PrefixFrom(a, a.BitLen()))
+		}
+	}
+	return out, true
+}
+
 // tableOf is the route table that the subnet is associated with, or else its VPC's main one.
 func tableOf(tx *store.Tx, s resource.Subnet) resource.RouteTable {
 	var table resource.RouteTable
@@ -166,6 +188,9 @@ func routesOf(tx *store.Tx, table resource.RouteTable) []network.Route {
 		}
 		if p, ok := tx.PeeringConnections.Get(r.Peering); ok && p.State == resource.PeeringActive && (p.Requester == table.VPC || p.Accepter == table.VPC) {
 			target = network.Target(p.ID)
+		}
+		if eni, ok := tx.Interfaces.Get(r.Interface); ok && eni.VPC == table.VPC && eni.Attachment.Plugs() && provision.Forwards(tx, r.Interface) {
+			target = network.Target(eni.ID)
 		}
 		if r.PrefixList == "" {
 			out = append(out, network.Route{Destination: r.Destination, Target: target})

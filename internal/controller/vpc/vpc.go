@@ -15,10 +15,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"ekster.dev/ekster/internal/network"
+	"ekster.dev/ekster/internal/provision"
 	"ekster.dev/ekster/internal/reconcile"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
@@ -80,7 +82,17 @@ func (c *Controller) changed(tx *store.Tx, ch store.Change) {
 			wake(p.VPC)
 		}
 	case store.Interfaces:
-		wake(c.vpcOfInterface(tx, ch.Key))
+		vpc := c.vpcOfInterface(tx, ch.Key)
+		wake(vpc)
+		for _, p := range peersOf(tx, vpc) { // whose rules may name its groups
+			wake(p.VPC)
+		}
+	case store.Instances: // routes may lead to it
+		for _, i := range provision.InterfacesOf(tx, ch.Key) {
+			if routed(tx, i) {
+				wake(i.VPC)
+			}
+		}
 	case store.Subnets:
 		v, _ := tx.Subnets.Get(ch.Key)
 		wake(v.VPC)
@@ -106,6 +118,16 @@ func (c *Controller) changed(tx *store.Tx, ch store.Change) {
 			wake(id)
 		}
 	}
+}
+
+// routed says whether a route leads to the interface.
+func routed(tx *store.Tx, i resource.NetworkInterface) bool {
+	for _, t := range tx.RouteTables.All() {
+		if t.VPC == i.VPC && slices.ContainsFunc(t.Routes, func(r resource.Route) bool { return r.Interface == i.ID }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *Controller) vpcOfInterface(tx *store.Tx, id string) string {

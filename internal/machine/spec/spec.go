@@ -28,9 +28,9 @@ type Instance struct {
 	Kube   string `json:"kube"`   // directory with kube; "": no kubelet
 	// Bottlerocket says that user data is Bottlerocket's settings.
 	Bottlerocket bool     `json:"bottlerocket,omitempty"`
-	Mirror       string   `json:"mirror"`  // URL of the registry that mirrors all others
-	Pause        string   `json:"pause"`   // the sandbox image
-	DNS          string   `json:"dns"`     // the VPC's resolver
+	Mirror       string   `json:"mirror"` // URL of the registry that mirrors all others
+	Pause        string   `json:"pause"`  // the sandbox image
+	NameServers  []string `json:"nameServers"`
 	Domains      []string `json:"domains"` // searched for names without a dot
 	Trusted      string   `json:"trusted"` // PEM certificates, besides the host's
 }

@@ -31,6 +31,11 @@ import (
 // none that would succeed: the request's parameters, with {names} of what is there.
 var dryRuns = map[string]string{
 	"AcceptVpcPeeringConnection":       "VpcPeeringConnectionId={pending}",
+	"AssociateDhcpOptions":             "DhcpOptionsId={dopt}&VpcId={vpc}",
+	"CreateDhcpOptions":                "DhcpConfiguration.1.Key=domain-name&DhcpConfiguration.1.Value.1=example.com",
+	"DeleteDhcpOptions":                "DhcpOptionsId={dopt}",
+	"DescribeSecurityGroupReferences":  "GroupId.1={sg}",
+	"DescribeStaleSecurityGroups":      "VpcId={vpc}",
 	"AssociateAddress":                 "AllocationId={eip}&InstanceId={running}",
 	"AssociateRouteTable":              "RouteTableId={rtb}&SubnetId={subnet2}",
 	"AttachInternetGateway":            "InternetGatewayId={loose}&VpcId={empty}",
@@ -239,6 +244,7 @@ func dryRunWorld(t *testing.T, d *identitytest.Door) map[string]string {
 	template := must(w.CreateLaunchTemplate(ctx, &sdk.CreateLaunchTemplateInput{
 		LaunchTemplateName: aws.String("template"), LaunchTemplateData: &types.RequestLaunchTemplateData{ImageId: image(ami.X8664), InstanceType: types.InstanceTypeT3Medium},
 	}))(w).LaunchTemplate
+	options := must(w.CreateDhcpOptions(ctx, &sdk.CreateDhcpOptionsInput{DhcpConfigurations: []types.NewDhcpConfiguration{{Key: aws.String("domain-name"), Values: []string{"example.com"}}}}))(w).DhcpOptions
 	must(w.CreateKeyPair(ctx, &sdk.CreateKeyPairInput{KeyName: aws.String("key")}))(w)
 	must(w.CreatePlacementGroup(ctx, &sdk.CreatePlacementGroupInput{GroupName: aws.String("pg")}))(w)
 	list := must(w.CreateManagedPrefixList(ctx, &sdk.CreateManagedPrefixListInput{PrefixListName: aws.String("pl"), MaxEntries: aws.Int32(5), AddressFamily: aws.String("IPv4")}))(w).PrefixList
@@ -257,7 +263,7 @@ func dryRunWorld(t *testing.T, d *identitytest.Door) map[string]string {
 	}))(w)
 	egress := must(w.CreateEgressOnlyInternetGateway(ctx, &sdk.CreateEgressOnlyInternetGatewayInput{VpcId: &vpc}))(w).EgressOnlyInternetGateway
 	return map[string]string{
-		"eigw": *egress.EgressOnlyInternetGatewayId, "vpc": vpc, "peer": peer, "empty": empty, "subnet": subnet, "subnet2": subnet2, "subnet3": subnet3, "igw": igw, "quiet": quiet, "loose": loose, "rtb": rtb, "free": free,
+		"dopt": *options.DhcpOptionsId, "eigw": *egress.EgressOnlyInternetGatewayId, "vpc": vpc, "peer": peer, "empty": empty, "subnet": subnet, "subnet2": subnet2, "subnet3": subnet3, "igw": igw, "quiet": quiet, "loose": loose, "rtb": rtb, "free": free,
 		"rtbassoc": *rtbassoc, "acl": *acl, "aclassoc": *acls[0].Associations[0].NetworkAclAssociationId, "sg": sg, "eni": *eni(), "attachment": *attached.AttachmentId,
 		"running": *instances[0].InstanceId, "stopped": *instances[1].InstanceId, "eip": *address(), "eipassoc": *associated.AssociationId, "nat": *nat.NatGatewayId,
 		"pending": *pending.VpcPeeringConnectionId, "vpce": *endpoint.VpcEndpointId, "lt": *template.LaunchTemplateId, "pl": *list.PrefixListId,

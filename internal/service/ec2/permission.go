@@ -100,7 +100,7 @@ func readRange(s string, family func(netip.Addr) bool) (netip.Prefix, error) {
 
 // permissions shows rules of one direction in EC2's older form: one entry for all
 // sources of the same protocol and ports.
-func permissions(g resource.SecurityGroup, rules []resource.SecurityGroupRule, egress bool) []ec2.IpPermission {
+func permissions(tx *store.Tx, g resource.SecurityGroup, rules []resource.SecurityGroupRule, egress bool) []ec2.IpPermission {
 	var out []ec2.IpPermission
 	type ports struct {
 		protocol string
@@ -125,7 +125,12 @@ func permissions(g resource.SecurityGroup, rules []resource.SecurityGroupRule, e
 		p := &out[at]
 		switch {
 		case r.Group != "":
-			p.UserIdGroupPairs = append(p.UserIdGroupPairs, ec2.UserIdGroupPair{GroupId: &r.Group, UserId: &g.Account, Description: some(r.Description)})
+			pair := ec2.UserIdGroupPair{GroupId: &r.Group, UserId: &g.Account, Description: some(r.Description)}
+			if peer, ok := tx.SecurityGroups.Get(r.Group); ok && peer.VPC != g.VPC {
+				c, _ := peeringBetween(tx, g.VPC, peer.VPC)
+				pair.VpcId, pair.VpcPeeringConnectionId, pair.PeeringStatus = &peer.VPC, some(c.ID), some(c.State)
+			}
+			p.UserIdGroupPairs = append(p.UserIdGroupPairs, pair)
 		case r.PrefixList != "":
 			p.PrefixListIds = append(p.PrefixListIds, ec2.PrefixListId{PrefixListId: &r.PrefixList, Description: some(r.Description)})
 		case r.CIDR.Addr().Is4():

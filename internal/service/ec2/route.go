@@ -12,7 +12,7 @@ import (
 	"ekster.dev/ekster/internal/store"
 )
 
-// CreateRoute sends a destination to an internet gateway, a NAT gateway or a peer.
+// CreateRoute sends a destination to a gateway, a peer or a network interface.
 func (s *Service) CreateRoute(ctx context.Context, call awsapi.Call, in *ec2.CreateRouteInput) (*ec2.CreateRouteOutput, error) {
 	to, err := routeDestination(in.DestinationCidrBlock, in.DestinationIpv6CidrBlock, in.DestinationPrefixListId)
 	if err != nil {
@@ -35,6 +35,12 @@ func (s *Service) CreateRoute(ctx context.Context, call awsapi.Call, in *ec2.Cre
 		local := slices.ContainsFunc(slices.Concat(v.CIDRs, v.CIDRs6), func(c resource.CIDRAssociation) bool { return c.CIDR == to.Destination })
 		if local || slices.ContainsFunc(t.Routes, to.SameDestination) {
 			return fault("RouteAlreadyExists", "The route identified by %s already exists.", to.To())
+		}
+		within := func(c resource.CIDRAssociation) bool {
+			return c.CIDR.Bits() < to.Destination.Bits() && c.CIDR.Contains(to.Destination.Addr())
+		}
+		if r.Interface == "" && slices.ContainsFunc(slices.Concat(v.CIDRs, v.CIDRs6), within) {
+			return fault("InvalidParameterValue", "The destination CIDR block %s is equal to or more specific than one of this VPC's CIDR blocks. This route can target only an interface or an instance.", to.To())
 		}
 		t.Routes = append(t.Routes, r)
 		tx.RouteTables.Put(t.ID, t)
@@ -129,12 +135,12 @@ func readRoute(tx *store.Tx, call awsapi.Call, t resource.RouteTable, r resource
 			return r, err // EC2 makes those to its own lists itself, for gateway endpoints
 		}
 	}
-	if err := reject(ask{"A route to anything but an internet gateway, a NAT gateway or a peering connection", in.InstanceId != nil || in.NetworkInterfaceId != nil || in.TransitGatewayId != nil || in.VpcEndpointId != nil || in.LocalGatewayId != nil ||
+	if err := reject(ask{"A route to anything but an internet gateway, a NAT gateway, a peering connection or a network interface", in.TransitGatewayId != nil || in.VpcEndpointId != nil || in.LocalGatewayId != nil ||
 		in.CarrierGatewayId != nil || in.CoreNetworkArn != nil || in.OdbNetworkArn != nil}); err != nil {
 		return r, err
 	}
 	given := 0
-	for _, id := range []*string{in.GatewayId, in.NatGatewayId, in.VpcPeeringConnectionId, in.EgressOnlyInternetGatewayId} {
+	for _, id := range []*string{in.GatewayId, in.NatGatewayId, in.VpcPeeringConnectionId, in.EgressOnlyInternetGatewayId, in.NetworkInterfaceId, in.InstanceId} {
 		if id != nil {
 			given++
 		}
@@ -177,6 +183,15 @@ func readRoute(tx *store.Tx, call awsapi.Call, t resource.RouteTable, r resource
 			return r, fault("InvalidParameterValue", "route table %s and peering connection %s belong to different networks", t.ID, p.ID)
 		}
 		r.Peering = p.ID
+	case in.NetworkInterfaceId != nil, in.InstanceId != nil:
+		eni, err := routeInterface(tx, call, in)
+		if err != nil {
+			return r, err
+		}
+		if eni.VPC != t.VPC {
+			return r, fault("InvalidParameterValue", "route table %s and interface %s belong to different networks", t.ID, eni.ID)
+		}
+		r.Interface = eni.ID
 	default:
 		g, err := provision.LookupInternetGateway(tx, homeOf(call), *in.GatewayId)
 		if err != nil {
@@ -188,6 +203,25 @@ func readRoute(tx *store.Tx, call awsapi.Call, t resource.RouteTable, r resource
 		r.Gateway = g.ID
 	}
 	return r, nil
+}
+
+// routeInterface is the interface that in names, or the one that the instance has.
+func routeInterface(tx *store.Tx, call awsapi.Call, in ec2.CreateRouteInput) (resource.NetworkInterface, error) {
+	if in.NetworkInterfaceId != nil {
+		return provision.LookupInterface(tx, homeOf(call), *in.NetworkInterfaceId)
+	}
+	i, err := provision.LookupInstance(tx, homeOf(call), *in.InstanceId)
+	if err != nil {
+		return resource.NetworkInterface{}, err
+	}
+	has := provision.InterfacesOf(tx, i.ID)
+	switch len(has) {
+	case 0:
+		return resource.NetworkInterface{}, fault("InvalidInstanceID", "Instance '%s' has no network interface.", i.ID)
+	case 1:
+		return has[0], nil
+	}
+	return resource.NetworkInterface{}, fault("InvalidInstanceID", "There are multiple interfaces attached to instance '%s'. Please specify an interface ID for the operation instead.", i.ID)
 }
 
 // routeState is blackhole for a route whose target is gone.
@@ -202,6 +236,9 @@ func routeState(tx *store.Tx, t resource.RouteTable, r resource.Route) string {
 		return ec2.RouteStateActive
 	}
 	if p, ok := tx.PeeringConnections.Get(r.Peering); ok && p.State == resource.PeeringActive {
+		return ec2.RouteStateActive
+	}
+	if provision.Forwards(tx, r.Interface) {
 		return ec2.RouteStateActive
 	}
 	return ec2.RouteStateBlackhole

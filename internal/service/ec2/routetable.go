@@ -125,7 +125,8 @@ func routeTables(tx *store.Tx) kind[resource.RouteTable, ec2.RouteTable] {
 			"route.destination-ipv6-cidr-block":      route(func(r ec2.Route) []string { return text(r.DestinationIpv6CidrBlock) }),
 			"route.destination-prefix-list-id":       route(func(r ec2.Route) []string { return text(r.DestinationPrefixListId) }),
 			"route.egress-only-internet-gateway-id":  route(func(r ec2.Route) []string { return text(r.EgressOnlyInternetGatewayId) }),
-			"route.instance-id":                      none,
+			"route.instance-id":                      route(func(r ec2.Route) []string { return text(r.InstanceId) }),
+			"route.network-interface-id":             route(func(r ec2.Route) []string { return text(r.NetworkInterfaceId) }),
 			"route.nat-gateway-id":                   route(func(r ec2.Route) []string { return text(r.NatGatewayId) }),
 			"route.transit-gateway-id":               none,
 			"route.vpc-peering-connection-id":        route(func(r ec2.Route) []string { return text(r.VpcPeeringConnectionId) }),
@@ -163,7 +164,10 @@ func describeRouteTable(tx *store.Tx, t resource.RouteTable) ec2.RouteTable {
 	for _, r := range t.Routes {
 		d := ec2.Route{
 			GatewayId: some(r.Gateway), NatGatewayId: some(r.NATGateway),
-			VpcPeeringConnectionId: some(r.Peering), EgressOnlyInternetGatewayId: some(r.EgressOnly), Origin: new("CreateRoute"), State: new(routeState(tx, t, r)),
+			VpcPeeringConnectionId: some(r.Peering), EgressOnlyInternetGatewayId: some(r.EgressOnly), NetworkInterfaceId: some(r.Interface), Origin: new("CreateRoute"), State: new(routeState(tx, t, r)),
+		}
+		if eni, ok := tx.Interfaces.Get(r.Interface); ok && eni.Attachment != nil && eni.Attachment.Instance != "" {
+			d.InstanceId, d.InstanceOwnerId = &eni.Attachment.Instance, &eni.Account
 		}
 		if r.PrefixList != "" {
 			d.DestinationPrefixListId = &r.PrefixList

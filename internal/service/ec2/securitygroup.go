@@ -91,7 +91,7 @@ func securityGroups(tx *store.Tx) kind[resource.SecurityGroup, ec2.SecurityGroup
 	k := kind[resource.SecurityGroup, ec2.SecurityGroup]{
 		noun: provision.SecurityGroups, table: tx.SecurityGroups,
 		home:     func(g resource.SecurityGroup) resource.Home { return g.Home },
-		describe: describeSecurityGroup,
+		describe: func(g resource.SecurityGroup) ec2.SecurityGroup { return describeSecurityGroup(tx, g) },
 		id:       func(g ec2.SecurityGroup) string { return *g.GroupId },
 		tags:     func(g ec2.SecurityGroup) []ec2.Tag { return g.Tags },
 		fields: fields[ec2.SecurityGroup]{
@@ -140,10 +140,10 @@ func securityGroups(tx *store.Tx) kind[resource.SecurityGroup, ec2.SecurityGroup
 	return k
 }
 
-func describeSecurityGroup(g resource.SecurityGroup) ec2.SecurityGroup {
+func describeSecurityGroup(tx *store.Tx, g resource.SecurityGroup) ec2.SecurityGroup {
 	return ec2.SecurityGroup{
 		GroupId: &g.ID, GroupName: &g.Name, Description: &g.Description, VpcId: &g.VPC, OwnerId: &g.Account, SecurityGroupArn: new(groupARN(g)),
-		IpPermissions: permissions(g, g.Rules, false), IpPermissionsEgress: permissions(g, g.Rules, true), Tags: tagSet(g.Tags),
+		IpPermissions: permissions(tx, g, g.Rules, false), IpPermissionsEgress: permissions(tx, g, g.Rules, true), Tags: tagSet(g.Tags),
 	}
 }
 

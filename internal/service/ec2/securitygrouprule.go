@@ -100,7 +100,7 @@ func (s *Service) revoke(ctx context.Context, call awsapi.Call, dryRun *bool, eg
 			if v, _ := tx.VPCs.Get(g.VPC); !v.Default {
 				return fault("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
 			}
-			unknown = permissions(g, left, egress)
+			unknown = permissions(tx, g, left, egress)
 		}
 		for _, rule := range gone {
 			d := describeRule(tx, homeOf(call), group, rule)
@@ -168,6 +168,10 @@ func describeRule(tx *store.Tx, home resource.Home, group string, r resource.Sec
 	case r.Group != "":
 		peer, _ := tx.SecurityGroups.Get(r.Group)
 		out.ReferencedGroupInfo = &ec2.ReferencedSecurityGroup{GroupId: &r.Group, UserId: &home.Account, VpcId: some(peer.VPC)}
+		if g, ok := tx.SecurityGroups.Get(group); ok && peer.VPC != "" && peer.VPC != g.VPC {
+			c, _ := peeringBetween(tx, g.VPC, peer.VPC)
+			out.ReferencedGroupInfo.VpcPeeringConnectionId, out.ReferencedGroupInfo.PeeringStatus = some(c.ID), some(c.State)
+		}
 	case r.CIDR.IsValid() && r.CIDR.Addr().Is4():
 		out.CidrIpv4 = new(r.CIDR.String())
 	case r.CIDR.IsValid():

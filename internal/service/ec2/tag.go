@@ -182,6 +182,9 @@ func changeTagsOf(tx *store.Tx, home resource.Home, id string, change func(resou
 	case provision.EgressOnly.Prefix:
 		v, err := lookupEgressOnly(tx, home, id)
 		return retag(err, tx.EgressOnlyGateways, id, &v, &v.Tags, change)
+	case provision.DHCPOptions.Prefix:
+		v, err := provision.LookupDHCPOptions(tx, home, id)
+		return retag(err, tx.DHCPOptions, id, &v, &v.Tags, change)
 	case provision.PrefixLists.Prefix:
 		v, err := provision.OwnPrefixList(tx, home, id)
 		return retag(err, tx.PrefixLists, id, &v, &v.Tags, change)
@@ -334,6 +337,9 @@ func tagged(tx *store.Tx, home resource.Home) func(func(taggedResource) bool) {
 	}
 	for id, v := range tx.EgressOnlyGateways.All() {
 		add(v.Home, "egress-only-internet-gateway", id, v.Tags)
+	}
+	for id, v := range tx.DHCPOptions.All() {
+		add(v.Home, "dhcp-options", id, v.Tags)
 	}
 	for id, v := range tx.PrefixLists.All() {
 		add(v.Home, "prefix-list", id, v.Tags)

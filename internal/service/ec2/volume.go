@@ -8,7 +8,6 @@ import (
 	"ekster.dev/ekster/gen/ec2"
 	"ekster.dev/ekster/internal/ami"
 	"ekster.dev/ekster/internal/awsapi"
-	"ekster.dev/ekster/internal/provision"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -74,48 +73,4 @@ var volumeFields = fields[ec2.Volume]{
 	"status":                           func(v ec2.Volume) []string { return text(v.State) },
 	"volume-id":                        func(v ec2.Volume) []string { return text(v.VolumeId) },
 	"volume-type":                      func(v ec2.Volume) []string { return text(v.VolumeType) },
-}
-
-// DescribeDhcpOptions lists the sets of options that VPCs have: AWS's own.
-func (s *Service) DescribeDhcpOptions(ctx context.Context, call awsapi.Call, in *ec2.DescribeDhcpOptionsInput) (*ec2.DescribeDhcpOptionsOutput, error) {
-	option := func(f func(ec2.DhcpConfiguration) []string) func(ec2.DhcpOptions) []string {
-		return func(o ec2.DhcpOptions) []string { return each(o.DhcpConfigurations, f) }
-	}
-	match, err := matcher(in.Filters, fields[ec2.DhcpOptions]{
-		"dhcp-options-id": func(o ec2.DhcpOptions) []string { return text(o.DhcpOptionsId) },
-		"key":             option(func(c ec2.DhcpConfiguration) []string { return text(c.Key) }),
-		"owner-id":        func(o ec2.DhcpOptions) []string { return text(o.OwnerId) },
-		"value": option(func(c ec2.DhcpConfiguration) []string {
-			return each(c.Values, func(v ec2.AttributeValue) []string { return text(v.Value) })
-		}),
-	}, func(o ec2.DhcpOptions) []ec2.Tag { return o.Tags })
-	if err != nil {
-		return nil, err
-	}
-	out := &ec2.DescribeDhcpOptionsOutput{}
-	return out, s.view(ctx, call, in.DryRun, func(tx *store.Tx) error {
-		sets := map[string]bool{}
-		for v := range tx.VPCs.Values(func(v resource.VPC) bool { return v.Home == homeOf(call) }) {
-			sets[v.DHCPOptions] = true
-		}
-		for _, id := range in.DhcpOptionsIds {
-			if !sets[id] {
-				return fault("InvalidDhcpOptionID.NotFound", "The dhcpOption ID '%s' does not exist", id)
-			}
-		}
-		var list []ec2.DhcpOptions
-		for id := range sets {
-			o := ec2.DhcpOptions{DhcpOptionsId: &id, OwnerId: &call.Account, DhcpConfigurations: []ec2.DhcpConfiguration{
-				{Key: new("domain-name"), Values: []ec2.AttributeValue{{Value: new(provision.PrivateDomain(call.Region))}}},
-				{Key: new("domain-name-servers"), Values: []ec2.AttributeValue{{Value: new("AmazonProvidedDNS")}}},
-			}}
-			if match(o) && (len(in.DhcpOptionsIds) == 0 || slices.Contains(in.DhcpOptionsIds, id)) {
-				list = append(list, o)
-			}
-		}
-		key := func(o ec2.DhcpOptions) string { return *o.DhcpOptionsId }
-		slices.SortFunc(list, func(a, b ec2.DhcpOptions) int { return cmp.Compare(key(a), key(b)) })
-		out.DhcpOptions, out.NextToken, err = page(list, key, in.MaxResults, in.NextToken, 0)
-		return err
-	})
 }
