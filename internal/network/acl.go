@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -64,6 +65,8 @@ func (rs *ruleset) addACLs(v VPC, ports []port) {
 		services = append(services, rule{exprs: then(address(destination, ClusterPrefix), dispatch(expr.MetaKeyIIFNAME, "acl-out"))})
 		answers = append(answers, rule{exprs: then(address(source, ClusterPrefix), dispatch(expr.MetaKeyOIFNAME, "acl-in"))})
 	}
+	toEndpoints, fromEndpoints := v.endpointACLs(chainsOf)
+	services, answers = append(services, toEndpoints...), append(answers, fromEndpoints...)
 	rs.chains = append(rs.chains,
 		chain{"acl", filter(nftables.ChainHookForward), slices.Concat([]rule{
 			{exprs: dispatch(expr.MetaKeyIIFNAME, "acl-out")},
@@ -83,7 +86,7 @@ func (rs *ruleset) addACLs(v VPC, ports []port) {
 // by the mark of its connection.
 func (v VPC) natACLs(chainsOf func(Subnet)) (out []rule) {
 	for _, g := range v.sortedNATGateways() {
-		if s, ok := v.aclSubnet(g); ok {
+		if s, ok := v.aclSubnet(g.Subnet); ok {
 			chainsOf(s)
 			through := []rule{
 				{g.ID, then(connectionIs(markOf(g.ID)), jump(s.ID+"-acl-in"))},
@@ -96,11 +99,33 @@ func (v VPC) natACLs(chainsOf func(Subnet)) (out []rule) {
 	return out
 }
 
+// endpointACLs have what is for interface endpoints, and their answers, seen by the ACLs of
+// both subnets.
+func (v VPC) endpointACLs(chainsOf func(Subnet)) (services, answers []rule) {
+	acls := slices.ContainsFunc(v.Subnets, func(s Subnet) bool { return s.ACL != nil })
+	endpoints := slices.Clone(v.Endpoints)
+	slices.SortFunc(endpoints, func(a, b Endpoint) int { return cmp.Compare(a.ID, b.ID) })
+	for _, e := range endpoints {
+		at := netip.PrefixFrom(e.Address, 32)
+		subnet, ok := v.aclSubnet(e.Subnet)
+		if ok {
+			chainsOf(subnet)
+			services = append(services, rule{e.ID, then(address(destination, at), jump(subnet.ID+"-acl-in"))})
+			answers = append(answers, rule{e.ID, then(address(source, at), jump(subnet.ID+"-acl-out"))})
+		}
+		if acls {
+			services = append(services, rule{e.ID, then(address(destination, at), dispatch(expr.MetaKeyIIFNAME, "acl-out"))})
+			answers = append(answers, rule{e.ID, then(address(source, at), dispatch(expr.MetaKeyOIFNAME, "acl-in"))})
+		}
+	}
+	return services, answers
+}
+
 // natAnswers are the same for answers of the router's own services.
 func (v VPC) natAnswers() (out []rule) {
 	served := address(source, InternetPrefix)
 	for _, g := range v.sortedNATGateways() {
-		if s, ok := v.aclSubnet(g); ok {
+		if s, ok := v.aclSubnet(g.Subnet); ok {
 			out = append(out,
 				rule{g.ID, then(served, connectionIs(markOf(g.ID)), ctReply(), jump(s.ID+"-acl-in"))},
 				rule{g.ID, then(served, connectionIs(markOf(g.ID)), ctReply(), jump(s.ID+"-acl-out"))})
@@ -109,8 +134,8 @@ func (v VPC) natAnswers() (out []rule) {
 	return out
 }
 
-func (v VPC) aclSubnet(g NATGateway) (Subnet, bool) {
-	at := slices.IndexFunc(v.Subnets, func(s Subnet) bool { return s.ID == g.Subnet && s.ACL != nil })
+func (v VPC) aclSubnet(id string) (Subnet, bool) {
+	at := slices.IndexFunc(v.Subnets, func(s Subnet) bool { return s.ID == id && s.ACL != nil })
 	if at < 0 {
 		return Subnet{}, false
 	}

@@ -99,6 +99,7 @@ type Peer struct {
 // interface endpoint of a service of AWS's.
 type Endpoint struct {
 	ID             string // of its interface
+	Subnet         string // whose ACL sees what is for it; "": there is none
 	Address        netip.Addr
 	SecurityGroups []string
 }

@@ -100,7 +100,7 @@ func (h *Host) ensurePolicy(sp *space, wanted []netlink.Rule) error {
 		have = append(have, rules...)
 	}
 	key := func(r netlink.Rule) string {
-		return fmt.Sprintf("family %d from %s mark %#x lookup %d", r.Family, r.Src, r.Mark, r.Table)
+		return fmt.Sprintf("family %d from %s to %s mark %#x lookup %d", r.Family, r.Src, r.Dst, r.Mark, r.Table)
 	}
 	missing := map[string]bool{}
 	for _, rule := range wanted {

@@ -52,7 +52,7 @@ func (r *router) ensureRoutes(v VPC) error {
 	if err := r.ensureThrough(v); err != nil {
 		return err
 	}
-	return r.host.ensurePolicy(r.space, append(uplinkRules(v), throughPolicy(v)...))
+	return r.host.ensurePolicy(r.space, slices.Concat(uplinkRules(v), answerRules(v), throughPolicy(v)))
 }
 
 // ensureNeighbours tells the router each port's MAC address, so that it never has to

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -179,6 +180,28 @@ func uplinkRules(v VPC) []netlink.Rule {
 			rule := *rule
 			rule.Family = netlink.FAMILY_V6
 			out = append(out, rule)
+		}
+	}
+	return out
+}
+
+// answerRules have what interface endpoints answer to peers routed as the route tables of their
+// subnets say: it is the router's own, and gets no mark.
+func answerRules(v VPC) (out []netlink.Rule) {
+	for _, e := range v.Endpoints {
+		for _, s := range v.Subnets {
+			if s.ID != e.Subnet {
+				continue
+			}
+			for _, r := range s.Routes {
+				if !r.Destination.Addr().Is4() || !slices.ContainsFunc(v.Peers, func(p Peer) bool { return Target(p.ID) == r.Target }) {
+					continue
+				}
+				rule := netlink.NewRule()
+				rule.Family, rule.Priority, rule.Table, rule.Protocol = netlink.FAMILY_V4, deviceRules, int(r.Target.mark()), routeProtocol
+				rule.Src, rule.Dst = ipNet(netip.PrefixFrom(e.Address, 32)), ipNet(r.Destination.Masked())
+				out = append(out, *rule)
+			}
 		}
 	}
 	return out

@@ -67,7 +67,7 @@ func configFor(tx *store.Tx, id string) (network.VPC, map[string]string, error) 
 	}
 	for i := range tx.Interfaces.Values(func(i resource.NetworkInterface) bool { return i.VPC == id }) {
 		if endpoints[i.ID] {
-			want.Endpoints = append(want.Endpoints, network.Endpoint{ID: i.ID, Address: i.Addresses[0], SecurityGroups: i.SecurityGroups})
+			want.Endpoints = append(want.Endpoints, network.Endpoint{ID: i.ID, Subnet: i.Subnet, Address: i.Addresses[0], SecurityGroups: i.SecurityGroups})
 			continue
 		}
 		if !i.Attachment.Plugs() {

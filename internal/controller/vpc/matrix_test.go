@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,6 +18,7 @@ import (
 
 // A cell is one attempt: from where, to where.
 type cell struct {
+	protocol string // tcp, udp, icmp
 	from, to string // names
 	src, dst place
 	address  string // to dial
@@ -27,11 +26,13 @@ type cell struct {
 	answer   string // of whom
 }
 
-func (c cell) String() string { return fmt.Sprintf("%s → %s:%d", c.from, c.to, c.port) }
+func (c cell) String() string {
+	return fmt.Sprintf("%s → %s:%d by %s", c.from, c.to, c.port, c.protocol)
+}
 
 // try connects, and says whether that went well. Waiting for what is not to come is short.
 func (w *world) try(c cell, expected bool) (bool, error) {
-	timeout := 700 * time.Millisecond
+	timeout := quiet
 	if expected {
 		timeout = 8 * time.Second
 	}
@@ -41,26 +42,11 @@ func (w *world) try(c cell, expected bool) (bool, error) {
 	if c.src.eni != "" {
 		path = w.host.GuestPath(c.from)
 	}
-	conn, err := w.host.Dial(ctx, path, "tcp", net.JoinHostPort(c.address, fmt.Sprint(c.port)))
-	if err != nil {
-		// Only the internet itself says so of an address that nobody has.
-		unknown := c.src.eni == "" && strings.Contains(err.Error(), "network is unreachable")
-		if ctx.Err() == nil && !unknown && !strings.Contains(err.Error(), "timeout") {
-			return false, fmt.Errorf("not silence: %w", err)
-		}
-		return false, nil
+	got, err := w.probe(ctx, path, c)
+	if err == nil && got != "" && got != c.answer {
+		err = fmt.Errorf("%s answers", got)
 	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(timeout))
-	buf := make([]byte, 64)
-	n, err := conn.Read(buf)
-	if err != nil {
-		return false, err
-	}
-	if got := string(buf[:n]); got != c.answer {
-		return true, fmt.Errorf("%s answers", got)
-	}
-	return true, nil
+	return got != "", err
 }
 
 // matrix tries every cell and compares with what the oracle says.
@@ -70,14 +56,14 @@ func (w *world) matrix(what string, cells []cell) {
 	predicted := make([]bool, len(cells))
 	if err := w.store.View(func(tx *store.Tx) error {
 		for i, c := range cells {
-			predicted[i] = oracle{tx}.connects(c.src, c.dst, c.port)
+			predicted[i] = oracle{tx, c.protocol}.connects(c.src, c.dst, c.port)
 		}
 		return nil
 	}); err != nil {
 		w.Fatal(err)
 	}
 	var group sync.WaitGroup
-	slots := make(chan struct{}, 40)
+	slots := make(chan struct{}, 80)
 	open := 0
 	for i, c := range cells {
 		if predicted[i] {
@@ -106,12 +92,12 @@ func (w *world) cells6(machines map[string]resource.NetworkInterface, ports []in
 		src := place{}
 		if eni, inside := machines[from]; inside {
 			src = place{eni.ID, eni.Addresses6[0]}
-			cells = append(cells, cell{from, "outside, by IPv6", src, place{"", outside}, outside.String(), 80, "outside"})
+			cells = append(cells, cell{"tcp", from, "outside, by IPv6", src, place{"", outside}, outside.String(), 80, "outside"})
 		}
 		for to, dst := range machines {
 			for _, p := range ports {
 				if to != from {
-					cells = append(cells, cell{from, to + ", by IPv6", src, place{dst.ID, dst.Addresses6[0]}, dst.Addresses6[0].String(), p, to})
+					cells = append(cells, cell{"tcp", from, to + ", by IPv6", src, place{dst.ID, dst.Addresses6[0]}, dst.Addresses6[0].String(), p, to})
 				}
 			}
 		}
@@ -119,12 +105,28 @@ func (w *world) cells6(machines map[string]resource.NetworkInterface, ports []in
 	return cells
 }
 
+// otherProtocols are the same attempts by UDP, on one port, and by echo requests; not those to
+// what serves TCP alone.
+func otherProtocols(cells []cell) (out []cell) {
+	for _, c := range cells {
+		if c.answer == "aws" || c.answer == "endpoint" || c.answer == "" || c.port != 80 {
+			continue
+		}
+		for _, protocol := range []string{"udp", "icmp"} {
+			c.protocol = protocol
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
 // onWire is the address at which a guest finds another's public address: see onTheInternet.
 func onWire(public string) string { return onTheInternet(netip.MustParseAddr(public)).String() }
 
 // Two VPCs, four subnets, four groups, prefix lists, a network ACL, peering, a NAT gateway, an
-// egress-only gateway and the internet, by both families: every source to every destination on every port, with real packets, against
-// what the records say; and again after each change of the records.
+// egress-only gateway, an interface endpoint and the internet, by both families and by TCP, UDP and
+// ICMP: every source to every destination on every port, with real packets, against what the
+// records say; and again after each change of the records. A third VPC has the addresses of the first.
 func TestConnectivityMatrix(t *testing.T) {
 	w := newWorld(t)
 	ports := []int32{22, 80, 5432, 8080}
@@ -133,6 +135,8 @@ func TestConnectivityMatrix(t *testing.T) {
 	var peering resource.PeeringConnection
 	var acl, isolated, app, web string
 	var clients, homeOfA resource.PrefixList
+	var endpoint resource.NetworkInterface
+	var twins []resource.NetworkInterface
 	var err error
 	w.edit(func(tx *store.Tx) {
 		a, b := w.vpc(tx, "10.0.0.0/16"), w.vpc(tx, "10.1.0.0/16")
@@ -169,24 +173,53 @@ func TestConnectivityMatrix(t *testing.T) {
 			tx.Subnets.Put(s, sub)
 		}
 
-		web = w.group(tx, a.ID, "web", true, rule(false, 80, "0.0.0.0/0", ""), rule(false, 80, "::/0", ""), rule(false, 22, toB6.String(), ""), rule(false, 22, "10.0.0.0/16", ""))
-		app = w.group(tx, a.ID, "app", true, rule(false, 80, "::/0", ""), rule(false, 8080, "", web), rule(false, 80, "10.1.0.0/16", ""))
-		db := w.group(tx, a.ID, "db", false, rule(false, 5432, "", app), rule(true, 80, "10.0.0.0/16", ""), rule(true, 8080, "0.0.0.0/0", ""))
+		web = w.group(tx, a.ID, "web", true, rule(false, 80, "0.0.0.0/0", ""), rule(false, 80, "::/0", ""), rule(false, 22, toB6.String(), ""), rule(false, 22, "10.0.0.0/16", ""),
+			by("udp", 80, 80, "10.0.0.0/16"), by("udp", 80, 80, toB6.String()), by("icmp", 8, -1, "0.0.0.0/0"), by("icmpv6", 128, 0, "::/0"))
+		app = w.group(tx, a.ID, "app", true, rule(false, 80, "::/0", ""), rule(false, 8080, "", web), rule(false, 80, "10.1.0.0/16", ""),
+			by("udp", 80, 80, "10.0.0.0/24"), by("udp", 0, 65535, "::/0"), by("icmp", 8, 0, "10.1.0.0/16"))
+		db := w.group(tx, a.ID, "db", false, rule(false, 5432, "", app), rule(true, 80, "10.0.0.0/16", ""), rule(true, 8080, "0.0.0.0/0", ""), by("icmp", -1, -1, "10.0.0.0/16"), rule(true, 443, "10.0.1.0/24", ""))
 		clients = w.list(tx, "clients", "10.0.1.0/25", "10.0.1.128/25", "10.0.1.7/32")
-		other := w.group(tx, b.ID, "other", true, rule(false, 80, "10.0.0.0/24", ""), resource.SecurityGroupRule{Protocol: "tcp", FromPort: 5432, ToPort: 5432, PrefixList: clients.ID})
+		other := w.group(tx, b.ID, "other", true, rule(false, 80, "10.0.0.0/24", ""), rule(false, 8080, "", web), resource.SecurityGroupRule{Protocol: "tcp", FromPort: 5432, ToPort: 5432, PrefixList: clients.ID},
+			by("-1", -1, -1, "10.0.1.0/24"), by("icmp", 0, -1, "0.0.0.0/0"))
 
 		machines["i-web"] = w.machine(tx, "i-web", public.ID, true, web)
 		machines["i-bare"] = w.machine(tx, "i-bare", public.ID, false, app)
 		machines["i-app"] = w.machine(tx, "i-app", private.ID, false, app)
 		machines["i-db"] = w.machine(tx, "i-db", isolated, false, db)
 		machines["i-far"] = w.machine(tx, "i-far", far.ID, false, other)
+
+		https := w.group(tx, a.ID, "https", true, rule(false, 443, "", app), rule(false, 443, "10.0.2.0/24", ""), rule(false, 443, "10.1.0.0/24", ""))
+		made := ok(provision.Endpoint(tx, provision.EndpointRequest{
+			Home: home, VPC: a.ID, Service: "com.amazonaws.us-west-2.sts", Type: provision.EndpointInterface, Subnets: []string{private.ID}, SecurityGroups: []string{https},
+			NoPrivateDNS: true, Now: time.Now(),
+		}))(w)
+		endpoint = ok(provision.LookupInterface(tx, home, made.Interfaces[0]))(w)
+
+		c := w.vpc(tx, "10.0.0.0/16")
+		same := w.subnet(tx, c.ID, "10.0.0.0/24")
+		twin := w.group(tx, c.ID, "twin", true, rule(false, 80, machines["i-bare"].Addresses[0].String()+"/32", ""), by("icmp", -1, -1, "10.0.0.0/16"))
+		for i, like := range []string{"i-web", "i-bare"} { // the very addresses
+			name := []string{"i-twin", "i-twin2"}[i]
+			twins = append(twins, ok(provision.Interface(tx, provision.InterfaceRequest{
+				Home: home, Subnet: same.ID, SecurityGroups: []string{twin}, Address: machines[like].Addresses[0], Owner: name,
+				Attachment: &resource.Attachment{Instance: name, Guest: name}, Now: time.Now(),
+			}))(w))
+		}
 	})
 	vpc := machines["i-web"].VPC
 	for name := range machines {
 		for _, p := range ports {
 			w.serve(name, fmt.Sprintf("[::]:%d", p), name)
 		}
+		w.serveUDP(name, "[::]:80", name)
 	}
+	for _, name := range []string{"i-twin", "i-twin2"} {
+		w.serve(name, "0.0.0.0:80", name)
+		w.serveUDP(name, "0.0.0.0:80", name)
+	}
+	w.serve(vpc, endpoint.Addresses[0].String()+":443", "endpoint")
+	w.serveUDP("internet", "198.18.0.2:80", "outside")
+	w.serveUDP("internet", "[2001:db8::2]:80", "outside")
 	w.serve(vpc, "198.18.0.1:80", "aws")
 	w.serve(machines["i-far"].VPC, "198.18.0.1:80", "aws")
 	w.serve("internet", "198.18.0.2:80", "outside")
@@ -201,23 +234,33 @@ func TestConnectivityMatrix(t *testing.T) {
 			for _, to := range names[:5] {
 				for _, p := range ports {
 					if dst := machines[to]; to != from {
-						cells = append(cells, cell{from, to, src, place{dst.ID, dst.Addresses[0]}, dst.Addresses[0].String(), p, to})
+						cells = append(cells, cell{"tcp", from, to, src, place{dst.ID, dst.Addresses[0]}, dst.Addresses[0].String(), p, to})
 					}
 				}
 			}
 			for name, address := range map[string]string{"aws": "198.18.0.1", "outside": "198.18.0.2"} {
-				cells = append(cells, cell{from, name, src, place{"", netip.MustParseAddr(address)}, address, 80, name})
+				cells = append(cells, cell{"tcp", from, name, src, place{"", netip.MustParseAddr(address)}, address, 80, name})
 			}
 		}
 		for _, p := range ports {
 			if from != "i-web" {
 				dst := machines["i-web"]
-				cells = append(cells, cell{from, "i-web in public", src, place{dst.ID, netip.MustParseAddr(dst.PublicIP)}, onWire(dst.PublicIP), p, "i-web"})
+				cells = append(cells, cell{"tcp", from, "i-web in public", src, place{dst.ID, netip.MustParseAddr(dst.PublicIP)}, onWire(dst.PublicIP), p, "i-web"})
 			}
 		}
 	}
-	cells = append(cells, cell{"internet", "the NAT gateway", place{}, place{nat.Interface, nat.PublicIP}, onWire(nat.PublicIP.String()), 80, ""})
+	cells = append(cells, cell{"tcp", "internet", "the NAT gateway", place{}, place{nat.Interface, nat.PublicIP}, onWire(nat.PublicIP.String()), 80, ""})
 	cells = append(cells, w.cells6(machines, ports)...)
+	for _, name := range slices.Sorted(maps.Keys(machines)) { // the endpoint, whose subnet and groups are its own
+		eni := machines[name]
+		cells = append(cells, cell{"tcp", name, "the endpoint", place{eni.ID, eni.Addresses[0]}, place{endpoint.ID, endpoint.Addresses[0]}, endpoint.Addresses[0].String(), 443, "endpoint"})
+	}
+	cells = append(cells, otherProtocols(cells)...)
+	for _, protocol := range []string{"tcp", "udp", "icmp"} { // in a VPC with the same addresses as the first
+		cells = append(cells, cell{protocol, "i-twin", "i-twin2", place{twins[0].ID, twins[0].Addresses[0]}, place{twins[1].ID, twins[1].Addresses[0]}, twins[1].Addresses[0].String(), 80, "i-twin2"},
+			cell{protocol, "i-twin2", "i-twin", place{twins[1].ID, twins[1].Addresses[0]}, place{twins[0].ID, twins[0].Addresses[0]}, twins[0].Addresses[0].String(), 80, "i-twin"},
+			cell{protocol, "i-twin", "outside", place{twins[0].ID, twins[0].Addresses[0]}, place{"", network.OutsideAddress}, network.OutsideAddress.String(), 80, "outside"})
+	}
 	if len(cells) < 60 {
 		t.Fatalf("only %d cells", len(cells))
 	}
@@ -245,6 +288,15 @@ func TestConnectivityMatrix(t *testing.T) {
 		entry(100, true, true, 0, 65535, "0.0.0.0/0")
 		entry(120, false, true, 80, 5432, machines["i-app"].Addresses6[0].String()+"/128")
 		entry(121, true, true, 1024, 65535, "::/0")
+		for i, e := range []resource.NetworkACLEntry{ // and echo requests of the public subnet
+			{Allow: true, Protocol: "1", FromPort: 8, ToPort: -1, CIDR: netip.MustParsePrefix("10.0.0.0/24")},
+			{Egress: true, Allow: true, Protocol: "1", FromPort: 0, ToPort: 0, CIDR: netip.MustParsePrefix("10.0.0.0/23")},
+		} {
+			e.Number = int32(130 + i)
+			if err := provision.PutACLEntry(tx, home, acl, e, false); err != nil {
+				w.Fatal(err)
+			}
+		}
 		_, association, _ := provision.ACLOf(tx, isolated)
 		ok(provision.ReplaceACL(tx, home, association, acl))(w)
 	})

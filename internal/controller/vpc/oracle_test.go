@@ -8,12 +8,43 @@ import (
 	"ekster.dev/ekster/internal/store"
 )
 
-// An oracle says from the records alone, as AWS's documentation has it, whether a TCP
-// connection comes about. It shares no code with the data plane.
-type oracle struct{ tx *store.Tx }
+// An oracle says from the records alone, as AWS's documentation has it, whether a connection
+// of its protocol comes about, or an echo. It shares no code with the data plane.
+type oracle struct {
+	tx       *store.Tx
+	protocol string // tcp, udp, icmp
+}
 
 // ephemeral stands for the port that a connection comes from.
 const ephemeral = 40000
+
+// The types of echo requests and answers.
+const echo, echoReply, echo6, echoReply6 = 8, 0, 128, 129
+
+// message is what a packet of a connection to port says of itself to somebody who looks at it
+// alone: its protocol and port, or type.
+func (o oracle) message(peer netip.Addr, port int32) (name, number string, value int32) {
+	answer := port == ephemeral
+	switch {
+	case o.protocol != "icmp":
+		return o.protocol, map[string]string{"tcp": "6", "udp": "17"}[o.protocol], port
+	case peer.Is6() && answer:
+		return "icmpv6", "58", echoReply6
+	case peer.Is6():
+		return "icmpv6", "58", echo6
+	case answer:
+		return "icmp", "1", echoReply
+	}
+	return "icmp", "1", echo
+}
+
+// covers says whether ports from one to another, or a type and a code, have the value.
+func covers(protocol string, from, to, value int32) bool {
+	if protocol == "icmp" || protocol == "icmpv6" || protocol == "1" || protocol == "58" {
+		return from == -1 || from == value && (to == -1 || to == 0)
+	}
+	return from <= value && value <= to
+}
 
 // A place is where connections start or end: an interface, or the internet (eni "").
 type place struct {
@@ -181,16 +212,17 @@ func (o oracle) list(id string) (out []netip.Prefix) {
 
 // acl says what a subnet's network ACL says of a packet to port.
 func (o oracle) acl(subnet string, egress bool, peer netip.Addr, port int32) bool {
+	_, number, value := o.message(peer, port)
 	for _, a := range o.tx.NetworkACLs.All() {
 		for _, s := range a.Associations {
 			if s != subnet {
 				continue
 			}
-			decided, number, allow := false, int32(0), false
+			decided, lowest, allow := false, int32(0), false
 			for _, e := range a.Entries {
-				match := e.Egress == egress && e.CIDR.Contains(peer) && (e.Protocol == "-1" || e.Protocol == "6" && e.FromPort <= port && port <= e.ToPort)
-				if match && (!decided || e.Number < number) {
-					decided, number, allow = true, e.Number, e.Allow
+				match := e.Egress == egress && e.CIDR.Contains(peer) && (e.Protocol == "-1" || e.Protocol == number && covers(number, e.FromPort, e.ToPort, value))
+				if match && (!decided || e.Number < lowest) {
+					decided, lowest, allow = true, e.Number, e.Allow
 				}
 			}
 			return decided && allow
@@ -201,10 +233,11 @@ func (o oracle) acl(subnet string, egress bool, peer netip.Addr, port int32) boo
 
 // group says whether a rule of one of the interface's security groups allows it.
 func (o oracle) group(i resource.NetworkInterface, egress bool, peer netip.Addr, port int32) bool {
+	name, _, value := o.message(peer, port)
 	for _, id := range i.SecurityGroups {
 		g, _ := o.tx.SecurityGroups.Get(id)
 		for _, r := range g.Rules {
-			if r.Egress != egress || r.Protocol != "-1" && (r.Protocol != "tcp" || port < r.FromPort || port > r.ToPort) {
+			if r.Egress != egress || r.Protocol != "-1" && (r.Protocol != name || !covers(name, r.FromPort, r.ToPort, value)) {
 				continue
 			}
 			if slices.ContainsFunc(append(o.list(r.PrefixList), r.CIDR), func(c netip.Prefix) bool { return c.IsValid() && c.Contains(peer) }) {

@@ -129,6 +129,11 @@ func rule(egress bool, port int32, cidr, group string) resource.SecurityGroupRul
 	return r
 }
 
+// by is an ingress rule of another protocol than TCP.
+func by(protocol string, from, to int32, cidr string) resource.SecurityGroupRule {
+	return resource.SecurityGroupRule{Protocol: protocol, FromPort: from, ToPort: to, CIDR: netip.MustParsePrefix(cidr)}
+}
+
 // list makes a prefix list.
 func (w *world) list(tx *store.Tx, name string, cidrs ...string) resource.PrefixList {
 	return ok(provision.PrefixList(tx, resource.PrefixList{Home: home, Name: name, Family: provision.FamilyIPv4, MaxEntries: 5}, entries(cidrs...)))(w)
