@@ -88,7 +88,10 @@ func (d *Daemon) describeInstance(tx *store.Tx, in resource.Instance) imds.Insta
 	if s.AutoScalingGroup != "" {
 		out.LifecycleState = "InService"
 	}
-	for _, eni := range provision.InterfacesOf(tx, in.ID) {
+	for n, eni := range provision.InterfacesOf(tx, in.ID) {
+		if n == 0 {
+			out.PublicIP = eni.PublicIP
+		}
 		out.Interfaces = append(out.Interfaces, describeInterface(tx, eni))
 	}
 	if len(out.Interfaces) > 0 {
@@ -96,9 +99,6 @@ func (d *Daemon) describeInstance(tx *store.Tx, in resource.Instance) imds.Insta
 		out.PublicHostname = out.Interfaces[0].PublicHostname
 		if six := out.Interfaces[0].IPv6s; len(six) > 0 {
 			out.IPv6 = six[0]
-		}
-		for public := range out.Interfaces[0].PublicIPs { // there is one at most
-			out.PublicIP = public
 		}
 	}
 	if p, ok := tx.InstanceProfiles.Get(s.InstanceProfileARN); ok {
@@ -138,6 +138,12 @@ func describeInterface(tx *store.Tx, i resource.NetworkInterface) imds.Interface
 	}
 	if i.PublicIP != "" {
 		out.PublicIPs = map[string][]string{i.PublicIP: {i.Addresses[0].String()}}
+	}
+	for _, p := range i.SecondaryPublic {
+		if out.PublicIPs == nil {
+			out.PublicIPs = map[string][]string{}
+		}
+		out.PublicIPs[p.Public.String()] = []string{p.Private.String()}
 	}
 	for _, a := range i.Addresses6 {
 		out.IPv6s = append(out.IPv6s, a.String())
@@ -214,6 +220,11 @@ func (d *Daemon) addressOf(vpc, name string) (out netip.Addr) {
 			}
 			if v.DNSHostnames && i.PublicIP != "" && provision.PublicDNS(i.Region, i.PublicIP) == name {
 				out = i.Addresses[0]
+			}
+			for _, p := range i.SecondaryPublic {
+				if v.DNSHostnames && provision.PublicDNS(i.Region, p.Public.String()) == name {
+					out = p.Private
+				}
 			}
 			for _, a := range i.Addresses {
 				if provision.PrivateDNS(i.Region, a) == name {

@@ -123,8 +123,10 @@ func (v VPC) clusterServices(ports []port) (out []rule) {
 			continue
 		}
 		for _, p := range ports {
-			if lets(p.Public) {
-				let(markIs(markInternet), address(source, netip.PrefixFrom(p.Addresses[0], 32)))
+			for _, a := range p.publics() {
+				if lets(a[1]) {
+					let(markIs(markInternet), address(source, netip.PrefixFrom(a[0], 32)))
+				}
 			}
 		}
 	}

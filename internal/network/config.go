@@ -158,6 +158,9 @@ type Interface struct {
 	// internet gateway lets nothing of the interface through.
 	Public netip.Addr
 
+	// SecondaryPublic are those of its other addresses.
+	SecondaryPublic map[netip.Addr]netip.Addr
+
 	// Endpoints are the host's loopback addresses that clusters' endpoints have. In the guest
 	// of a configured device they lead to those of ClusterPrefix with the same last bytes.
 	Endpoints netip.Prefix

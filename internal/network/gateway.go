@@ -47,8 +47,19 @@ func (t Target) mark() uint32 {
 	return markOf(string(t))
 }
 
-// public says whether the port's primary address goes out by an internet gateway.
-func (p port) public() bool { return p.Public.IsValid() }
+// publics are the port's addresses that go out by an internet gateway, each with its public one.
+func (p port) publics() (out [][2]netip.Addr) {
+	for i, a := range p.Addresses {
+		public := p.SecondaryPublic[a]
+		if i == 0 {
+			public = p.Public
+		}
+		if public.IsValid() {
+			out = append(out, [2]netip.Addr{a, public})
+		}
+	}
+	return out
+}
 
 // addRoutes makes the chains that mark packets by their subnet's route table.
 func (rs *ruleset) addRoutes(v VPC, ports []port) {
@@ -115,8 +126,8 @@ func (rs *ruleset) addTranslation(v VPC, ports []port) {
 	public := set{name: "public", key: nftables.TypeIPAddr, addresses: true}
 	private := set{name: "private", key: nftables.TypeIPAddr, addresses: true}
 	for _, p := range ports {
-		if p.public() {
-			own, seen := p.Addresses[0].AsSlice(), p.Public.AsSlice()
+		for _, a := range p.publics() {
+			own, seen := a[0].AsSlice(), a[1].AsSlice()
 			public.elements = append(public.elements, element{key: own, to: seen})
 			private.elements = append(private.elements, element{key: seen, to: own})
 		}
@@ -155,8 +166,8 @@ func unmapped() rule {
 func (rs *ruleset) addNameable(ports []port) {
 	s := set{name: "nameable", key: nftables.TypeIPAddr}
 	for _, p := range ports {
-		if p.public() {
-			s.elements = append(s.elements, element{key: p.Addresses[0].AsSlice()})
+		for _, a := range p.publics() {
+			s.elements = append(s.elements, element{key: a[0].AsSlice()})
 		}
 	}
 	rs.sets = append(rs.sets, s)

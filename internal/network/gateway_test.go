@@ -64,6 +64,27 @@ func TestInternetSeesPublicAddresses(t *testing.T) {
 			t.Errorf("the internet reaches %s", a)
 		}
 	}
+	// So is a secondary address's.
+	v.Interfaces[1].Addresses = append(v.Interfaces[1].Addresses, addr("10.0.1.22"))
+	v.Interfaces[1].SecondaryPublic = map[netip.Addr]netip.Addr{addr("10.0.1.22"): addr("198.19.0.22")}
+	ensure(t, h, v)
+	sp, err := openSpace(h.GuestPath("i-2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sp.close()
+	lo, err := sp.nl.LinkByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sp.nl.AddrReplace(lo, addressOf("10.0.1.22/32")); err != nil {
+		t.Fatal(err)
+	}
+	serve(t, h, "i-2", "10.0.1.22:80")
+	if got, err := askFrom(t, h, h.InternetPath(), "198.19.0.22:80", 5*time.Second); err != nil || got != "198.18.0.2" {
+		t.Errorf("a secondary address from the internet: seen as %q, %v", got, err)
+	}
+
 	// From inside, another's public address is a way over the internet, and back.
 	seenAs(t, h, "i-1", "198.19.0.12:80", "198.19.0.11")
 	seenAs(t, h, "i-3", "198.19.0.12:80", "198.19.1.1")

@@ -259,8 +259,8 @@ func (r *router) announce(v VPC) error {
 		wanted = append(wanted, uplinkRoute(index, netip.PrefixFrom(a, 32), unix.RT_TABLE_MAIN))
 	}
 	for _, p := range r.ports {
-		if p.public() {
-			route(p.Public)
+		for _, a := range p.publics() {
+			route(a[1])
 		}
 	}
 	for _, g := range v.NATGateways {

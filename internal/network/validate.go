@@ -189,6 +189,11 @@ func (n Interface) validate(subnets map[string]Subnet, groups map[string]bool) e
 	case n.Public.IsValid() && !PublicPrefix.Contains(n.Public):
 		return fmt.Errorf("%s is not a public address", n.Public)
 	}
+	for private, public := range n.SecondaryPublic {
+		if !slices.Contains(n.Addresses[1:], private) || !PublicPrefix.Contains(public) {
+			return fmt.Errorf("%s is not a public address, or %s not a secondary one", public, private)
+		}
+	}
 	subnet, ok := subnets[n.Subnet]
 	if !ok {
 		return fmt.Errorf("subnet %q is not listed", n.Subnet)

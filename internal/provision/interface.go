@@ -200,8 +200,9 @@ func Detach(tx *store.Tx, home resource.Home, attachment string) error {
 }
 
 // AssignAddresses gives an interface more addresses: those wanted, and more of any. It
-// returns the new ones.
-func AssignAddresses(tx *store.Tx, home resource.Home, id string, wants []netip.Addr, more int) ([]netip.Addr, error) {
+// returns the new ones. With reassign, wanted ones may be secondary addresses of other
+// interfaces, which lose them, with their elastic addresses.
+func AssignAddresses(tx *store.Tx, home resource.Home, id string, wants []netip.Addr, more int, reassign bool) ([]netip.Addr, error) {
 	eni, err := LookupInterface(tx, home, id)
 	if err != nil {
 		return nil, err
@@ -217,13 +218,54 @@ func AssignAddresses(tx *store.Tx, home resource.Home, id string, wants []netip.
 	if len(eni.Addresses)+len(wants)+more+count(eni.Prefixes, false) > limit {
 		return nil, addressLimit()
 	}
+	var moved []resource.Address
+	if reassign {
+		if moved, err = giveUp(tx, home, eni, wants); err != nil {
+			return nil, err
+		}
+	}
 	got, err := takeAddresses(tx, s, append(slices.Clone(wants), make([]netip.Addr, more)...))
 	if err != nil {
 		return nil, err
 	}
 	eni.Addresses = append(eni.Addresses, got...)
 	tx.Interfaces.Put(id, eni)
+	for _, a := range moved {
+		private := a.Private
+		if err := DisassociateAddress(tx, a); err != nil {
+			return nil, err
+		}
+		a, _ = tx.Addresses.Get(a.ID)
+		eni, _ = tx.Interfaces.Get(id)
+		if _, err := AssociateAddress(tx, a, eni, private, false); err != nil {
+			return nil, err
+		}
+	}
 	return got, nil
+}
+
+// giveUp takes addresses away from the interfaces that have them as secondary ones, and returns
+// the elastic addresses of them.
+func giveUp(tx *store.Tx, home resource.Home, to resource.NetworkInterface, wants []netip.Addr) (elastic []resource.Address, err error) {
+	for _, want := range wants {
+		for key, other := range tx.Interfaces.All() {
+			at := slices.Index(other.Addresses, want)
+			if other.Subnet != to.Subnet || other.ID == to.ID || at < 0 {
+				continue
+			}
+			if at == 0 || other.RequesterManaged || other.Home != home {
+				return nil, fault("InvalidParameterValue", "The private IP address %s is the primary one of another interface and cannot be reassigned", want)
+			}
+			if a, ok := tx.Addresses.Get(elasticOf(other, want)); ok {
+				elastic = append(elastic, a)
+			}
+			other, _ = tx.Interfaces.Get(key)
+			other.Addresses = slices.Delete(other.Addresses, at, at+1)
+			tx.Interfaces.Put(key, other)
+			break
+		}
+	}
+	return elastic, nil
 }
 
 // addressesOf is how many addresses and ranges of one family an interface may have: as
@@ -253,6 +295,12 @@ func UnassignAddresses(tx *store.Tx, home resource.Home, id string, addresses []
 			return fault("InvalidParameterValue", "The primary private IP address %s of interface %s cannot be unassigned", a, id)
 		case at < 0:
 			return fault("InvalidParameterValue", "Some of %v are not assigned to interface %s", addresses, id)
+		}
+		if public, ok := tx.Addresses.Get(elasticOf(eni, a)); ok {
+			if err := DisassociateAddress(tx, public); err != nil {
+				return err
+			}
+			eni.SecondaryPublic = slices.DeleteFunc(eni.SecondaryPublic, func(p resource.PublicAddress) bool { return p.Private == a })
 		}
 		eni.Addresses = slices.Delete(eni.Addresses, at, at+1)
 	}

@@ -199,11 +199,11 @@ func TestAddresses(t *testing.T) {
 		return err
 	})
 	w.do("InsufficientFreeAddressesInSubnet", func(tx *store.Tx) error {
-		_, err := AssignAddresses(tx, home, id, nil, 2)
+		_, err := AssignAddresses(tx, home, id, nil, 2, false)
 		return err
 	})
 	w.do("", func(tx *store.Tx) error {
-		got, err := AssignAddresses(tx, home, id, nil, 1)
+		got, err := AssignAddresses(tx, home, id, nil, 1, false)
 		if err != nil || len(got) != 1 || FreeAddresses(tx, s) != 0 {
 			t.Errorf("got %v, %v", got, err)
 		}
@@ -419,11 +419,11 @@ func TestAttachWithinTheTypesLimits(t *testing.T) {
 	w.do("", attach(2, 1))
 	w.do("AttachmentLimitExceeded", attach(3, 1))
 	w.do("PrivateIpAddressLimitExceeded", func(tx *store.Tx) error {
-		_, err := AssignAddresses(tx, home, i.Spec.PrimaryInterface, nil, 6)
+		_, err := AssignAddresses(tx, home, i.Spec.PrimaryInterface, nil, 6, false)
 		return err
 	})
 	w.do("", func(tx *store.Tx) error {
-		_, err := AssignAddresses(tx, home, i.Spec.PrimaryInterface, nil, 5)
+		_, err := AssignAddresses(tx, home, i.Spec.PrimaryInterface, nil, 5, false)
 		return err
 	})
 	w.do("OperationNotPermitted", func(tx *store.Tx) error { return Detach(tx, home, InterfacesOf(tx, i.ID)[0].Attachment.ID) })

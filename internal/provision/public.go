@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 
 	"ekster.dev/ekster/internal/awsid"
 	"ekster.dev/ekster/internal/resource"
@@ -105,11 +106,14 @@ func ReleaseAddress(tx *store.Tx, home resource.Home, id, ip string) error {
 	return nil
 }
 
-// AssociateAddress gives an interface's primary address the elastic one. What the
-// interface had before is released. It returns the id of the association.
-func AssociateAddress(tx *store.Tx, a resource.Address, eni resource.NetworkInterface, again bool) (string, error) {
+// AssociateAddress gives one of an interface's private addresses the elastic one. What it had
+// before is released. It returns the id of the association.
+func AssociateAddress(tx *store.Tx, a resource.Address, eni resource.NetworkInterface, private netip.Addr, again bool) (string, error) {
+	if !slices.Contains(eni.Addresses, private) {
+		return "", fault("InvalidParameterValue", "The private IP address %s is not assigned to interface %s", private, eni.ID)
+	}
 	if a.Association != "" {
-		if a.Interface == eni.ID {
+		if a.Interface == eni.ID && a.Private == private {
 			return a.Association, nil
 		}
 		if !again || a.NATGateway != "" {
@@ -118,6 +122,7 @@ func AssociateAddress(tx *store.Tx, a resource.Address, eni resource.NetworkInte
 		if err := DisassociateAddress(tx, a); err != nil {
 			return "", err
 		}
+		eni, _ = tx.Interfaces.Get(eni.ID) // it may have been its own
 	}
 	internet := false
 	for range tx.InternetGateways.Values(func(g resource.InternetGateway) bool { return g.VPC == eni.VPC }) {
@@ -126,17 +131,34 @@ func AssociateAddress(tx *store.Tx, a resource.Address, eni resource.NetworkInte
 	if !internet {
 		return "", fault("Gateway.NotAttached", "Network %s is not attached to any internet gateway", eni.VPC)
 	}
-	if eni.Elastic != "" {
-		if prior, ok := tx.Addresses.Get(eni.Elastic); ok {
-			prior.Association, prior.Interface, prior.Private = "", "", netip.Addr{}
-			tx.Addresses.Put(prior.ID, prior)
+	if prior, ok := tx.Addresses.Get(elasticOf(eni, private)); ok {
+		if err := DisassociateAddress(tx, prior); err != nil {
+			return "", err
 		}
+		eni, _ = tx.Interfaces.Get(eni.ID)
 	}
-	a.Association, a.Interface, a.Private = awsid.New("eipassoc"), eni.ID, eni.Addresses[0]
+	a.Association, a.Interface, a.Private = awsid.New("eipassoc"), eni.ID, private
 	tx.Addresses.Put(a.ID, a)
-	eni.PublicIP, eni.Elastic = a.IP.String(), a.ID
+	if private == eni.Addresses[0] {
+		eni.PublicIP, eni.Elastic = a.IP.String(), a.ID
+	} else {
+		eni.SecondaryPublic = append(eni.SecondaryPublic, resource.PublicAddress{Private: private, Public: a.IP, Elastic: a.ID})
+	}
 	tx.Interfaces.Put(eni.ID, eni)
 	return a.Association, nil
+}
+
+// elasticOf is the id of the elastic address that an interface's private one has; "" for none.
+func elasticOf(eni resource.NetworkInterface, private netip.Addr) string {
+	if private == eni.Addresses[0] {
+		return eni.Elastic
+	}
+	for _, p := range eni.SecondaryPublic {
+		if p.Private == private {
+			return p.Elastic
+		}
+	}
+	return ""
 }
 
 // DisassociateAddress takes an elastic address off its interface.
@@ -145,7 +167,10 @@ func DisassociateAddress(tx *store.Tx, a resource.Address) error {
 		return fault("AuthFailure", "You do not have permission to access the specified resource.")
 	}
 	if eni, ok := tx.Interfaces.Get(a.Interface); ok {
-		eni.PublicIP, eni.Elastic = "", ""
+		if eni.Elastic == a.ID {
+			eni.PublicIP, eni.Elastic = "", ""
+		}
+		eni.SecondaryPublic = slices.DeleteFunc(slices.Clone(eni.SecondaryPublic), func(p resource.PublicAddress) bool { return p.Elastic == a.ID })
 		tx.Interfaces.Put(eni.ID, eni)
 	}
 	a.Association, a.Interface, a.Private = "", "", netip.Addr{}
@@ -153,10 +178,12 @@ func DisassociateAddress(tx *store.Tx, a resource.Address) error {
 	return nil
 }
 
-// freeElastic leaves the elastic address of an interface that goes to nothing.
+// freeElastic leaves the elastic addresses of an interface that goes to nothing.
 func freeElastic(tx *store.Tx, eni resource.NetworkInterface) {
-	if a, ok := tx.Addresses.Get(eni.Elastic); ok && a.Interface == eni.ID {
-		a.Association, a.Interface, a.Private, a.NATGateway = "", "", netip.Addr{}, ""
-		tx.Addresses.Put(a.ID, a)
+	for _, private := range eni.Addresses {
+		if a, ok := tx.Addresses.Get(elasticOf(eni, private)); ok && a.Interface == eni.ID {
+			a.Association, a.Interface, a.Private, a.NATGateway = "", "", netip.Addr{}, ""
+			tx.Addresses.Put(a.ID, a)
+		}
 	}
 }

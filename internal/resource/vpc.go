@@ -145,7 +145,8 @@ type NetworkInterface struct {
 	Prefixes         []netip.Prefix // whole ranges of the subnet's, of either family
 	PublicIP         string         // of the primary address: Elastic's, or one that goes with the interface
 	Elastic          string         // eipalloc-… that PublicIP belongs to
-	AutoPublic       bool           // gets a public address with every start of its instance
+	SecondaryPublic  []PublicAddress
+	AutoPublic       bool // gets a public address with every start of its instance
 	SecurityGroups   []string
 	SourceDestCheck  bool
 	RequesterManaged bool
@@ -157,6 +158,13 @@ type NetworkInterface struct {
 	Fingerprint      string // of the request that Token stands for
 	Tags             Tags
 	Status           NetworkInterfaceStatus
+}
+
+// A PublicAddress is an elastic address of a secondary private one.
+type PublicAddress struct {
+	Private netip.Addr
+	Public  netip.Addr
+	Elastic string // eipalloc-…
 }
 
 // An Attachment plugs an interface into a machine.

@@ -99,6 +99,12 @@ func interfaceFor(i resource.NetworkInterface) (network.Interface, error) {
 		// nobody who would.
 		Configure: i.Attachment.DeviceIndex == 0 || i.Attachment.Instance == "",
 	}
+	for _, p := range i.SecondaryPublic {
+		if out.SecondaryPublic == nil {
+			out.SecondaryPublic = map[netip.Addr]netip.Addr{}
+		}
+		out.SecondaryPublic[p.Private] = onTheInternet(p.Public)
+	}
 	if i.PublicIP != "" {
 		a, err := netip.ParseAddr(i.PublicIP)
 		if err != nil {

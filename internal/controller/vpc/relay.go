@@ -2,6 +2,7 @@ package vpc
 
 import (
 	"net/netip"
+	"slices"
 
 	"ekster.dev/ekster/internal/network"
 	"ekster.dev/ekster/internal/resource"
@@ -19,19 +20,28 @@ func relaysFor(tx *store.Tx, v network.VPC) []network.Relay {
 	var out []network.Relay
 	for _, n := range v.Interfaces {
 		i, ok := tx.Interfaces.Get(n.ID)
-		host, err := netip.ParseAddr(i.PublicIP)
-		if !ok || err != nil || !host.IsLoopback() {
+		if !ok {
 			continue
 		}
+		var hosts []netip.Addr
+		if a, err := netip.ParseAddr(i.PublicIP); err == nil {
+			hosts = append(hosts, a)
+		}
+		for _, p := range i.SecondaryPublic {
+			hosts = append(hosts, p.Public)
+		}
+		hosts = slices.DeleteFunc(hosts, func(a netip.Addr) bool { return !a.IsLoopback() })
 		for _, id := range i.SecurityGroups {
 			g, _ := tx.SecurityGroups.Get(id)
 			for _, r := range g.Rules {
 				from, to := relayed(r)
-				for p := from; p <= to; p++ {
-					relay := network.Relay{Host: netip.AddrPortFrom(host, uint16(p)), Public: netip.AddrPortFrom(n.Public, uint16(p))}
-					if !seen[relay] {
-						seen[relay] = true
-						out = append(out, relay)
+				for _, host := range hosts {
+					for p := from; p <= to; p++ {
+						relay := network.Relay{Host: netip.AddrPortFrom(host, uint16(p)), Public: netip.AddrPortFrom(onTheInternet(host), uint16(p))}
+						if !seen[relay] {
+							seen[relay] = true
+							out = append(out, relay)
+						}
 					}
 				}
 			}

@@ -2,6 +2,7 @@ package ec2
 
 import (
 	"context"
+	"net/netip"
 
 	"ekster.dev/ekster/gen/ec2"
 	"ekster.dev/ekster/internal/awsapi"
@@ -71,10 +72,13 @@ func (s *Service) AssociateAddress(ctx context.Context, call awsapi.Call, in *ec
 		if err != nil {
 			return err
 		}
-		if ip := deref(in.PrivateIpAddress); ip != "" && ip != eni.Addresses[0].String() {
-			return unsupported("A public address for a secondary private one")
+		private := eni.Addresses[0]
+		if in.PrivateIpAddress != nil {
+			if private, err = provision.ParseAddress(*in.PrivateIpAddress); err != nil {
+				return err
+			}
 		}
-		association, err := provision.AssociateAddress(tx, a, eni, in.AllowReassociation == nil && in.PublicIp != nil || is(in.AllowReassociation))
+		association, err := provision.AssociateAddress(tx, a, eni, private, in.AllowReassociation == nil && in.PublicIp != nil || is(in.AllowReassociation))
 		out.AssociationId = &association
 		return err
 	})
@@ -153,6 +157,18 @@ func association(tx *store.Tx, i resource.NetworkInterface) *ec2.NetworkInterfac
 		out.AllocationId, out.AssociationId, out.IpOwnerId = &a.ID, &a.Association, &a.Account
 	}
 	return out
+}
+
+// secondaryAssociation is the public address of a secondary private one, nil where it has none.
+func secondaryAssociation(tx *store.Tx, i resource.NetworkInterface, private netip.Addr) *ec2.NetworkInterfaceAssociation {
+	for _, p := range i.SecondaryPublic {
+		if a, ok := tx.Addresses.Get(p.Elastic); ok && p.Private == private {
+			as := i
+			as.PublicIP, as.Elastic = a.IP.String(), a.ID
+			return association(tx, as)
+		}
+	}
+	return nil
 }
 
 // publicName is the DNS name of an interface's public address; VPCs without DNS host

@@ -153,6 +153,7 @@ func TestPublicAddresses(t *testing.T) {
 	}
 	must(w.DisassociateAddress(ctx, &sdk.DisassociateAddressInput{AssociationId: association}))(w)
 	must(w.ReleaseAddress(ctx, &sdk.ReleaseAddressInput{AllocationId: eip.AllocationId}))(w)
+	testSecondaryPublicAddress(w, describe().NetworkInterfaces[0])
 
 	for range 5 {
 		must(w.AllocateAddress(ctx, &sdk.AllocateAddressInput{}))(w)
@@ -293,4 +294,47 @@ func TestED25519KeyPair(t *testing.T) {
 	if *imported.KeyFingerprint != *made.KeyFingerprint {
 		t.Errorf("made %s, imported %s", *made.KeyFingerprint, *imported.KeyFingerprint)
 	}
+}
+
+// A secondary private address has an elastic one of its own, which moves with it.
+func testSecondaryPublicAddress(w *world, eni types.InstanceNetworkInterface) {
+	w.Helper()
+	ctx := w.Context()
+	second := *must(w.AssignPrivateIpAddresses(ctx, &sdk.AssignPrivateIpAddressesInput{NetworkInterfaceId: eni.NetworkInterfaceId, SecondaryPrivateIpAddressCount: new(int32(1))}))(w).AssignedPrivateIpAddresses[0].PrivateIpAddress
+	eip := must(w.AllocateAddress(ctx, &sdk.AllocateAddressInput{}))(w)
+	on := func(private string) *sdk.AssociateAddressInput {
+		return &sdk.AssociateAddressInput{AllocationId: eip.AllocationId, NetworkInterfaceId: eni.NetworkInterfaceId, PrivateIpAddress: &private}
+	}
+	fails(w.AssociateAddress(ctx, on("10.255.255.1")))(w, "InvalidParameterValue", "")
+	must(w.AssociateAddress(ctx, on(second)))(w)
+	public := func(id *string) map[string]string {
+		w.Helper()
+		out := map[string]string{}
+		for _, a := range must(w.DescribeNetworkInterfaces(ctx, &sdk.DescribeNetworkInterfacesInput{NetworkInterfaceIds: []string{*id}}))(w).NetworkInterfaces[0].PrivateIpAddresses {
+			if a.Association != nil {
+				out[*a.PrivateIpAddress] = *a.Association.PublicIp
+			}
+		}
+		return out
+	}
+	if got := public(eni.NetworkInterfaceId); got[second] != *eip.PublicIp {
+		w.Errorf("public addresses: %v", got)
+	}
+	if a := must(w.DescribeAddresses(ctx, &sdk.DescribeAddressesInput{AllocationIds: []string{*eip.AllocationId}}))(w).Addresses[0]; *a.PrivateIpAddress != second || *a.InstanceId == "" {
+		w.Errorf("got %+v", a)
+	}
+	other := must(w.CreateNetworkInterface(ctx, &sdk.CreateNetworkInterfaceInput{SubnetId: eni.SubnetId}))(w).NetworkInterface.NetworkInterfaceId
+	move := &sdk.AssignPrivateIpAddressesInput{NetworkInterfaceId: other, PrivateIpAddresses: []string{second}}
+	fails(w.AssignPrivateIpAddresses(ctx, move))(w, "InvalidIPAddress.InUse", "Address "+second+" is in use.")
+	move.AllowReassignment = new(true)
+	must(w.AssignPrivateIpAddresses(ctx, move))(w)
+	if had, has := public(eni.NetworkInterfaceId), public(other); had[second] != "" || has[second] != *eip.PublicIp {
+		w.Errorf("after the move: %v, %v", had, has)
+	}
+	fails(w.AssignPrivateIpAddresses(ctx, &sdk.AssignPrivateIpAddressesInput{NetworkInterfaceId: other, PrivateIpAddresses: []string{*eni.PrivateIpAddress}, AllowReassignment: new(true)}))(w, "InvalidParameterValue", "")
+	must(w.UnassignPrivateIpAddresses(ctx, &sdk.UnassignPrivateIpAddressesInput{NetworkInterfaceId: other, PrivateIpAddresses: []string{second}}))(w)
+	if got := public(other); len(got) != 0 {
+		w.Errorf("after it was unassigned: %v", got)
+	}
+	must(w.ReleaseAddress(ctx, &sdk.ReleaseAddressInput{AllocationId: eip.AllocationId}))(w)
 }

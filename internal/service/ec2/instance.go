@@ -227,14 +227,15 @@ func (v instanceView) describeInterface(i resource.NetworkInterface) ec2.Instanc
 			DeviceIndex: d.Attachment.DeviceIndex, NetworkCardIndex: d.Attachment.NetworkCardIndex, Status: d.Attachment.Status,
 		},
 	}
-	if a := d.Association; a != nil {
-		out.Association = &ec2.InstanceNetworkInterfaceAssociation{IpOwnerId: a.IpOwnerId, PublicDnsName: a.PublicDnsName, PublicIp: a.PublicIp}
-	}
-	for n, a := range d.PrivateIpAddresses {
-		p := ec2.InstancePrivateIpAddress{Primary: a.Primary, PrivateIpAddress: a.PrivateIpAddress, PrivateDnsName: a.PrivateDnsName}
-		if n == 0 {
-			p.Association = out.Association
+	public := func(a *ec2.NetworkInterfaceAssociation) *ec2.InstanceNetworkInterfaceAssociation {
+		if a == nil {
+			return nil
 		}
+		return &ec2.InstanceNetworkInterfaceAssociation{IpOwnerId: a.IpOwnerId, PublicDnsName: a.PublicDnsName, PublicIp: a.PublicIp}
+	}
+	out.Association = public(d.Association)
+	for _, a := range d.PrivateIpAddresses {
+		p := ec2.InstancePrivateIpAddress{Primary: a.Primary, PrivateIpAddress: a.PrivateIpAddress, PrivateDnsName: a.PrivateDnsName, Association: public(a.Association)}
 		out.PrivateIpAddresses = append(out.PrivateIpAddresses, p)
 	}
 	describeInstance6(&out, d)

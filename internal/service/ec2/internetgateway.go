@@ -97,7 +97,9 @@ func (s *Service) DetachInternetGateway(ctx context.Context, call awsapi.Call, i
 		if g.VPC != v.ID {
 			return fault("Gateway.NotAttached", "resource %s is not attached to network %s", g.ID, v.ID)
 		}
-		for range tx.Interfaces.Values(func(i resource.NetworkInterface) bool { return i.VPC == v.ID && i.PublicIP != "" }) {
+		for range tx.Interfaces.Values(func(i resource.NetworkInterface) bool {
+			return i.VPC == v.ID && (i.PublicIP != "" || len(i.SecondaryPublic) > 0)
+		}) {
 			return fault("DependencyViolation", "Network %s has some mapped public address(es). Please unmap those public address(es) before detaching the gateway.", v.ID)
 		}
 		g.VPC = ""

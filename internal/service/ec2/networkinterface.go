@@ -152,11 +152,6 @@ func (s *Service) ModifyNetworkInterfaceAttribute(ctx context.Context, call awsa
 
 // AssignPrivateIpAddresses gives an interface more addresses.
 func (s *Service) AssignPrivateIpAddresses(ctx context.Context, call awsapi.Call, in *ec2.AssignPrivateIpAddressesInput) (*ec2.AssignPrivateIpAddressesOutput, error) {
-	if err := reject(
-		ask{"Reassigning an address", is(in.AllowReassignment)},
-	); err != nil {
-		return nil, err
-	}
 	wants, err := readAddresses(in.PrivateIpAddresses)
 	if err != nil {
 		return nil, err
@@ -187,7 +182,7 @@ func (s *Service) AssignPrivateIpAddresses(ctx context.Context, call awsapi.Call
 			}
 			return err
 		}
-		got, err := provision.AssignAddresses(tx, homeOf(call), i.ID, wants, count)
+		got, err := provision.AssignAddresses(tx, homeOf(call), i.ID, wants, count, is(in.AllowReassignment))
 		for _, a := range got {
 			out.AssignedPrivateIpAddresses = append(out.AssignedPrivateIpAddresses, ec2.AssignedPrivateIpAddress{PrivateIpAddress: new(a.String())})
 		}

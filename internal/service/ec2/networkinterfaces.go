@@ -125,6 +125,8 @@ func describeInterface(tx *store.Tx, i resource.NetworkInterface) ec2.NetworkInt
 		})
 		if n == 0 {
 			out.PrivateIpAddresses[0].Association = out.Association
+		} else {
+			out.PrivateIpAddresses[n].Association = secondaryAssociation(tx, i, a)
 		}
 	}
 	describeInterface6(&out, i)
