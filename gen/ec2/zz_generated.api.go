@@ -122,6 +122,7 @@ type API interface {
 	ModifyPrivateDnsNameOptions(ctx context.Context, call awsapi.Call, in *ModifyPrivateDnsNameOptionsInput) (*ModifyPrivateDnsNameOptionsOutput, error)
 	ModifySubnetAttribute(ctx context.Context, call awsapi.Call, in *ModifySubnetAttributeInput) (*ModifySubnetAttributeOutput, error)
 	ModifyVpcAttribute(ctx context.Context, call awsapi.Call, in *ModifyVpcAttributeInput) (*ModifyVpcAttributeOutput, error)
+	ModifyVpcEndpoint(ctx context.Context, call awsapi.Call, in *ModifyVpcEndpointInput) (*ModifyVpcEndpointOutput, error)
 	RebootInstances(ctx context.Context, call awsapi.Call, in *RebootInstancesInput) (*RebootInstancesOutput, error)
 	RejectVpcPeeringConnection(ctx context.Context, call awsapi.Call, in *RejectVpcPeeringConnectionInput) (*RejectVpcPeeringConnectionOutput, error)
 	ReleaseAddress(ctx context.Context, call awsapi.Call, in *ReleaseAddressInput) (*ReleaseAddressOutput, error)
@@ -705,6 +706,11 @@ func (Unimplemented) ModifySubnetAttribute(context.Context, awsapi.Call, *Modify
 // ModifyVpcAttribute is not supported yet.
 func (Unimplemented) ModifyVpcAttribute(context.Context, awsapi.Call, *ModifyVpcAttributeInput) (*ModifyVpcAttributeOutput, error) {
 	return nil, awsapi.NotServed("EC2", "ModifyVpcAttribute")
+}
+
+// ModifyVpcEndpoint is not supported yet.
+func (Unimplemented) ModifyVpcEndpoint(context.Context, awsapi.Call, *ModifyVpcEndpointInput) (*ModifyVpcEndpointOutput, error) {
+	return nil, awsapi.NotServed("EC2", "ModifyVpcEndpoint")
 }
 
 // RebootInstances is not supported yet.
@@ -1512,7 +1518,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "ModifyVpcBlockPublicAccessExclusion"},
 			{Name: "ModifyVpcBlockPublicAccessOptions"},
 			{Name: "ModifyVpcEncryptionControl"},
-			{Name: "ModifyVpcEndpoint"},
+			{Name: "ModifyVpcEndpoint", Input: shapeModifyVpcEndpointInput, Output: shapeModifyVpcEndpointOutput, Handle: awsapi.Bind(api.ModifyVpcEndpoint)},
 			{Name: "ModifyVpcEndpointConnectionNotification"},
 			{Name: "ModifyVpcEndpointPayerResponsibility"},
 			{Name: "ModifyVpcEndpointServiceConfiguration"},

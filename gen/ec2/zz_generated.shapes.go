@@ -717,6 +717,8 @@ const (
 	shapeModifySubnetAttributeOutput
 	shapeModifyVpcAttributeInput
 	shapeModifyVpcAttributeOutput
+	shapeModifyVpcEndpointInput
+	shapeModifyVpcEndpointOutput
 	shapeMonitoring
 	shapeMonitoringState
 	shapeNatGateway
@@ -4031,6 +4033,25 @@ var shapes = []schema.Shape{
 		{Name: "EnableNetworkAddressUsageMetrics", Shape: shapeAttributeBooleanValue},
 	}},
 	shapeModifyVpcAttributeOutput: {Kind: schema.Structure, Name: "ModifyVpcAttributeOutput"},
+	shapeModifyVpcEndpointInput: {Kind: schema.Structure, Name: "ModifyVpcEndpointRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "VpcEndpointId", Shape: shape_string, Required: true},
+		{Name: "ResetPolicy", Shape: shape_boolean},
+		{Name: "PolicyDocument", Shape: shape_string},
+		{Name: "AddRouteTableIds", Shape: shapeVpcEndpointRouteTableIdList, Wire: "AddRouteTableId"},
+		{Name: "RemoveRouteTableIds", Shape: shapeVpcEndpointRouteTableIdList, Wire: "RemoveRouteTableId"},
+		{Name: "AddSubnetIds", Shape: shapeVpcEndpointSubnetIdList, Wire: "AddSubnetId"},
+		{Name: "RemoveSubnetIds", Shape: shapeVpcEndpointSubnetIdList, Wire: "RemoveSubnetId"},
+		{Name: "AddSecurityGroupIds", Shape: shapeVpcEndpointSecurityGroupIdList, Wire: "AddSecurityGroupId"},
+		{Name: "RemoveSecurityGroupIds", Shape: shapeVpcEndpointSecurityGroupIdList, Wire: "RemoveSecurityGroupId"},
+		{Name: "IpAddressType", Shape: shapeIpAddressType},
+		{Name: "DnsOptions", Shape: shapeDnsOptionsSpecification},
+		{Name: "PrivateDnsEnabled", Shape: shape_boolean},
+		{Name: "SubnetConfigurations", Shape: shapeSubnetConfigurationsList, Wire: "SubnetConfiguration"},
+	}},
+	shapeModifyVpcEndpointOutput: {Kind: schema.Structure, Name: "ModifyVpcEndpointResult", Members: []schema.Member{
+		{Name: "Return", Shape: shape_boolean, Wire: "return"},
+	}},
 	shapeMonitoring: {Kind: schema.Structure, Name: "Monitoring", Members: []schema.Member{
 		{Name: "State", Shape: shapeMonitoringState, Wire: "state"},
 	}},

@@ -3639,6 +3639,29 @@ type ModifyVpcAttributeInput struct {
 type ModifyVpcAttributeOutput struct {
 }
 
+// ModifyVpcEndpointInput is what ModifyVpcEndpoint takes.
+type ModifyVpcEndpointInput struct {
+	DryRun                 *bool
+	VpcEndpointId          *string // required
+	ResetPolicy            *bool
+	PolicyDocument         *string
+	AddRouteTableIds       []string
+	RemoveRouteTableIds    []string
+	AddSubnetIds           []string
+	RemoveSubnetIds        []string
+	AddSecurityGroupIds    []string
+	RemoveSecurityGroupIds []string
+	IpAddressType          *string
+	DnsOptions             *DnsOptionsSpecification
+	PrivateDnsEnabled      *bool
+	SubnetConfigurations   []SubnetConfiguration
+}
+
+// ModifyVpcEndpointOutput is what ModifyVpcEndpoint answers.
+type ModifyVpcEndpointOutput struct {
+	Return *bool
+}
+
 // Monitoring is part of inputs and outputs.
 type Monitoring struct {
 	State *string

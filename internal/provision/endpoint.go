@@ -67,52 +67,182 @@ func Endpoint(tx *store.Tx, r EndpointRequest) (resource.VPCEndpoint, error) {
 	}
 	if kind == EndpointGateway {
 		for _, id := range r.RouteTables {
-			t, err := LookupRouteTable(tx, r.Home, id)
-			if err != nil {
+			if err := addTable(tx, &e, id); err != nil {
 				return none, err
 			}
-			if t.VPC != v.ID {
-				return none, fault("InvalidParameter", "Route table %s and VPC %s belong to different networks", id, v.ID)
-			}
-			e.RouteTables = append(e.RouteTables, id)
 		}
 		tx.VPCEndpoints.Put(e.ID, e)
 		return e, nil
 	}
-	e.PrivateDNS = !r.NoPrivateDNS
-	if e.PrivateDNS && (!v.DNSSupport || !v.DNSHostnames) {
-		return none, fault("InvalidParameter", "Enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes set to true for %s", v.ID)
-	}
-	for _, o := range tx.VPCEndpoints.All() {
-		if o.VPC == v.ID && o.Service == e.Service && o.PrivateDNS && e.PrivateDNS {
-			return none, fault("InvalidParameter", "private-dns-enabled cannot be set because there is already a conflicting DNS domain for %s in the VPC %s", name+"."+r.Home.Region+".amazonaws.com", v.ID)
+	if !r.NoPrivateDNS {
+		if err := enablePrivateDNS(tx, &e); err != nil {
+			return none, err
 		}
 	}
-	zones := map[string]bool{}
+	e.SecurityGroups = r.SecurityGroups
 	for _, id := range r.Subnets {
-		s, err := LookupSubnet(tx, r.Home, id)
-		if err != nil {
+		if err := addSubnet(tx, &e, id, r.Now); err != nil {
 			return none, err
 		}
-		switch {
-		case s.VPC != v.ID:
-			return none, fault("InvalidParameter", "Subnet %s and VPC %s belong to different networks", id, v.ID)
-		case zones[s.Zone]:
-			return none, fault("DuplicateSubnetsInSameZone", "Found another VPC endpoint subnet in the availability zone of %s. VPC endpoint subnets should be in different availability zones supported by the VPC endpoint service.", id)
-		}
-		zones[s.Zone] = true
-		eni, err := Interface(tx, InterfaceRequest{
-			Home: r.Home, Subnet: id, SecurityGroups: r.SecurityGroups, Description: "VPC Endpoint Interface " + e.ID, RequesterManaged: true,
-			RequesterID: "amazon-aws", Owner: e.ID, Type: "vpc_endpoint", Now: r.Now,
-		})
-		if err != nil {
-			return none, err
-		}
-		e.Subnets, e.Interfaces = append(e.Subnets, id), append(e.Interfaces, eni.ID)
-		e.SecurityGroups = eni.SecurityGroups
 	}
 	tx.VPCEndpoints.Put(e.ID, e)
 	return e, nil
+}
+
+// addTable has a gateway endpoint reached by a route table.
+func addTable(tx *store.Tx, e *resource.VPCEndpoint, id string) error {
+	t, err := LookupRouteTable(tx, e.Home, id)
+	if err != nil {
+		return err
+	}
+	if t.VPC != e.VPC {
+		return fault("InvalidParameter", "Route table %s and VPC %s belong to different networks", id, e.VPC)
+	}
+	if !slices.Contains(e.RouteTables, id) {
+		e.RouteTables = append(e.RouteTables, id)
+	}
+	return nil
+}
+
+// enablePrivateDNS has an interface endpoint take over its service's names in the VPC.
+func enablePrivateDNS(tx *store.Tx, e *resource.VPCEndpoint) error {
+	v, err := LookupVPC(tx, e.Home, e.VPC)
+	if err != nil {
+		return err
+	}
+	if !v.DNSSupport || !v.DNSHostnames {
+		return fault("InvalidParameter", "Enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes set to true for %s", v.ID)
+	}
+	for _, o := range tx.VPCEndpoints.All() {
+		if o.VPC == v.ID && o.Service == e.Service && o.PrivateDNS && o.ID != e.ID {
+			name := e.Service[len("com.amazonaws."+e.Region+"."):]
+			return fault("InvalidParameter", "private-dns-enabled cannot be set because there is already a conflicting DNS domain for %s in the VPC %s", name+"."+e.Region+".amazonaws.com", v.ID)
+		}
+	}
+	e.PrivateDNS = true
+	return nil
+}
+
+// addSubnet gives an interface endpoint an interface in a subnet of another zone.
+func addSubnet(tx *store.Tx, e *resource.VPCEndpoint, id string, now time.Time) error {
+	s, err := LookupSubnet(tx, e.Home, id)
+	if err != nil {
+		return err
+	}
+	if s.VPC != e.VPC {
+		return fault("InvalidParameter", "Subnet %s and VPC %s belong to different networks", id, e.VPC)
+	}
+	for _, other := range e.Subnets {
+		if o, _ := tx.Subnets.Get(other); o.Zone == s.Zone {
+			return fault("DuplicateSubnetsInSameZone", "Found another VPC endpoint subnet in the availability zone of %s. VPC endpoint subnets should be in different availability zones supported by the VPC endpoint service.", id)
+		}
+	}
+	eni, err := Interface(tx, InterfaceRequest{
+		Home: e.Home, Subnet: id, SecurityGroups: e.SecurityGroups, Description: "VPC Endpoint Interface " + e.ID, RequesterManaged: true,
+		RequesterID: "amazon-aws", Owner: e.ID, Type: "vpc_endpoint", Now: now,
+	})
+	if err != nil {
+		return err
+	}
+	e.Subnets, e.Interfaces, e.SecurityGroups = append(e.Subnets, id), append(e.Interfaces, eni.ID), eni.SecurityGroups
+	return nil
+}
+
+// An EndpointChange says what of a VPC endpoint is to change.
+type EndpointChange struct {
+	AddTables, RemoveTables   []string
+	AddSubnets, RemoveSubnets []string
+	AddGroups, RemoveGroups   []string
+	PrivateDNS                *bool
+	Now                       time.Time
+}
+
+// ModifyEndpoint changes a VPC endpoint: route tables are a gateway endpoint's, all else is an
+// interface endpoint's.
+func ModifyEndpoint(tx *store.Tx, home resource.Home, id string, c EndpointChange) error {
+	e, err := LookupEndpoint(tx, home, id)
+	if err != nil {
+		return err
+	}
+	if e.Type == EndpointGateway {
+		if len(c.AddSubnets)+len(c.RemoveSubnets)+len(c.AddGroups)+len(c.RemoveGroups) > 0 || is(c.PrivateDNS) {
+			return fault("InvalidParameter", "Subnets, security groups and private DNS are not supported for VPC endpoint %s of type Gateway", id)
+		}
+		for _, t := range c.RemoveTables {
+			at := slices.Index(e.RouteTables, t)
+			if at < 0 {
+				return fault("InvalidParameter", "Route table %s is not associated with VPC endpoint %s", t, id)
+			}
+			e.RouteTables = slices.Delete(e.RouteTables, at, at+1)
+		}
+		for _, t := range c.AddTables {
+			if err := addTable(tx, &e, t); err != nil {
+				return err
+			}
+		}
+		tx.VPCEndpoints.Put(id, e)
+		return nil
+	}
+	if len(c.AddTables)+len(c.RemoveTables) > 0 {
+		return fault("InvalidParameter", "Route tables are not supported for VPC endpoint %s of type Interface", id)
+	}
+	if is(c.PrivateDNS) {
+		if err := enablePrivateDNS(tx, &e); err != nil {
+			return err
+		}
+	} else if c.PrivateDNS != nil {
+		e.PrivateDNS = false
+	}
+	for _, s := range c.RemoveSubnets {
+		at := slices.Index(e.Subnets, s)
+		if at < 0 {
+			return fault("InvalidParameter", "Subnet %s is not associated with VPC endpoint %s", s, id)
+		}
+		if err := DeleteInterface(tx, e.Interfaces[at]); err != nil {
+			return err
+		}
+		e.Subnets, e.Interfaces = slices.Delete(e.Subnets, at, at+1), slices.Delete(e.Interfaces, at, at+1)
+	}
+	for _, s := range c.AddSubnets {
+		if slices.Contains(e.Subnets, s) {
+			continue
+		}
+		if err := addSubnet(tx, &e, s, c.Now); err != nil {
+			return err
+		}
+	}
+	if err := changeGroups(tx, &e, c); err != nil {
+		return err
+	}
+	tx.VPCEndpoints.Put(id, e)
+	return nil
+}
+
+func changeGroups(tx *store.Tx, e *resource.VPCEndpoint, c EndpointChange) error {
+	if len(c.AddGroups)+len(c.RemoveGroups) == 0 {
+		return nil
+	}
+	groups := append(slices.Clone(e.SecurityGroups), c.AddGroups...)
+	for _, g := range c.RemoveGroups {
+		if !slices.Contains(e.SecurityGroups, g) {
+			return fault("InvalidParameter", "Security group %s is not associated with VPC endpoint %s", g, e.ID)
+		}
+	}
+	groups = slices.DeleteFunc(groups, func(g string) bool { return slices.Contains(c.RemoveGroups, g) })
+	if len(groups) == 0 {
+		return fault("InvalidParameter", "VPC endpoint %s must have at least one security group", e.ID)
+	}
+	for _, eni := range e.Interfaces {
+		if err := SetGroups(tx, e.Home, eni, groups); err != nil {
+			return err
+		}
+		i, err := LookupInterface(tx, e.Home, eni)
+		if err != nil {
+			return err
+		}
+		e.SecurityGroups = i.SecurityGroups
+	}
+	return nil
 }
 
 // DeleteEndpoint takes a VPC endpoint away with its interfaces.

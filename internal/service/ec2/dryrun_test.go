@@ -97,6 +97,7 @@ var dryRuns = map[string]string{
 	"ModifyLaunchTemplate":             "LaunchTemplateId={lt}&SetDefaultVersion=1",
 	"ModifyManagedPrefixList":          "PrefixListId={pl}&PrefixListName=renamed",
 	"ModifyNetworkInterfaceAttribute":  "NetworkInterfaceId={eni}&Description.Value=new",
+	"ModifyVpcEndpoint":                "VpcEndpointId={vpce}&ResetPolicy=true",
 	"RebootInstances":                  "InstanceId.1={running}",
 	"RejectVpcPeeringConnection":       "VpcPeeringConnectionId={pending}",
 	"ReleaseAddress":                   "AllocationId={eip}",

@@ -2,6 +2,7 @@ package ec2
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -22,7 +23,7 @@ func (s *Service) CreateVpcEndpoint(ctx context.Context, call awsapi.Call, in *e
 		return nil, err
 	}
 	if err := reject(
-		ask{"A policy of a VPC endpoint", in.PolicyDocument != nil},
+		ask{"A policy of a VPC endpoint that does not allow everything", !allowsAll(in.PolicyDocument)},
 		ask{"An IPv6 endpoint", or(deref(in.IpAddressType), ec2.IpAddressTypeIpv4) != ec2.IpAddressTypeIpv4},
 		ask{"Choosing an endpoint's addresses", len(in.SubnetConfigurations) > 0},
 		ask{"A service network", in.ServiceNetworkArn != nil || in.ResourceConfigurationArn != nil},
@@ -55,6 +56,39 @@ func (s *Service) CreateVpcEndpoint(ctx context.Context, call awsapi.Call, in *e
 		out.VpcEndpoint = new(describeEndpoint(tx, e))
 		return nil
 	})
+}
+
+// ModifyVpcEndpoint changes where an endpoint is reached from, and by which names.
+func (s *Service) ModifyVpcEndpoint(ctx context.Context, call awsapi.Call, in *ec2.ModifyVpcEndpointInput) (*ec2.ModifyVpcEndpointOutput, error) {
+	if err := reject(
+		ask{"A policy of a VPC endpoint that does not allow everything", !allowsAll(in.PolicyDocument)},
+		ask{"An IPv6 endpoint", or(deref(in.IpAddressType), ec2.IpAddressTypeIpv4) != ec2.IpAddressTypeIpv4},
+		ask{"Choosing an endpoint's addresses", len(in.SubnetConfigurations) > 0},
+	); err != nil {
+		return nil, err
+	}
+	return &ec2.ModifyVpcEndpointOutput{Return: new(true)}, s.update(ctx, call, in.DryRun, func(tx *store.Tx) error {
+		return provision.ModifyEndpoint(tx, homeOf(call), *in.VpcEndpointId, provision.EndpointChange{
+			AddTables: in.AddRouteTableIds, RemoveTables: in.RemoveRouteTableIds, AddSubnets: in.AddSubnetIds, RemoveSubnets: in.RemoveSubnetIds,
+			AddGroups: in.AddSecurityGroupIds, RemoveGroups: in.RemoveSecurityGroupIds, PrivateDNS: in.PrivateDnsEnabled, Now: call.Time,
+		})
+	})
+}
+
+// everything is the policy of every endpoint: nothing here is decided by others.
+const everything = `{"Statement":[{"Action":"*","Effect":"Allow","Principal":"*","Resource":"*"}]}`
+
+// allowsAll says whether a policy is the one that endpoints have anyway.
+func allowsAll(policy *string) bool {
+	if policy == nil {
+		return true
+	}
+	var p struct{ Statement []map[string]any }
+	if json.Unmarshal([]byte(*policy), &p) != nil {
+		return false
+	}
+	canonical, err := json.Marshal(p) // with sorted keys
+	return err == nil && string(canonical) == everything
 }
 
 // DeleteVpcEndpoints takes endpoints away, those that are there.
@@ -103,7 +137,7 @@ func describeEndpoint(tx *store.Tx, e resource.VPCEndpoint) ec2.VpcEndpoint {
 		VpcEndpointId: &e.ID, VpcEndpointType: &e.Type, VpcId: &e.VPC, ServiceName: &e.Service, ServiceRegion: &e.Region, State: new("available"), // in lower case, other than in its model
 		RouteTableIds: e.RouteTables, SubnetIds: e.Subnets, NetworkInterfaceIds: e.Interfaces, PrivateDnsEnabled: &e.PrivateDNS,
 		RequesterManaged: new(false), CreationTimestamp: &e.Created, OwnerId: &e.Account, IpAddressType: new(ec2.IpAddressTypeIpv4), Tags: tagSet(e.Tags),
-		PolicyDocument: new(`{"Statement":[{"Action":"*","Effect":"Allow","Principal":"*","Resource":"*"}]}`),
+		PolicyDocument: new(everything),
 	}
 	for _, g := range groupIdentifiers(tx, e.SecurityGroups) {
 		out.Groups = append(out.Groups, ec2.SecurityGroupIdentifier(g))

@@ -224,12 +224,63 @@ func TestPeeringAndEndpoints(t *testing.T) {
 	fails(w.DeleteNetworkInterface(ctx, &sdk.DeleteNetworkInterfaceInput{NetworkInterfaceId: &e.NetworkInterfaceIds[0]}))(w, "AuthFailure", "")
 	s3 := must(w.CreateVpcEndpoint(ctx, &sdk.CreateVpcEndpointInput{VpcId: &one, ServiceName: new("com.amazonaws.us-west-2.s3"), RouteTableIds: []string{main}}))(w).VpcEndpoint
 	fails(w.CreateVpcEndpoint(ctx, &sdk.CreateVpcEndpointInput{VpcId: &one, ServiceName: new("com.amazonaws.us-west-2.sqs")}))(w, "InvalidServiceName", "The Vpc Endpoint Service 'com.amazonaws.us-west-2.sqs' does not exist")
+	testModifyEndpoint(w, one, main, *e.VpcEndpointId, *s3.VpcEndpointId)
 	out := must(w.DeleteVpcEndpoints(ctx, &sdk.DeleteVpcEndpointsInput{VpcEndpointIds: []string{*e.VpcEndpointId, *s3.VpcEndpointId, "vpce-0123456789abcdef0"}}))(w)
 	if len(out.Unsuccessful) != 1 || *out.Unsuccessful[0].Error.Code != "InvalidVpcEndpointId.NotFound" {
 		t.Errorf("got %+v", out.Unsuccessful)
 	}
 	must(w.DeleteSubnet(ctx, &sdk.DeleteSubnetInput{SubnetId: &sub}))(w)
 	must(w.DeleteVpc(ctx, &sdk.DeleteVpcInput{VpcId: &one}))(w)
+}
+
+func testModifyEndpoint(w *world, vpc, table, sts, s3 string) {
+	w.Helper()
+	ctx := w.Context()
+	modify := func(in sdk.ModifyVpcEndpointInput, id string) (*sdk.ModifyVpcEndpointOutput, error) {
+		in.VpcEndpointId = &id
+		return w.ModifyVpcEndpoint(ctx, &in)
+	}
+	of := func(id string) types.VpcEndpoint {
+		w.Helper()
+		return must(w.DescribeVpcEndpoints(ctx, &sdk.DescribeVpcEndpointsInput{VpcEndpointIds: []string{id}}))(w).VpcEndpoints[0]
+	}
+	same, far := w.subnet(vpc, "10.0.1.0/24", "us-west-2a"), w.subnet(vpc, "10.0.2.0/24", "us-west-2b")
+	group := w.group(vpc, "https")
+	fails(modify(sdk.ModifyVpcEndpointInput{AddSubnetIds: []string{same}}, sts))(w, "DuplicateSubnetsInSameZone", "")
+	must(modify(sdk.ModifyVpcEndpointInput{AddSubnetIds: []string{far}, AddSecurityGroupIds: []string{group}, PrivateDnsEnabled: new(false)}, sts))(w)
+	if e := of(sts); len(e.NetworkInterfaceIds) != 2 || len(e.Groups) != 2 || *e.PrivateDnsEnabled || len(e.DnsEntries) != 0 {
+		w.Errorf("changed: %+v", e)
+	}
+	before := *of(sts).Groups[0].GroupId
+	must(modify(sdk.ModifyVpcEndpointInput{RemoveSubnetIds: []string{far}, RemoveSecurityGroupIds: []string{before}, PrivateDnsEnabled: new(true)}, sts))(w)
+	e := of(sts)
+	if len(e.NetworkInterfaceIds) != 1 || len(e.Groups) != 1 || *e.Groups[0].GroupId != group || !*e.PrivateDnsEnabled {
+		w.Errorf("changed back: %+v", e)
+	}
+	eni := must(w.DescribeNetworkInterfaces(ctx, &sdk.DescribeNetworkInterfacesInput{NetworkInterfaceIds: e.NetworkInterfaceIds}))(w).NetworkInterfaces[0]
+	if len(eni.Groups) != 1 || *eni.Groups[0].GroupId != group {
+		w.Errorf("its interface has %+v", eni.Groups)
+	}
+	fails(modify(sdk.ModifyVpcEndpointInput{RemoveSubnetIds: []string{far}}, sts))(w, "InvalidParameter", "")
+	fails(modify(sdk.ModifyVpcEndpointInput{RemoveSecurityGroupIds: []string{group}}, sts))(w, "InvalidParameter", "")
+	fails(modify(sdk.ModifyVpcEndpointInput{AddRouteTableIds: []string{table}}, sts))(w, "InvalidParameter", "")
+	fails(modify(sdk.ModifyVpcEndpointInput{PolicyDocument: new(`{"Statement":[{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"}]}`)}, sts))(w, "UnsupportedOperation", "")
+	must(modify(sdk.ModifyVpcEndpointInput{PolicyDocument: of(sts).PolicyDocument}, sts))(w)
+
+	fails(modify(sdk.ModifyVpcEndpointInput{AddSubnetIds: []string{far}}, s3))(w, "InvalidParameter", "")
+	must(modify(sdk.ModifyVpcEndpointInput{RemoveRouteTableIds: []string{table}}, s3))(w)
+	fails(modify(sdk.ModifyVpcEndpointInput{RemoveRouteTableIds: []string{table}}, s3))(w, "InvalidParameter", "")
+	must(modify(sdk.ModifyVpcEndpointInput{AddRouteTableIds: []string{table}}, s3))(w)
+	w.same(of(s3).RouteTableIds, table)
+	fails(modify(sdk.ModifyVpcEndpointInput{}, "vpce-0123456789abcdef0"))(w, "InvalidVpcEndpointId.NotFound", "")
+	for _, s := range []string{same, far} {
+		must(w.DeleteSubnet(ctx, &sdk.DeleteSubnetInput{SubnetId: &s}))(w)
+	}
+	moved := must(w.ModifyVpcEndpoint(ctx, &sdk.ModifyVpcEndpointInput{VpcEndpointId: &sts, AddSecurityGroupIds: []string{before}, RemoveSecurityGroupIds: []string{group}}))(w)
+	if !*moved.Return {
+		w.Error("not moved")
+	}
+	must(w.DeleteSecurityGroup(ctx, &sdk.DeleteSecurityGroupInput{GroupId: &group}))(w)
 }
 
 func TestKeyPairs(t *testing.T) {
