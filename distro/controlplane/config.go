@@ -29,6 +29,8 @@ type Config struct {
 	Admission Admission `json:"admission,omitzero"`
 	// CA is the file with the certificate authority that the API server's certificate can be verified by.
 	CA string `json:"ca"`
+	// EtcdQuota is how many bytes etcd holds; 0 means standardQuota.
+	EtcdQuota int64 `json:"etcdQuota,omitempty"`
 
 	APIServer         []string `json:"kube-apiserver"`
 	ControllerManager []string `json:"kube-controller-manager"`
@@ -73,6 +75,9 @@ func (c Config) validate() error {
 	}
 	if c.AuthSocket == "" {
 		errs = append(errs, errors.New("authSocket is missing"))
+	}
+	if c.EtcdQuota < 0 {
+		errs = append(errs, fmt.Errorf("etcdQuota %d is negative", c.EtcdQuota))
 	}
 	return errors.Join(errs...)
 }

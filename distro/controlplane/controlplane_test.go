@@ -25,7 +25,7 @@ import (
 
 // The writer of the file is in another Go module: its goldens are what must be understood here.
 func TestLoadsWhatIsWritten(t *testing.T) {
-	for _, name := range []string{"namespace", "host"} {
+	for _, name := range []string{"namespace", "host", "tier"} {
 		golden, err := os.ReadFile("../../internal/controlplane/testdata/" + name + ".golden")
 		if err != nil {
 			t.Fatal(err)
@@ -46,7 +46,7 @@ func TestLoadsWhatIsWritten(t *testing.T) {
 		if _, err := newOptions(cfg); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if want := map[string]string{"namespace": "127.0.0.1:443", "host": "127.61.2.3:443"}[name]; cfg.local().String() != want {
+		if want := map[string]string{"namespace": "127.0.0.1:443", "host": "127.61.2.3:443", "tier": "127.0.0.1:443"}[name]; cfg.local().String() != want {
 			t.Errorf("%s: its parts call %s, want %s", name, cfg.local(), want)
 		}
 	}

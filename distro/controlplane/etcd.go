@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,13 @@ const EtcdSocket = "unix://etcd.sock"
 
 // etcdHTTPSocket takes etcd's HTTP server, /metrics and /health, off the gRPC socket: sharing one costs every call.
 const etcdHTTPSocket = "unix://etcd-http.sock"
+
+// standardQuota is how many bytes etcd holds unless the Config says otherwise.
+const standardQuota = 8 << 30
+
+// defragAbove is how many MiB of deleted objects' room a start gives back. The quota counts that room, so that whoever
+// has cleaned up could otherwise never go to a smaller one.
+const defragAbove = 256
 
 // connBuffer is a connection's read and write buffer; the default is 32 KiB each.
 const connBuffer = 4 << 10
@@ -56,7 +64,8 @@ func startEtcd(cfg Config) (*embed.Etcd, error) {
 	e.InitialCluster = e.InitialClusterFromName(e.Name)
 	e.LogLevel = "warn"
 	e.LogOutputs = []string{"stderr"}
-	e.QuotaBackendBytes = 8 << 30
+	e.QuotaBackendBytes = cmp.Or(cfg.EtcdQuota, standardQuota)
+	e.BootstrapDefragThresholdMegabytes = defragAbove
 	return embed.StartEtcd(e)
 }
 

@@ -54,6 +54,7 @@ type Config struct {
 	SANs        []string       // further names and addresses of the API server: its endpoint's
 
 	Audit bool // the API server writes its audit log
+	Tier  Tier // what it is to stand
 
 	IssuerURL  string   // of service account tokens
 	Issuers    []Issuer // of people's tokens; needs Netns

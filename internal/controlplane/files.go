@@ -49,6 +49,7 @@ type processConfig struct {
 	Webhooks          map[string]string `json:"webhooks"`
 	Admission         admission         `json:"admission,omitzero"`
 	CA                string            `json:"ca"`
+	EtcdQuota         int64             `json:"etcdQuota,omitempty"`
 	APIServer         []string          `json:"kube-apiserver"`
 	ControllerManager []string          `json:"kube-controller-manager"`
 	Scheduler         []string          `json:"kube-scheduler"`
@@ -69,6 +70,7 @@ func filesFor(cfg Config, ca []byte) files {
 		AuthSocket:        cfg.AuthSocket,
 		Webhooks:          map[string]string{authenticateFile: "/authenticate", authorizeFile: "/authorize"},
 		CA:                pki.CertFile(pkiDir(cfg.Dir), caPair),
+		EtcdQuota:         cfg.Tier.Database,
 		APIServer:         apiServerFlags(cfg),
 		ControllerManager: controllerManagerFlags(cfg),
 		Scheduler:         schedulerFlags(cfg),

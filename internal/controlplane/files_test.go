@@ -46,7 +46,9 @@ func TestFilesGolden(t *testing.T) {
 		t.Error("an issuer makes it another process")
 	}
 	compareGolden(t, "issuers", string(filesFor(issuers, []byte("PEM\n"))[authenticationFile]))
-	for name, cfg := range map[string]Config{"namespace": golden(), "host": inHost} {
+	tier := golden()
+	tier.Tier = Tier{Seats: 1700, PodsPerSecond: 167, Database: 16 << 30}
+	for name, cfg := range map[string]Config{"namespace": golden(), "host": inHost, "tier": tier} {
 		t.Run(name, func(t *testing.T) { compareGolden(t, name, render(cfg)) })
 	}
 }
@@ -101,6 +103,7 @@ func TestSpecFollowsConfig(t *testing.T) {
 		"addresses": func(c *Config) { c.Addresses = []netip.Addr{netip.MustParseAddr("10.0.9.9")} },
 		"issuer":    func(c *Config) { c.IssuerURL += "D" },
 		"socket":    func(c *Config) { c.AuthSocket += "2" },
+		"tier":      func(c *Config) { c.Tier.Seats = 1700 },
 	} {
 		cfg := golden()
 		change(&cfg)

@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"path/filepath"
+	"slices"
 
 	"ekster.dev/ekster/internal/pki"
 )
@@ -50,12 +51,12 @@ func apiServerFlags(cfg Config) []string {
 		"--requestheader-username-headers=X-Remote-User",
 		"--proxy-client-cert-file=" + pki.CertFile(dir, frontPair),
 		"--proxy-client-key-file=" + pki.KeyFile(dir, frontPair),
-	}, auditFlags(cfg)...)
+	}, append(auditFlags(cfg), cfg.Tier.apiServerFlags()...)...)
 }
 
 func controllerManagerFlags(cfg Config) []string {
 	dir := pkiDir(cfg.Dir)
-	return []string{
+	return slices.Concat([]string{
 		"--kubeconfig=" + filepath.Join(cfg.Dir, controllersFile),
 		"--secure-port=0", // nobody asks: when it ends, the process ends
 		"--leader-elect=false",
@@ -66,18 +67,17 @@ func controllerManagerFlags(cfg Config) []string {
 		"--service-cluster-ip-range=" + cfg.ServiceCIDR.String(),
 		"--root-ca-file=" + pki.CertFile(dir, caPair),
 		"--service-account-private-key-file=" + pki.KeyFile(dir, serviceTokenPair),
-		"--kube-api-qps=100", "--kube-api-burst=200",
+	}, cfg.Tier.controllerFlags(), []string{
 		// The one signer that is EKS's too: client certificates are never signed there.
 		"--cluster-signing-kubelet-serving-cert-file=" + pki.CertFile(dir, caPair),
 		"--cluster-signing-kubelet-serving-key-file=" + pki.KeyFile(dir, caPair),
-	}
+	})
 }
 
 func schedulerFlags(cfg Config) []string {
-	return []string{
+	return append([]string{
 		"--kubeconfig=" + filepath.Join(cfg.Dir, schedulerFile),
 		"--secure-port=0",
 		"--leader-elect=false",
-		"--kube-api-qps=100", "--kube-api-burst=200",
-	}
+	}, cfg.Tier.schedulerFlags()...)
 }
