@@ -10,6 +10,7 @@ import (
 
 	"ekster.dev/ekster/internal/ami"
 	"ekster.dev/ekster/internal/controller/cluster"
+	"ekster.dev/ekster/internal/controlplane"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -38,6 +39,9 @@ func (l *life) differs() (what string) {
 			l.host.mu.Unlock()
 			if c.Current() == resource.ClusterActive && (p == nil || p.version != c.Version()) {
 				what = fmt.Sprintf("cluster %s of version %s has the control plane %+v", c.Name, c.Version(), p)
+			}
+			if standard := c.Tier() == resource.TierStandard; c.Current() == resource.ClusterActive && p != nil && standard != (p.config.Tier == controlplane.Tier{}) {
+				what = fmt.Sprintf("cluster %s of tier %s has a control plane of %+v", c.Name, c.Tier(), p.config.Tier)
 			}
 			for _, a := range tx.Addons.All() {
 				if a.Cluster != c.ARN || a.Current() != resource.AddonActive {

@@ -46,6 +46,7 @@ type knobs struct {
 	broken   map[string]bool // Kubernetes versions whose control plane does not become ready
 	dies     map[string]bool // the same, whose process ends at once
 	strange  bool            // machines that boot do not become nodes
+	bloated  bool            // control planes have more data than a standard one holds
 	stuck    bool            // nodes have pods that cannot be evicted
 	cluster  kubeapplytest.Knobs
 }
@@ -153,7 +154,7 @@ func (h planes) Ensure(ctx context.Context, c controlplane.Config) (controlplane
 		}
 		h.host.planes[c.Dir] = p
 	}
-	if p.version != version {
+	if p.version != version || p.config.Tier != c.Tier {
 		p.version, p.unready, p.up, h.knobs.slow = version, h.knobs.slow, false, 0
 	}
 	p.config = c
@@ -201,6 +202,15 @@ func (h planes) Remove(ctx context.Context, dir string) error {
 	}
 	delete(h.host.planes, dir)
 	return os.RemoveAll(dir)
+}
+
+func (h planes) DataSize(string) (int64, error) {
+	err := h.begin(context.Background())
+	defer h.mu.Unlock()
+	if err == nil && h.knobs.bloated {
+		return controlplane.StandardDatabase + 1, nil
+	}
+	return 0, err
 }
 
 func (h hands) GuestPath(guest string) string { return "/run/netns/" + guest }

@@ -129,6 +129,7 @@ func (l *life) trouble() {
 		{"broken " + version, func(k *knobs) { k.broken[version] = true }},
 		{"dies " + version, func(k *knobs) { k.dies[version] = true }},
 		{"strange", func(k *knobs) { k.strange = true }},
+		{"bloated", func(k *knobs) { k.bloated = true }},
 		{"stuck", func(k *knobs) { k.stuck = true }},
 		{"sick", func(k *knobs) { k.cluster.Sick = true }},
 		{"touched", func(k *knobs) { k.cluster.Touched = true }},
@@ -201,7 +202,7 @@ func (l *life) updateConfig() {
 	in := &eks.UpdateClusterConfigInput{Name: &name}
 	bad := ""                // why the request itself is refused
 	apply := func(*facts) {} // what it changes
-	what := pick(l, []string{"protection", "logging", "endpoint", "authentication", "policy", "nothing", "two"})
+	what := pick(l, []string{"protection", "logging", "endpoint", "authentication", "policy", "tier", "nothing", "two"})
 	switch what {
 	case "protection":
 		on := l.chance(3)
@@ -227,6 +228,8 @@ func (l *life) updateConfig() {
 		apply = func(f *facts) { f.mode = mode }
 	case "policy":
 		in.UpgradePolicy = &types.UpgradePolicyRequest{SupportType: types.SupportTypeExtended}
+	case "tier":
+		in.ControlPlaneScalingConfig = &types.ControlPlaneScalingConfig{Tier: pick(l, []types.ProvisionedControlPlaneTier{"standard", "tier-xl", "tier-2xl"})}
 	case "nothing":
 		bad = invalidParameter
 	}

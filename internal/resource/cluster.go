@@ -41,6 +41,7 @@ type ClusterSpec struct {
 	SelfManagedAddons    bool   // bootstrapSelfManagedAddons
 	SupportType          string // STANDARD, EXTENDED
 	DeletionProtection   bool
+	ScalingTier          string   // tier-xl …; "" and standard: none is provisioned
 	LogTypes             []string // enabled control plane log types
 	EncryptionKeyARN     string
 	Hex                  string // 32 upper-case hex digits, in the endpoint's and the issuer's name
@@ -62,6 +63,7 @@ type ClusterStatus struct {
 	Issuer          string
 	JWKS            []byte // public keys of service account tokens
 	RunningVersion  string // minor version of the control plane that last became ready
+	RunningTier     string // scaling tier of that control plane; "": standard
 	DefaultsApplied bool   // the first objects, self-managed add-ons among them, are in the cluster
 	Issues          []Issue
 	Ready           time.Time // when it first became ACTIVE
@@ -69,7 +71,8 @@ type ClusterStatus struct {
 	AppliedRevision int64     // of Spec.Revision: the updates up to it have ended
 	UpdateStarted   time.Time // when the one after it was begun; zero: it was not
 	UpdateDeaths    int       // of processes that ended before they were ever ready, since then
-	FailedRevision  int64     // the update whose version did not come up; the version before is to run
+	FailedRevision  int64     // the update whose version or tier did not come up; those before are to run
+	FailedCode      string    // EKS's code of why; "": Unknown
 	FailedReason    string    // why it did not
 	UpgradedFrom    string    // the minor version before the last upgrade; empty: there is no way back to it
 	Upgraded        time.Time // when that upgrade had ended

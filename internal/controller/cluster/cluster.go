@@ -5,7 +5,8 @@
 //	process gone, daemon restarted, host rebooted: the same line again
 //	Spec.Revision ahead ─ UPDATING ─ the same line with what is wanted now ─▶ ACTIVE
 //	                         └─ the new version is not up in time ─ the same line with the
-//	                            version before ─▶ ACTIVE, the update Failed (update.go)
+//	                            version before ─▶ ACTIVE, the update Failed (update.go);
+//	                            so too another scaling tier (tier.go)
 //	something that it needs is gone ─ an issue in its health, until it is back (health.go)
 //	its version's support is over ─ an upgrade by one minor version, as if asked for
 //	Deleting ─ control plane removed ─ authenticator closed ─ guest removed
@@ -41,6 +42,7 @@ import (
 type Planes interface {
 	Ensure(ctx context.Context, c controlplane.Config) (controlplane.Status, error)
 	Remove(ctx context.Context, dir string) error
+	DataSize(dir string) (int64, error)
 }
 
 // Guests are the network namespaces of control planes; network.Host has them.
@@ -195,7 +197,7 @@ func (c *Controller) run(ctx context.Context, cl resource.Cluster, enis []resour
 	}
 	st, err := c.planes.Ensure(ctx, cfg)
 	if err != nil {
-		if upgrading(cl) && ctx.Err() == nil {
+		if switching(cl) && ctx.Err() == nil {
 			return c.died(ctx, cl, err)
 		}
 		c.mourn(cl.ARN)
@@ -242,8 +244,12 @@ func (c *Controller) configFor(cl resource.Cluster, enis []resource.NetworkInter
 	if !ok {
 		return controlplane.Config{}, fmt.Errorf("cluster %s needs the payload of Kubernetes %s, which is not there", cl.Name, version)
 	}
+	tier, ok := tiers[cl.TargetTier()]
+	if !ok {
+		return controlplane.Config{}, fmt.Errorf("cluster %s has the scaling tier %s, which is not known", cl.Name, cl.TargetTier())
+	}
 	cfg := controlplane.Config{
-		ID: cl.ARN, Dir: Dir(c.cfg.Dir, cl), Binary: binary, ClusterName: cl.Name, Region: cl.Region,
+		ID: cl.ARN, Dir: Dir(c.cfg.Dir, cl), Tier: tier, Binary: binary, ClusterName: cl.Name, Region: cl.Region,
 		Netns: c.guests.GuestPath(cl.Guest()), Listen: listen, ServiceCIDR: cl.Spec.ServiceCIDR,
 		SANs:      []string{listen.Addr().String(), hostName(cl)},
 		IssuerURL: c.cfg.Issuer(cl), AuthSocket: socket, Audit: slices.Contains(cl.Spec.LogTypes, controlplane.LogAudit),

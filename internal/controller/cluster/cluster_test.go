@@ -114,6 +114,13 @@ var lives = map[string]func(*world){
 		w.ask("VersionUpdate", "u", w.to("1.36"))
 		w.settle()
 	},
+	"another tier": func(w *world) {
+		w.settle()
+		w.ask(tierUpdate, "before", toTier("tier-xl"))
+		w.settle()
+		w.ask(tierUpdate, "u", toTier("standard"))
+		w.settle()
+	},
 	"delete": func(w *world) {
 		w.settle()
 		w.update(func(tx *store.Tx) error {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -9,7 +10,7 @@ import (
 	"ekster.dev/ekster/internal/store"
 )
 
-// DefaultUpgradeTimeout is how long the control plane of another version may take to become
+// DefaultUpgradeTimeout is how long the control plane of another version or tier may take to become
 // ready. A fresh one takes seconds; a cluster of many objects some more.
 const DefaultUpgradeTimeout = 3 * time.Minute
 
@@ -25,20 +26,43 @@ func upgrading(cl resource.Cluster) bool {
 	return cl.Status.RunningVersion != "" && cl.TargetVersion() != cl.Status.RunningVersion
 }
 
-// begin shows that an update is carried out, and gives up the version of one that has had
-// its time. It returns the cluster as it is then.
+// switching says whether the control plane is to become one that has not been up yet: of
+// another version or another scaling tier.
+func switching(cl resource.Cluster) bool {
+	return upgrading(cl) || cl.Status.RunningVersion != "" && cl.TargetTier() != cl.Tier()
+}
+
+// failure is why the update that cl asked for has failed.
+func failure(cl resource.Cluster) resource.UpdateError {
+	what, before := "of Kubernetes version "+cl.Spec.Version, "version "+cl.Status.RunningVersion
+	if cl.Spec.Version == cl.Status.RunningVersion {
+		what, before = "of the scaling tier "+cl.Spec.ScalingTier, "tier "+cl.Tier()
+	}
+	return resource.UpdateError{Code: cmp.Or(cl.Status.FailedCode, "Unknown"), ResourceIDs: []string{cl.Name}, Message: fmt.Sprintf(
+		"The control plane %s did not become ready and the cluster stays at %s. %s", what, before, cl.Status.FailedReason)}
+}
+
+// begin shows that an update is carried out, and gives up the version or tier of one that has
+// had its time. It returns the cluster as it is then.
 func (c *Controller) begin(ctx context.Context, cl resource.Cluster) (resource.Cluster, error) {
 	if !cl.Updating() || cl.Status.State == resource.ClusterCreating {
 		return cl, nil
 	}
 	now := c.cfg.Now()
-	err := c.setStatus(ctx, cl.ARN, func(s *resource.ClusterStatus) error {
+	full, err := c.overflows(cl)
+	if err != nil {
+		return cl, err
+	}
+	err = c.setStatus(ctx, cl.ARN, func(s *resource.ClusterStatus) error {
 		if s.UpdateStarted.IsZero() {
 			s.UpdateStarted, s.UpdateDeaths = now, 0
 		}
 		late := now.Sub(s.UpdateStarted) > c.upgradeTimeout()
-		if upgrading(cl) && (late || s.UpdateDeaths >= maxDeaths) {
-			s.FailedRevision, s.FailedReason = cl.Spec.Revision, s.Waiting
+		if switching(cl) && (late || s.UpdateDeaths >= maxDeaths) {
+			s.FailedRevision, s.FailedCode, s.FailedReason = cl.Spec.Revision, "", s.Waiting
+		}
+		if full && s.FailedRevision != cl.Spec.Revision {
+			s.FailedRevision, s.FailedCode, s.FailedReason = cl.Spec.Revision, "OperationNotPermitted", tooLarge
 		}
 		return s.Move(resource.ClusterUpdating)
 	})
@@ -79,7 +103,7 @@ func (c *Controller) ready(ctx context.Context, cl resource.Cluster, f func(*res
 			if cl.Updating() {
 				c.end(tx, cl, s)
 			}
-			s.RunningVersion = cl.TargetVersion()
+			s.RunningVersion, s.RunningTier = cl.TargetVersion(), cl.TargetTier()
 			return s.Move(resource.ClusterActive)
 		})
 	})
@@ -96,9 +120,7 @@ func (c *Controller) end(tx *store.Tx, cl resource.Cluster, s *resource.ClusterS
 		u.State, u.Ended = resource.UpdateSuccessful, c.cfg.Now()
 		if failed {
 			u.State = resource.UpdateFailed
-			u.Errors = []resource.UpdateError{{Code: "Unknown", ResourceIDs: []string{cl.Name}, Message: fmt.Sprintf(
-				"The control plane of Kubernetes version %s did not become ready and the cluster stays at version %s. %s",
-				cl.Spec.Version, cl.Status.RunningVersion, cl.Status.FailedReason)}}
+			u.Errors = []resource.UpdateError{failure(cl)}
 		}
 		tx.Updates.Put(id, u)
 		if upgrading(cl) {
@@ -109,5 +131,5 @@ func (c *Controller) end(tx *store.Tx, cl resource.Cluster, s *resource.ClusterS
 		}
 	}
 	s.AppliedRevision = cl.Spec.Revision
-	s.UpdateStarted, s.UpdateDeaths, s.FailedReason = time.Time{}, 0, ""
+	s.UpdateStarted, s.UpdateDeaths, s.FailedCode, s.FailedReason = time.Time{}, 0, "", ""
 }

@@ -35,7 +35,8 @@ type host struct {
 	guests map[string]bool
 	found  resource.Inspection
 	blind  error
-	firsts int // how often the first objects have been applied
+	data   int64 // bytes of the control planes' databases
+	firsts int   // how often the first objects have been applied
 }
 
 var errInjected = errors.New("injected")
@@ -68,6 +69,13 @@ func (h *host) Remove(_ context.Context, dir string) error {
 	}
 	delete(h.planes, dir)
 	return nil
+}
+
+func (h *host) DataSize(string) (int64, error) {
+	if err := h.call("data size"); err != nil {
+		return 0, err
+	}
+	return h.data, nil
 }
 
 func (h *host) GuestPath(guest string) string { return "/run/netns/" + guest }

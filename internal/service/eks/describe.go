@@ -30,7 +30,7 @@ func describeCluster(c resource.Cluster) *eks.Cluster {
 		Tags: tagsOf(c.Spec.Tags), Health: &eks.ClusterHealth{Issues: []eks.ClusterIssue{}},
 		AccessConfig:       &eks.AccessConfigResponse{AuthenticationMode: new(c.Spec.AuthenticationMode)},
 		UpgradePolicy:      &eks.UpgradePolicyResponse{SupportType: new(c.Spec.SupportType)},
-		DeletionProtection: new(c.Spec.DeletionProtection), ControlPlaneScalingConfig: &eks.ControlPlaneScalingConfig{Tier: new(defaultScalingTier)},
+		DeletionProtection: new(c.Spec.DeletionProtection), ControlPlaneScalingConfig: &eks.ControlPlaneScalingConfig{Tier: new(c.Tier())},
 	}
 	if len(c.Status.CA) > 0 {
 		out.CertificateAuthority.Data = new(base64.StdEncoding.EncodeToString(c.Status.CA))

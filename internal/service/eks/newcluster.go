@@ -22,11 +22,10 @@ const (
 )
 
 const (
-	supportExtended    = "EXTENDED"
-	maxSecurityGroups  = 4
-	maxPublicCIDRs     = 40
-	defaultEgressMode  = "AWS_MANAGED"
-	defaultScalingTier = "standard"
+	supportExtended   = "EXTENDED"
+	maxSecurityGroups = 4
+	maxPublicCIDRs    = 40
+	defaultEgressMode = "AWS_MANAGED"
 )
 
 // logTypes are the control plane's logs, in the order in which EKS lists them.
@@ -290,8 +289,8 @@ func otherSettings(sub subject, _ awsapi.Call, in *eks.CreateClusterInput, spec 
 		}
 		spec.ZonalShiftOff = true
 	}
-	if c := in.ControlPlaneScalingConfig; c != nil && or(c.Tier, defaultScalingTier) != defaultScalingTier {
-		return sub.notYet("The control plane scaling tier " + *c.Tier + " is")
+	if c := in.ControlPlaneScalingConfig; c != nil {
+		spec.ScalingTier = or(c.Tier, resource.TierStandard)
 	}
 	return nil
 }

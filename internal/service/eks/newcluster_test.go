@@ -114,9 +114,10 @@ func TestCreateClusterRefusals(t *testing.T) {
 		{"log type on and off", func(in *sdk.CreateClusterInput) {
 			in.Logging = &types.Logging{ClusterLogging: []types.LogSetup{{Types: []types.LogType{"api"}, Enabled: aws.Bool(true)}, {Types: []types.LogType{"api"}, Enabled: aws.Bool(false)}}}
 		}, invalid, "The log type api is both enabled and disabled"},
-		{"scaling tier", func(in *sdk.CreateClusterInput) {
-			in.ControlPlaneScalingConfig = &types.ControlPlaneScalingConfig{Tier: "tier-xl"}
-		}, invalid, "The control plane scaling tier tier-xl is" + tail},
+		{"unknown scaling tier", func(in *sdk.CreateClusterInput) {
+			in.ControlPlaneScalingConfig = &types.ControlPlaneScalingConfig{Tier: "tier-16xl"}
+		}, invalid,
+			"1 validation error detected: Value 'tier-16xl' at 'controlPlaneScalingConfig.tier' failed to satisfy constraint: Member must satisfy enum value set: [standard, tier-xl, tier-2xl, tier-4xl, tier-8xl]"},
 		{"outposts", func(in *sdk.CreateClusterInput) {
 			in.OutpostConfig = &types.OutpostConfigRequest{OutpostArns: []string{"a"}, ControlPlaneInstanceType: aws.String("m5.large")}
 		}, invalid, "A local cluster on Outposts is" + tail},

@@ -49,9 +49,9 @@ func (s *Service) updateCluster(ctx context.Context, call awsapi.Call, name, tok
 		if err := checkIdle(tx, c, kind); err != nil {
 			return nil, err
 		}
-		// A version that was asked for and did not come up is not asked for again by an
-		// update of something else.
-		c.Spec.Version = c.Version()
+		// A version or a tier that was asked for and did not come up is not asked for again by
+		// an update of something else.
+		c.Spec.Version, c.Spec.ScalingTier = c.Version(), c.Tier()
 		ch, err := f(tx, &c)
 		if err != nil {
 			return nil, err

@@ -259,9 +259,10 @@ func (s *settingChange) deletionProtection() ([]resource.UpdateParam, error) {
 	return []resource.UpdateParam{param("DeletionProtection", s.c.Spec.DeletionProtection)}, nil
 }
 
+// scalingTier changes what is provisioned for the control plane. Whether its data fit into
+// another tier shows when that is carried out.
 func (s *settingChange) scalingTier() ([]resource.UpdateParam, error) {
-	if c := s.in.ControlPlaneScalingConfig; or(c.Tier, defaultScalingTier) != defaultScalingTier {
-		return nil, s.sub.notYet("The control plane scaling tier " + *c.Tier + " is")
-	}
-	return []resource.UpdateParam{{Type: "PreviousTier", Value: defaultScalingTier}, {Type: "UpdatedTier", Value: defaultScalingTier}}, nil
+	from, to := s.c.Tier(), or(s.in.ControlPlaneScalingConfig.Tier, resource.TierStandard)
+	s.c.Spec.ScalingTier = to
+	return []resource.UpdateParam{{Type: "PreviousTier", Value: from}, {Type: "UpdatedTier", Value: to}}, nil
 }

@@ -98,6 +98,10 @@ func TestUpdateClusterConfig(t *testing.T) {
 			`[UpgradePolicy={"supportType":"STANDARD"}]`, func(s resource.ClusterSpec) bool { return s.SupportType == "STANDARD" }},
 		{sdk.UpdateClusterConfigInput{DeletionProtection: aws.Bool(true)}, types.UpdateTypeDeletionProtectionUpdate, `[DeletionProtection=true]`,
 			func(s resource.ClusterSpec) bool { return s.DeletionProtection }},
+		{sdk.UpdateClusterConfigInput{ControlPlaneScalingConfig: &types.ControlPlaneScalingConfig{Tier: "tier-2xl"}}, types.UpdateTypeControlPlaneScalingConfigUpdate,
+			`[PreviousTier=standard UpdatedTier=tier-2xl]`, func(s resource.ClusterSpec) bool { return s.ScalingTier == "tier-2xl" }},
+		{sdk.UpdateClusterConfigInput{ControlPlaneScalingConfig: &types.ControlPlaneScalingConfig{Tier: "standard"}}, types.UpdateTypeControlPlaneScalingConfigUpdate,
+			`[PreviousTier=tier-2xl UpdatedTier=standard]`, func(s resource.ClusterSpec) bool { return s.ScalingTier == "standard" }},
 	} {
 		s.in.Name = aws.String("c")
 		out, err := w.root.UpdateClusterConfig(t.Context(), &s.in)
@@ -155,5 +159,41 @@ func TestAuthenticationModeLetsThoseInWhoWere(t *testing.T) {
 	e, err := w.root.DescribeAccessEntry(t.Context(), &sdk.DescribeAccessEntryInput{ClusterName: aws.String("c"), PrincipalArn: aws.String(nodeRole)})
 	if err != nil || *e.AccessEntry.Type != "EC2_LINUX" {
 		t.Errorf("%+v, %v", e, err)
+	}
+}
+
+// DescribeCluster shows the tier before until the control plane has the new one, and one that it
+// could not have is not asked for again by an update of something else.
+func TestScalingTierShown(t *testing.T) {
+	w := newWorld(t)
+	c := w.active(t, "c")
+	shown := func() types.ProvisionedControlPlaneTier {
+		out, err := w.root.DescribeCluster(t.Context(), &sdk.DescribeClusterInput{Name: aws.String("c")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Cluster.ControlPlaneScalingConfig.Tier
+	}
+	update := func(in sdk.UpdateClusterConfigInput) {
+		t.Helper()
+		in.Name = aws.String("c")
+		if _, err := w.root.UpdateClusterConfig(t.Context(), &in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update(sdk.UpdateClusterConfigInput{ControlPlaneScalingConfig: &types.ControlPlaneScalingConfig{Tier: "tier-xl"}})
+	if got := shown(); got != "standard" {
+		t.Errorf("it shows %s before it has it", got)
+	}
+	w.done(t, c.ARN)
+	if got := shown(); got != "tier-xl" {
+		t.Errorf("it has tier-xl and shows %s", got)
+	}
+	update(sdk.UpdateClusterConfigInput{ControlPlaneScalingConfig: &types.ControlPlaneScalingConfig{Tier: "standard"}})
+	w.changeCluster(t, c.ARN, func(c *resource.Cluster) { c.Status.FailedRevision = c.Spec.Revision })
+	w.done(t, c.ARN)
+	update(sdk.UpdateClusterConfigInput{DeletionProtection: aws.Bool(true)})
+	if now := w.changeCluster(t, c.ARN, func(*resource.Cluster) {}); shown() != "tier-xl" || now.TargetTier() != "tier-xl" {
+		t.Errorf("after a change to standard that failed it shows %s, and is to have %s", shown(), now.TargetTier())
 	}
 }

@@ -37,6 +37,7 @@ func (w *world) done(t *testing.T, arn string) {
 		if was := c.Version(); was != c.Spec.Version {
 			c.Status.UpgradedFrom, c.Status.Upgraded = was, now
 		}
+		c.Status.RunningTier = c.TargetTier()
 		c.Status.AppliedRevision, c.Status.RunningVersion = c.Spec.Revision, c.Spec.Version
 		tx.Clusters.Put(arn, c)
 		for id, u := range tx.Updates.All() {
