@@ -52,9 +52,9 @@ func (p *Policies) PodsMayAssume(tx *store.Tx, role resource.Role, pod Pod, tags
 	keys := who.Context()
 	keys["aws:SourceAccount"] = []string{pod.Cluster.Account}
 	keys["aws:SourceArn"] = []string{pod.Cluster.ARN}
-	maps.Copy(keys, sessionTagKeys(tags))
-	maps.Copy(keys, roleTagKeys(role))
-	for _, action := range tagActions(tags) {
+	g := Grant{Tags: tags, Transitive: slices.Sorted(maps.Keys(tags))}
+	maps.Copy(keys, g.Keys(role))
+	for _, action := range g.Actions("sts:AssumeRole") {
 		d := authz.Evaluate(authz.Inputs{Resource: trust, ResourceRequired: true}, authz.Request{
 			Principal: who, Action: action, Resources: []string{role.ARN}, ResourceAccount: role.Account, Context: keys,
 		})
@@ -66,8 +66,9 @@ func (p *Policies) PodsMayAssume(tx *store.Tx, role resource.Role, pod Pod, tags
 }
 
 // SessionMayAssume says whether a session of one role may assume another one, its own
-// policies and the other's trust policy taken together.
-func (p *Policies) SessionMayAssume(tx *store.Tx, session resource.Session, target resource.Role, externalID string) (bool, error) {
+// policies and the other's trust policy taken together. The grant has inherited what the
+// session hands on.
+func (p *Policies) SessionMayAssume(tx *store.Tx, session resource.Session, target resource.Role, g Grant, externalID string) (bool, error) {
 	caller := awsapi.Principal{
 		ARN: session.Principal, Account: session.Account, ID: session.PrincipalID, Type: awsapi.TypeAssumedRole, RoleARN: session.Role,
 		SessionName: session.Name, SessionPolicies: session.Policies, SessionTags: session.Tags,
@@ -83,36 +84,15 @@ func (p *Policies) SessionMayAssume(tx *store.Tx, session resource.Session, targ
 	who := Caller(caller)
 	keys := who.Context()
 	maps.Copy(keys, tags)
-	maps.Copy(keys, roleTagKeys(target))
+	maps.Copy(keys, g.Keys(target))
 	keys["sts:ExternalId"] = []string{externalID}
-	// Tags that are inherited are not set anew, so they need no permission.
-	d := authz.Evaluate(in, authz.Request{
-		Principal: who, Action: "sts:AssumeRole", Resources: []string{target.ARN}, ResourceAccount: target.Account, Context: keys,
-	})
-	return d.Allowed, nil
-}
-
-func tagActions(tags resource.Tags) []string {
-	if len(tags) == 0 {
-		return []string{"sts:AssumeRole"}
+	for _, action := range g.Actions("sts:AssumeRole") {
+		d := authz.Evaluate(in, authz.Request{
+			Principal: who, Action: action, Resources: []string{target.ARN}, ResourceAccount: target.Account, Context: keys,
+		})
+		if !d.Allowed {
+			return false, nil
+		}
 	}
-	return []string{"sts:AssumeRole", "sts:TagSession"}
-}
-
-func sessionTagKeys(tags resource.Tags) map[string][]string {
-	if len(tags) == 0 {
-		return nil
-	}
-	keys := requestTags(tags)
-	keys["sts:TransitiveTagKeys"] = slices.Sorted(maps.Keys(tags))
-	return keys
-}
-
-func roleTagKeys(role resource.Role) map[string][]string {
-	keys := map[string][]string{}
-	for k, v := range role.Tags {
-		keys["aws:ResourceTag/"+k] = []string{v}
-		keys["iam:ResourceTag/"+k] = []string{v}
-	}
-	return keys
+	return true, nil
 }

@@ -28,20 +28,6 @@ func (l Lifetime) Of(d time.Duration) time.Duration {
 	return d
 }
 
-// A Grant is what a new session is made from.
-type Grant struct {
-	Name       string // RoleSessionName
-	Lifetime   time.Duration
-	Policies   []string // session policies, documents
-	PolicyARNs []string
-	Tags       resource.Tags
-	Transitive []string // keys of Tags that a chained session inherits
-	SourceID   string   // source identity
-	Provider   string   // of the token that it is made for
-	Chained    bool     // made by a session of a role
-	Instance   string   // instance that it is made for
-}
-
 // NewUserSession makes temporary credentials of a user or root itself; with a name in the
 // grant, of a federated user. caller made it with a key that lasts.
 func NewUserSession(tx *store.Tx, caller awsapi.Principal, g Grant, now time.Time) resource.Session {

@@ -158,17 +158,20 @@ func (s *Service) session(tx *store.Tx, now time.Time, c resource.Cluster, a res
 		return session, nil
 	}
 	tx.Sessions.Delete(session.AccessKeyID) // nobody gets to see it
+	g = identity.Grant{Name: g.Name, Lifetime: s.Lifetime.Of(chained)}
+	if err := g.Inherit(session); err != nil {
+		return resource.Session{}, err
+	}
 	target, ok := tx.Roles.Get(a.TargetRole)
 	if ok {
 		var err error
-		if ok, err = s.Policies.SessionMayAssume(tx, session, target, a.ExternalID); err != nil {
+		if ok, err = s.Policies.SessionMayAssume(tx, session, target, g, a.ExternalID); err != nil {
 			return resource.Session{}, err
 		}
 	}
 	if !ok {
 		return resource.Session{}, denied("Unauthorized Exception! EKS does not have permissions to assume the target role.")
 	}
-	g.Lifetime, g.Chained = s.Lifetime.Of(chained), true
 	if a.Policy != "" {
 		g.Policies = []string{a.Policy}
 	}

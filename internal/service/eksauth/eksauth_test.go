@@ -258,7 +258,9 @@ func TestTargetRole(t *testing.T) {
 	refused("no target role")
 	w.role(t, "target", `"AWS":"`+iamARN+`pod"`, `["sts:AssumeRole","sts:TagSession"]`, `{"sts:ExternalId":"other"}`, "s3:*", "*")
 	refused("another external id")
-	w.role(t, "target", `"AWS":"`+iamARN+`pod"`, `["sts:AssumeRole","sts:TagSession"]`, `{"sts:ExternalId":"`+id+`"}`, "s3:*", "*")
+	w.role(t, "target", `"AWS":"`+iamARN+`pod"`, `"sts:AssumeRole"`, `{"sts:ExternalId":"`+id+`"}`, "s3:*", "*")
+	refused("no permission for the tags that it inherits")
+	w.role(t, "target", `"AWS":"`+iamARN+`pod"`, `["sts:AssumeRole","sts:TagSession"]`, `{"sts:ExternalId":"`+id+`","aws:RequestTag/kubernetes-namespace":"app"}`, "s3:*", "*")
 	s := w.granted(t, w.assume(t, w.agent, "my-cluster", w.token(t, nil)))
 	if s.RoleID != "AROATARGET" || !s.Chained || s.Tags["kubernetes-namespace"] != "app" || s.Expires.Sub(s.Issued) != time.Hour {
 		t.Errorf("session %+v", s)

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"ekster.dev/ekster/gen/sts"
@@ -29,7 +27,7 @@ func (s *Service) AssumeRole(ctx context.Context, call awsapi.Call, in *sts.Assu
 	if err != nil {
 		return nil, err
 	}
-	session, err := s.issue(ctx, call, &want.Grant, func(tx *store.Tx) (resource.Role, error) { return s.permit(tx, call, in, &want.Grant) })
+	session, err := s.issue(ctx, call, &want, func(tx *store.Tx) (resource.Role, error) { return s.permit(tx, call, in, &want) })
 	if err != nil {
 		return nil, err
 	}
@@ -48,13 +46,13 @@ func (s *Service) AssumeRole(ctx context.Context, call awsapi.Call, in *sts.Assu
 }
 
 // issue makes the session of a role that permit has found and allowed.
-func (s *Service) issue(ctx context.Context, call awsapi.Call, want *identity.Grant, permit func(tx *store.Tx) (resource.Role, error)) (session resource.Session, err error) {
+func (s *Service) issue(ctx context.Context, call awsapi.Call, want *grant, permit func(tx *store.Tx) (resource.Role, error)) (session resource.Session, err error) {
 	err = s.Store.Update(ctx, func(tx *store.Tx) error {
 		role, err := permit(tx)
 		if err != nil {
 			return err
 		}
-		g := *want // permit adds to it
+		g := want.Grant // permit adds to it
 		if err := checkLifetime(role, g); err != nil {
 			return err
 		}
@@ -93,20 +91,15 @@ func (s *Service) newGrant(in *sts.AssumeRoleInput) (grant, error) {
 	for _, p := range in.PolicyArns {
 		g.PolicyARNs = append(g.PolicyARNs, deref(p.Arn))
 	}
-	seen := map[string]bool{}
 	for _, t := range in.Tags {
-		key := deref(t.Key)
-		if seen[strings.ToLower(key)] {
+		if !g.SetTag(deref(t.Key), deref(t.Value)) {
 			return g, awsapi.Errorf("InvalidParameterValue", 400, "Duplicate tag keys found. Please note that Tag keys are case insensitive.")
 		}
-		seen[strings.ToLower(key)] = true
-		g.Tags[key] = deref(t.Value)
 	}
 	for _, key := range in.TransitiveTagKeys {
-		if !seen[strings.ToLower(key)] {
+		if !g.HandOn(key) {
 			return g, awsapi.Errorf("InvalidParameterValue", 400, "The specified transitive tag key must be included in the requested tags.")
 		}
-		g.Transitive = append(g.Transitive, key)
 	}
 	return g, g.fits()
 }
@@ -146,7 +139,7 @@ func packed(g identity.Grant) (n int) {
 
 // permit finds the role and decides whether the caller may have it. It adds to the
 // grant what the caller's own session hands on.
-func (s *Service) permit(tx *store.Tx, call awsapi.Call, in *sts.AssumeRoleInput, g *identity.Grant) (resource.Role, error) {
+func (s *Service) permit(tx *store.Tx, call awsapi.Call, in *sts.AssumeRoleInput, g *grant) (resource.Role, error) {
 	arn := deref(in.RoleArn)
 	req := authz.Request{
 		Principal: identity.Caller(call.Caller),
@@ -170,8 +163,10 @@ func (s *Service) permit(tx *store.Tx, call awsapi.Call, in *sts.AssumeRoleInput
 		}
 	}
 	if own, ok := tx.Sessions.Get(call.Caller.AccessKeyID); ok && own.Role != "" {
-		g.Chained = true
-		if err := inherit(g, own); err != nil {
+		if err := g.Inherit(own); err != nil {
+			return role, err
+		}
+		if err := g.fits(); err != nil {
 			return role, err
 		}
 	}
@@ -185,76 +180,17 @@ func (s *Service) permit(tx *store.Tx, call awsapi.Call, in *sts.AssumeRoleInput
 	}
 	req.ResourceAccount = role.Account
 	maps.Copy(req.Context, tags)
-	maps.Copy(req.Context, requestKeys(in, role))
-	actions := []string{"sts:AssumeRole"}
-	if len(in.Tags) > 0 {
-		actions = append(actions, "sts:TagSession")
+	maps.Copy(req.Context, g.Keys(role))
+	if in.ExternalId != nil {
+		req.Context["sts:ExternalId"] = []string{*in.ExternalId}
 	}
-	if in.SourceIdentity != nil {
-		actions = append(actions, "sts:SetSourceIdentity")
-	}
-	for _, action := range actions {
+	for _, action := range g.Actions(req.Action) {
 		req.Action = action
 		if d := authz.Evaluate(policies, req); !d.Allowed {
 			return role, identity.Denial("sts", d.DenyMessage(req))
 		}
 	}
 	return role, nil
-}
-
-// inherit hands on to a chained session what its maker's session has to hand on.
-func inherit(g *identity.Grant, own resource.Session) error {
-	for _, key := range own.Transitive {
-		for mine := range g.Tags {
-			if strings.EqualFold(mine, key) {
-				return awsapi.Errorf("InvalidParameterValue", 400, "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session.")
-			}
-		}
-		g.Tags[key] = own.Tags[key]
-		g.Transitive = append(g.Transitive, key)
-	}
-	if own.SourceID != "" {
-		if g.SourceID != "" && g.SourceID != own.SourceID {
-			return identity.Denial("sts", "SourceIdentity cannot be changed once it is set.")
-		}
-		g.SourceID = own.SourceID
-	}
-	return nil
-}
-
-// grantKeys are the condition keys that a token's grant and the role give.
-func grantKeys(g identity.Grant, role resource.Role) map[string][]string {
-	in := &sts.AssumeRoleInput{RoleSessionName: &g.Name, TransitiveTagKeys: g.Transitive}
-	if g.SourceID != "" {
-		in.SourceIdentity = &g.SourceID
-	}
-	for k, v := range g.Tags {
-		in.Tags = append(in.Tags, sts.Tag{Key: &k, Value: &v})
-	}
-	return requestKeys(in, role)
-}
-
-// requestKeys are the condition keys that the request and the role give.
-func requestKeys(in *sts.AssumeRoleInput, role resource.Role) map[string][]string {
-	keys := map[string][]string{"sts:RoleSessionName": {deref(in.RoleSessionName)}}
-	if in.ExternalId != nil {
-		keys["sts:ExternalId"] = []string{*in.ExternalId}
-	}
-	if in.SourceIdentity != nil {
-		keys["sts:SourceIdentity"] = []string{*in.SourceIdentity}
-	}
-	for _, t := range in.Tags {
-		keys["aws:RequestTag/"+deref(t.Key)] = []string{deref(t.Value)}
-		keys["aws:TagKeys"] = append(keys["aws:TagKeys"], deref(t.Key))
-	}
-	if len(in.TransitiveTagKeys) > 0 {
-		keys["sts:TransitiveTagKeys"] = slices.Clone(in.TransitiveTagKeys)
-	}
-	for k, v := range role.Tags {
-		keys["aws:ResourceTag/"+k] = []string{v}
-		keys["iam:ResourceTag/"+k] = []string{v}
-	}
-	return keys
 }
 
 func checkLifetime(role resource.Role, g identity.Grant) error {

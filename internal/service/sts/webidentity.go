@@ -55,7 +55,7 @@ func (s *Service) AssumeRoleWithWebIdentity(ctx context.Context, call awsapi.Cal
 	if err := want.takeClaims(token.claims); err != nil {
 		return nil, err
 	}
-	session, err := s.issue(ctx, call, &want.Grant, func(tx *store.Tx) (resource.Role, error) {
+	session, err := s.issue(ctx, call, &want, func(tx *store.Tx) (resource.Role, error) {
 		return s.permitToken(tx, call, in, provider, token.claims, want.Grant)
 	})
 	if err != nil {
@@ -173,13 +173,14 @@ func (g *grant) takeClaims(c claims) error {
 		if len(v) != 1 {
 			return invalidToken("The session tag %s in the token does not have one value.", k)
 		}
-		g.Tags[k] = v[0]
+		if !g.SetTag(k, v[0]) {
+			return invalidToken("The session tag %s is in the token twice: its case has no meaning.", k)
+		}
 	}
 	for _, k := range c.Tags.Transitive {
-		if _, ok := g.Tags[k]; !ok {
+		if !g.HandOn(k) {
 			return invalidToken("The transitive tag key %s is not among the tags in the token.", k)
 		}
-		g.Transitive = append(g.Transitive, k)
 	}
 	return g.fits()
 }
@@ -217,15 +218,8 @@ func (s *Service) permitToken(tx *store.Tx, call awsapi.Call, in *sts.AssumeRole
 	if c.Email != "" {
 		keys[p.URL+":email"] = []string{c.Email}
 	}
-	maps.Copy(keys, grantKeys(g, role))
-	actions := []string{action}
-	if len(g.Tags) > 0 {
-		actions = append(actions, "sts:TagSession")
-	}
-	if g.SourceID != "" {
-		actions = append(actions, "sts:SetSourceIdentity")
-	}
-	for _, a := range actions {
+	maps.Copy(keys, g.Keys(role))
+	for _, a := range g.Actions(action) {
 		d := authz.Evaluate(authz.Inputs{Resource: trust, ResourceRequired: true}, authz.Request{
 			Principal: authz.Principal{Type: authz.WebIdentity, Provider: p.ARN}, Action: a, Resources: []string{role.ARN}, ResourceAccount: role.Account, Context: keys,
 		})
