@@ -77,7 +77,7 @@ func (k *Keys) temporary(tx *store.Tx, s resource.Session) (awsapi.Key, bool) {
 	default:
 		kind = awsapi.TypeUser
 	}
-	if s.Role == "" && s.User != RootARN(s.Account) && !tx.Users.Has(s.User) {
+	if s.Role == "" && s.User != RootARN(s.Account) && !isUser(tx, s.User, s.UserID) {
 		return awsapi.Key{}, false
 	}
 	documents := s.Policies
@@ -106,6 +106,12 @@ func (k *Keys) temporary(tx *store.Tx, s resource.Session) (awsapi.Key, bool) {
 			SessionTags:     s.Tags,
 		},
 	}, true
+}
+
+// isUser says whether an ARN is still that of the user with this unique id.
+func isUser(tx *store.Tx, arn, id string) bool {
+	u, ok := tx.Users.Get(arn)
+	return ok && u.ID == id
 }
 
 // nothing is a policy that allows nothing.

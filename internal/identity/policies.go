@@ -88,12 +88,19 @@ func (p *Policies) Of(tx *store.Tx, caller awsapi.Principal) (authz.Inputs, map[
 			return in, nil, nil
 		}
 		holder = caller.RoleARN
+	case awsapi.TypeUser:
+		if !isUser(tx, holder, caller.ID) {
+			return in, nil, nil
+		}
 	case awsapi.TypeFederatedUser: // has what its session policies leave of its maker's rights
 		s, ok := tx.Sessions.Get(caller.AccessKeyID)
 		if !ok {
 			return in, nil, nil
 		}
 		holder = s.User
+		if holder != RootARN(caller.Account) && !isUser(tx, holder, s.UserID) {
+			return in, nil, nil
+		}
 	}
 	in, own, err := p.Held(tx, holder)
 	if err != nil {

@@ -40,6 +40,7 @@ func NewUserSession(tx *store.Tx, caller awsapi.Principal, g Grant, now time.Tim
 		Principal:   caller.ARN,
 		PrincipalID: caller.ID,
 		User:        caller.ARN,
+		UserID:      caller.ID,
 		Name:        g.Name,
 		Policies:    g.Policies,
 		PolicyARNs:  g.PolicyARNs,

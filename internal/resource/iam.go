@@ -121,6 +121,7 @@ type Session struct {
 	Principal   string // arn:aws:sts::A:assumed-role/R/S, or the ARN of the user, root or federated user
 	PrincipalID string // AROA…:S
 	User        string // ARN of the user or root that a session of no role was made by
+	UserID      string // that one's unique id: a new user of the same name is somebody else
 	Role        string // ARN, with path
 	RoleID      string
 	Name        string

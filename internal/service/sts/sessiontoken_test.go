@@ -12,6 +12,7 @@ import (
 
 	"ekster.dev/ekster/internal/identity"
 	"ekster.dev/ekster/internal/service/sts"
+	"ekster.dev/ekster/internal/store"
 )
 
 func config(d interface {
@@ -78,6 +79,34 @@ func TestGetFederationToken(t *testing.T) {
 	fails(t, err, "InvalidClientTokenId", "The security token included in the request is invalid")
 	_, err = sdk.NewFromConfig(guest).GetFederationToken(ctx, &sdk.GetFederationTokenInput{Name: aws.String("guest")})
 	fails(t, err, "AccessDenied", "Cannot call GetFederationToken with session credentials")
+}
+
+// The sessions of a user who is gone are not those of a new user of the same name.
+func TestUserSessionsEndWithTheUser(t *testing.T) {
+	d, ctx := open(t), t.Context()
+	const arn = "arn:aws:iam::" + account + ":user/ann"
+	all := statement("Allow", `"*"`, `"Resource":"*"`)
+	ann := user(t, d, account, "ann", all)
+	own, err := sdk.NewFromConfig(ann).GetSessionToken(ctx, &sdk.GetSessionTokenInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	guest, err := sdk.NewFromConfig(ann).GetFederationToken(ctx, &sdk.GetFederationTokenInput{Name: aws.String("guest"), Policy: &all})
+	if err != nil {
+		t.Fatal(err)
+	}
+	whoami(t, config(d, own.Credentials))
+	whoami(t, config(d, guest.Credentials))
+	d.Update(t, func(tx *store.Tx) {
+		u, _ := tx.Users.Get(arn)
+		u.ID = "AIDAANOTHERANNAAAAAAA"
+		tx.Users.Put(arn, u)
+	})
+	for name, c := range map[string]*types.Credentials{"ann's": own.Credentials, "the guest's": guest.Credentials} {
+		_, err := sdk.NewFromConfig(config(d, c)).GetCallerIdentity(ctx, &sdk.GetCallerIdentityInput{})
+		t.Log(name)
+		fails(t, err, "InvalidClientTokenId", "The security token included in the request is invalid.")
+	}
 }
 
 func TestAccessKeyInfo(t *testing.T) {
