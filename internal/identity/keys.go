@@ -82,7 +82,7 @@ func (k *Keys) temporary(tx *store.Tx, s resource.Session) (awsapi.Key, bool) {
 	}
 	documents := s.Policies
 	for _, arn := range s.PolicyARNs {
-		d, ok := k.policies.Document(tx, arn)
+		d, ok := k.policies.Document(tx, s.Account, arn)
 		if !ok { // deleted since: it must not widen the session that there is one policy less
 			d = nothing
 		}

@@ -58,10 +58,13 @@ func (p *Policies) Compile(document string, kind authz.Kind) (*authz.Policy, err
 	return c, nil
 }
 
-// Document returns what the default version of a managed policy says, AWS's or a
-// customer's.
-func (p *Policies) Document(tx *store.Tx, arn string) (string, bool) {
+// Document returns what the default version of a managed policy says, AWS's or one of the
+// account's own. Nobody uses the policies of another account.
+func (p *Policies) Document(tx *store.Tx, account, arn string) (string, bool) {
 	c, ok := tx.Policies.Get(arn)
+	if ok && c.Account != account {
+		return "", false
+	}
 	if !ok {
 		if c, ok = p.aws.Get(arn); !ok {
 			return "", false
@@ -136,29 +139,29 @@ func mustParse(document string) *authz.Policy {
 // Held returns the policies and the boundary of a user, group or role by its ARN, and its
 // tags. Of one that does not exist there are none.
 func (p *Policies) Held(tx *store.Tx, arn string) (in authz.Inputs, tags resource.Tags, err error) {
-	var boundary string
+	var boundary, account string
 	if u, ok := tx.Users.Get(arn); ok {
-		boundary, tags = u.Boundary, u.Tags
-		if err := p.hold(&in, tx, arn, u.Attached, u.Inline); err != nil {
+		account, boundary, tags = u.Account, u.Boundary, u.Tags
+		if err := p.hold(&in, tx, u.Account, arn, u.Attached, u.Inline); err != nil {
 			return in, nil, err
 		}
 		for _, group := range u.Groups {
 			g, _ := tx.Groups.Get(group)
-			if err := p.hold(&in, tx, group, g.Attached, g.Inline); err != nil {
+			if err := p.hold(&in, tx, u.Account, group, g.Attached, g.Inline); err != nil {
 				return in, nil, err
 			}
 		}
 	} else if r, ok := tx.Roles.Get(arn); ok {
-		boundary, tags = r.Boundary, r.Tags
-		err = p.hold(&in, tx, arn, r.Attached, r.Inline)
+		account, boundary, tags = r.Account, r.Boundary, r.Tags
+		err = p.hold(&in, tx, account, arn, r.Attached, r.Inline)
 	} else if g, ok := tx.Groups.Get(arn); ok {
-		err = p.hold(&in, tx, arn, g.Attached, g.Inline)
+		err = p.hold(&in, tx, g.Account, arn, g.Attached, g.Inline)
 	}
 	if err != nil || boundary == "" {
 		return in, tags, err
 	}
 	var b []authz.Source
-	if err := p.add(&b, tx, boundary, authz.Boundary); err != nil {
+	if err := p.add(&b, tx, account, boundary, authz.Boundary); err != nil {
 		return in, nil, err
 	}
 	if len(b) == 0 { // deleted under the principal's feet: nothing is within it
@@ -169,9 +172,9 @@ func (p *Policies) Held(tx *store.Tx, arn string) (in authz.Inputs, tags resourc
 }
 
 // hold adds attached and inline policies.
-func (p *Policies) hold(in *authz.Inputs, tx *store.Tx, holder string, attached []string, inline map[string]string) error {
+func (p *Policies) hold(in *authz.Inputs, tx *store.Tx, account, holder string, attached []string, inline map[string]string) error {
 	for _, arn := range attached {
-		if err := p.add(&in.Identity, tx, arn, authz.Identity); err != nil {
+		if err := p.add(&in.Identity, tx, account, arn, authz.Identity); err != nil {
 			return err
 		}
 	}
@@ -221,8 +224,8 @@ func (p *Policies) RoleAllows(tx *store.Tx, role resource.Role, action, res stri
 	return authz.Evaluate(in, authz.Request{Principal: who, Action: action, Resources: []string{res}, Context: ctx}).Allowed, nil
 }
 
-func (p *Policies) add(to *[]authz.Source, tx *store.Tx, arn string, kind authz.Kind) error {
-	document, ok := p.Document(tx, arn)
+func (p *Policies) add(to *[]authz.Source, tx *store.Tx, account, arn string, kind authz.Kind) error {
+	document, ok := p.Document(tx, account, arn)
 	if !ok {
 		return nil
 	}

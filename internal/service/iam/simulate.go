@@ -111,7 +111,7 @@ func (s *Service) SimulatePrincipalPolicy(_ context.Context, call awsapi.Call, i
 func (s *Service) documentsOf(tx *store.Tx, account, arn string) (out []simulated, err error) {
 	add := func(kind string, attached []string, inline map[string]string) error {
 		for _, p := range attached {
-			document, ok := s.policies.Document(tx, p)
+			document, ok := s.policies.Document(tx, account, p)
 			if !ok {
 				continue
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"ekster.dev/ekster/gen/sts"
@@ -19,6 +20,7 @@ const (
 	defaultSession = time.Hour
 	maxChained     = time.Hour
 	maxPacked      = 2048 // characters of session policies and tags
+	maxPolicyARNs  = 10
 )
 
 // AssumeRole gives the caller credentials of a role.
@@ -88,10 +90,16 @@ func (s *Service) newGrant(in *sts.AssumeRoleInput) (grant, error) {
 		}
 		g.Policies = []string{p}
 	}
+	if len(in.PolicyArns) > maxPolicyARNs {
+		return g, validation("1 validation error detected: Value at 'policyArns' failed to satisfy constraint: Member must have length less than or equal to %d", maxPolicyARNs)
+	}
 	for _, p := range in.PolicyArns {
 		g.PolicyARNs = append(g.PolicyARNs, deref(p.Arn))
 	}
 	for _, t := range in.Tags {
+		if reserved(deref(t.Key)) {
+			return g, awsapi.Errorf("InvalidParameterValue", 400, "Tag keys starting with 'aws:' are reserved for system use.")
+		}
 		if !g.SetTag(deref(t.Key), deref(t.Value)) {
 			return g, awsapi.Errorf("InvalidParameterValue", 400, "Duplicate tag keys found. Please note that Tag keys are case insensitive.")
 		}
@@ -102,6 +110,19 @@ func (s *Service) newGrant(in *sts.AssumeRoleInput) (grant, error) {
 		}
 	}
 	return g, g.fits()
+}
+
+// reserved says whether a tag's key is one of AWS's own.
+func reserved(key string) bool { return strings.HasPrefix(strings.ToLower(key), "aws:") }
+
+// managed checks that an account has the managed policies that a session is to have.
+func (s *Service) managed(tx *store.Tx, account string, arns []string) error {
+	for _, arn := range arns {
+		if _, ok := s.Policies.Document(tx, account, arn); !ok {
+			return awsapi.Errorf("InvalidParameterValue", 400, "PolicyArns: %s does not exist or is not attachable.", arn)
+		}
+	}
+	return nil
 }
 
 // fits refuses more policies and tags than a session has room for.
@@ -157,10 +178,8 @@ func (s *Service) permit(tx *store.Tx, call awsapi.Call, in *sts.AssumeRoleInput
 	if in.SerialNumber != nil || in.TokenCode != nil {
 		return role, identity.Denial("sts", "MultiFactorAuthentication failed with invalid MFA one time pass code. ")
 	}
-	for _, p := range g.PolicyARNs {
-		if _, ok := s.Policies.Document(tx, p); !ok {
-			return role, awsapi.Errorf("InvalidParameterValue", 400, "PolicyArns: %s does not exist or is not attachable.", p)
-		}
+	if err := s.managed(tx, role.Account, g.PolicyARNs); err != nil {
+		return role, err
 	}
 	if own, ok := tx.Sessions.Get(call.Caller.AccessKeyID); ok && own.Role != "" {
 		if err := g.Inherit(own); err != nil {

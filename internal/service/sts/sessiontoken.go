@@ -75,10 +75,8 @@ func ownLifetime(call awsapi.Call, seconds *int32) time.Duration {
 
 func (s *Service) own(ctx context.Context, call awsapi.Call, g identity.Grant) (session resource.Session, err error) {
 	err = s.Store.Update(ctx, func(tx *store.Tx) error {
-		for _, arn := range g.PolicyARNs {
-			if _, ok := s.Policies.Document(tx, arn); !ok {
-				return awsapi.Errorf("InvalidParameterValue", 400, "PolicyArns: %s does not exist or is not attachable.", arn)
-			}
+		if err := s.managed(tx, call.Caller.Account, g.PolicyARNs); err != nil {
+			return err
 		}
 		g.Lifetime = s.Lifetime.Of(g.Lifetime)
 		session = identity.NewUserSession(tx, call.Caller, g, call.Time)

@@ -139,7 +139,13 @@ func TestAssumeRole(t *testing.T) {
 	)
 	may := statement("Allow", `"sts:AssumeRole"`, `"Resource":"*"`)
 	mayTag := statement("Allow", `["sts:AssumeRole","sts:TagSession"]`, `"Resource":"*"`)
-	one := `"sts:AssumeRole"`
+	one, all := `"sts:AssumeRole"`, `["sts:AssumeRole","sts:TagSession"]`
+	arns := func(list ...string) (out []types.PolicyDescriptorType) {
+		for _, arn := range list {
+			out = append(out, types.PolicyDescriptorType{Arn: &arn})
+		}
+		return out
+	}
 	external := `,"Condition":{"StringEquals":{"sts:ExternalId":"42"}}`
 	denied := func(who, action, why string) string {
 		return "User: " + who + " is not authorized to perform: " + action + " on resource: " + roleARN + why
@@ -185,12 +191,23 @@ func TestAssumeRole(t *testing.T) {
 			code: "ValidationError", error: "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."},
 		{name: "a session policy that is none", caller: ann, trust: trust(ann, one, ""), in: sdk.AssumeRoleInput{Policy: aws.String("{}")},
 			code: "MalformedPolicyDocument", error: "Syntax errors in policy."},
+		{name: "policies of the role's account", caller: eve, own: may, trust: trust(eve, one, ""), in: sdk.AssumeRoleInput{PolicyArns: arns("arn:aws:iam::000000000000:policy/own", "arn:aws:iam::aws:policy/ReadOnlyAccess")}},
+		{name: "a policy of the caller's account", caller: eve, own: may, trust: trust(eve, one, ""), in: sdk.AssumeRoleInput{PolicyArns: arns("arn:aws:iam::111111111111:policy/own")},
+			code: "InvalidParameterValue", error: "PolicyArns: arn:aws:iam::111111111111:policy/own does not exist or is not attachable."},
+		{name: "too many policies", caller: ann, trust: trust(ann, one, ""), in: sdk.AssumeRoleInput{PolicyArns: arns(slices.Repeat([]string{"arn:aws:iam::aws:policy/ReadOnlyAccess"}, 11)...)},
+			code: "ValidationError", error: "1 validation error detected: Value at 'policyArns' failed to satisfy constraint: Member must have length less than or equal to 10"},
+		{name: "a tag of AWS's", caller: ann, trust: trust(ann, all, ""), in: sdk.AssumeRoleInput{Tags: []types.Tag{{Key: aws.String("AWS:team"), Value: aws.String("a")}}},
+			code: "InvalidParameterValue", error: "Tag keys starting with 'aws:' are reserved for system use."},
 		{name: "MFA", caller: ann, trust: trust(ann, one, ""), in: sdk.AssumeRoleInput{SerialNumber: aws.String("GAHT12345678"), TokenCode: aws.String("123456")},
 			code: "AccessDenied", error: "MultiFactorAuthentication failed with invalid MFA one time pass code. "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := open(t)
 			acct := strings.Split(c.caller, ":")[4]
+			for _, a := range []string{account, other} {
+				p := resource.Policy{Account: a, ARN: "arn:aws:iam::" + a + ":policy/own", Default: "v1", Versions: []resource.PolicyVersion{{ID: "v1", Document: may}}}
+				d.Update(t, func(tx *store.Tx) { tx.Policies.Put(p.ARN, p) })
+			}
 			config := user(t, d, acct, c.caller[strings.LastIndex(c.caller, "/")+1:], c.own)
 			c.in.RoleArn = aws.String(role(t, d, "r", c.trust, ""))
 			out, err := assume(t, config, &c.in)

@@ -173,6 +173,9 @@ func (g *grant) takeClaims(c claims) error {
 		if len(v) != 1 {
 			return invalidToken("The session tag %s in the token does not have one value.", k)
 		}
+		if reserved(k) {
+			return invalidToken("Tag keys starting with 'aws:' are reserved for system use.")
+		}
 		if !g.SetTag(k, v[0]) {
 			return invalidToken("The session tag %s is in the token twice: its case has no meaning.", k)
 		}
@@ -193,10 +196,8 @@ func (s *Service) permitToken(tx *store.Tx, call awsapi.Call, in *sts.AssumeRole
 	if !ok { // AWS does not tell whether it is there
 		return role, refused
 	}
-	for _, arn := range g.PolicyARNs {
-		if _, ok := s.Policies.Document(tx, arn); !ok {
-			return role, awsapi.Errorf("InvalidParameterValue", 400, "PolicyArns: %s does not exist or is not attachable.", arn)
-		}
+	if err := s.managed(tx, role.Account, g.PolicyARNs); err != nil {
+		return role, err
 	}
 	trust, err := s.Policies.Compile(identity.Trust(tx, role), authz.Trust)
 	if err != nil {
