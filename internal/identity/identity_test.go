@@ -325,8 +325,16 @@ func TestRoleQuestions(t *testing.T) {
 		r.Attached = []string{"arn:aws:iam::aws:policy/AmazonEKSClusterPolicy"}
 		tx.Roles.Put(r.ARN, r)
 		for service, want := range map[string]bool{"ec2.amazonaws.com": true, "eks.amazonaws.com": false} {
-			if got, err := d.Policies.ServiceMayAssume(tx, r, service); got != want || err != nil {
+			if got, err := d.Policies.ServiceMayAssume(tx, r, service, "arn:aws:ec2:us-west-2:"+account+":instance/i-1"); got != want || err != nil {
 				t.Errorf("%s may: %v, %v", service, got, err)
+			}
+		}
+		const source = "arn:aws:eks:us-west-2:" + account + ":cluster/"
+		r.Trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"eks.amazonaws.com"},"Action":"sts:AssumeRole",` +
+			`"Condition":{"StringEquals":{"aws:SourceAccount":"` + account + `"},"ArnLike":{"aws:SourceArn":"` + source + `prod-*"}}}]}`
+		for cluster, want := range map[string]bool{"prod-1": true, "dev": false} {
+			if got, err := d.Policies.ServiceMayAssume(tx, r, "eks.amazonaws.com", source+cluster); got != want || err != nil {
+				t.Errorf("EKS may for %s: %v, %v", cluster, got, err)
 			}
 		}
 		for action, want := range map[string]bool{"ec2:DescribeSubnets": true, "iam:CreateUser": false} {

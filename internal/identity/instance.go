@@ -50,7 +50,7 @@ func (g Instances) Credentials(ctx context.Context, i resource.Instance, now tim
 		if s, fresh = freshSession(tx, i, role, now); fresh {
 			return nil
 		}
-		trusted, err := g.Policies.ServiceMayAssume(tx, role, ec2Service)
+		trusted, err := g.Policies.ServiceMayAssume(tx, role, ec2Service, "arn:aws:ec2:"+i.Region+":"+i.Account+":instance/"+i.ID)
 		if err == nil && !trusted {
 			err = fmt.Errorf("%w: %s", ErrNotTrusted, role.ARN)
 		}

@@ -189,8 +189,9 @@ func (p *Policies) hold(in *authz.Inputs, tx *store.Tx, account, holder string, 
 }
 
 // ServiceMayAssume says whether a role's trust policy lets an AWS service
-// (eks.amazonaws.com) assume it on behalf of the role's account.
-func (p *Policies) ServiceMayAssume(tx *store.Tx, role resource.Role, service string) (bool, error) {
+// (eks.amazonaws.com) assume it on behalf of source, the ARN of the role's account's resource
+// that the service works for. Trust policies ask for both, against confused deputies.
+func (p *Policies) ServiceMayAssume(tx *store.Tx, role resource.Role, service, source string) (bool, error) {
 	trust, err := p.Compile(Trust(tx, role), authz.Trust)
 	if err != nil {
 		return false, fmt.Errorf("trust policy of %s: %w", role.ARN, err)
@@ -198,6 +199,7 @@ func (p *Policies) ServiceMayAssume(tx *store.Tx, role resource.Role, service st
 	who := authz.Principal{Type: authz.Service, Provider: service}
 	ctx := who.Context()
 	ctx["aws:SourceAccount"] = []string{role.Account}
+	ctx["aws:SourceArn"] = []string{source}
 	d := authz.Evaluate(authz.Inputs{Resource: trust, ResourceRequired: true}, authz.Request{
 		Principal: who, Action: "sts:AssumeRole", Resources: []string{role.ARN}, ResourceAccount: role.Account, Context: ctx,
 	})

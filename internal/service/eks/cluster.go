@@ -37,7 +37,7 @@ func (s *Service) CreateCluster(ctx context.Context, call awsapi.Call, in *eks.C
 		if n := count(tx.Clusters.Values(func(c resource.Cluster) bool { return c.Home == want.Home })); n >= maxClusters {
 			return nil, sub.limit("You have reached the maximum number of clusters in this Region: %d", maxClusters)
 		}
-		if err := checkClusterRole(tx, call, policies, want.Spec.RoleARN); err != nil {
+		if err := checkClusterRole(tx, call, policies, want.ARN, want.Spec.RoleARN); err != nil {
 			return nil, err
 		}
 		subnets, err := checkClusterNetwork(tx, call, &want)

@@ -29,7 +29,7 @@ func passRole(call awsapi.Call, role string) error {
 
 // checkClusterRole checks the role that EKS is to use for a cluster: there, trusting EKS,
 // and able to do what EKS needs at least.
-func checkClusterRole(tx *store.Tx, call awsapi.Call, policies *identity.Policies, arn string) error {
+func checkClusterRole(tx *store.Tx, call awsapi.Call, policies *identity.Policies, cluster, arn string) error {
 	if err := passRole(call, arn); err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func checkClusterRole(tx *store.Tx, call awsapi.Call, policies *identity.Policie
 	role, ok := tx.Roles.Get(arn)
 	if ok {
 		var err error
-		if ok, err = policies.ServiceMayAssume(tx, role, clusterService); err != nil {
+		if ok, err = policies.ServiceMayAssume(tx, role, clusterService, cluster); err != nil {
 			return err
 		}
 	}
@@ -69,7 +69,8 @@ func checkNodeRole(tx *store.Tx, call awsapi.Call, sub subject, policies *identi
 		name := arn[strings.LastIndexByte(arn, '/')+1:]
 		return sub.invalidParameter("The role with name %s cannot be found. (Service: AmazonIdentityManagement; Status Code: 404; Error Code: NoSuchEntity; Request ID: %s; Proxy: null)", name, call.RequestID)
 	}
-	trusted, err := policies.ServiceMayAssume(tx, role, nodeService)
+	// EC2 assumes it for each instance; there is none yet.
+	trusted, err := policies.ServiceMayAssume(tx, role, nodeService, "arn:aws:ec2:"+call.Region+":"+call.Account+":instance/*")
 	if err != nil {
 		return err
 	}
