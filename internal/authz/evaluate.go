@@ -118,12 +118,16 @@ func find(m map[string][]string, key string) []string {
 	if list, ok := m[key]; ok {
 		return list
 	}
+	// Resources may have tags whose keys differ in their case alone. Of these the first in
+	// byte order counts, the same one each time.
+	var found string
+	var values []string
 	for k, list := range m {
-		if strings.EqualFold(k, key) {
-			return list
+		if strings.EqualFold(k, key) && (values == nil || k < found) {
+			found, values = k, list
 		}
 	}
-	return nil
+	return values
 }
 
 // variable gives a policy variable its value; a key with several values has none.

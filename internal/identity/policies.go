@@ -239,16 +239,20 @@ func (p *Policies) add(to *[]authz.Source, tx *store.Tx, account, arn string, ki
 	return nil
 }
 
-// tagKeys are a principal's tags as condition keys; a session's go before its role's.
+// tagKeys are a principal's tags as condition keys; a session's go before its role's, in
+// whatever case either is written.
 func tagKeys(own, session map[string]string) map[string][]string {
 	if len(own)+len(session) == 0 {
 		return nil
 	}
 	out := make(map[string][]string, len(own)+len(session))
-	for _, tags := range []map[string]string{own, session} {
-		for k, v := range tags {
+	for k, v := range own {
+		if _, ok := foldedKey(session, k); !ok {
 			out["aws:PrincipalTag/"+k] = []string{v}
 		}
+	}
+	for k, v := range session {
+		out["aws:PrincipalTag/"+k] = []string{v}
 	}
 	return out
 }

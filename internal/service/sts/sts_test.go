@@ -334,6 +334,35 @@ func TestInherited(t *testing.T) {
 	}
 }
 
+// A session's tag goes before its role's, in whatever case they are written.
+func TestSessionTagsOverTheRoles(t *testing.T) {
+	d := open(t)
+	all := `["sts:AssumeRole","sts:TagSession"]`
+	ann := user(t, d, account, "ann", "")
+	arn := role(t, d, "r", trust("arn:aws:iam::000000000000:user/ann", all, ""),
+		statement("Allow", `"iam:ListUsers"`, `"Resource":"*","Condition":{"StringEquals":{"aws:PrincipalTag/team":"red"}}`))
+	d.Update(t, func(tx *store.Tx) {
+		r, _ := tx.Roles.Get(arn)
+		r.Tags = resource.Tags{"team": "blue"}
+		tx.Roles.Put(arn, r)
+	})
+	list := func(tags ...types.Tag) error {
+		t.Helper()
+		out, err := assume(t, ann, &sdk.AssumeRoleInput{RoleArn: &arn, Tags: tags})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = sdkiam.NewFromConfig(session(d, out)).ListUsers(t.Context(), &sdkiam.ListUsersInput{})
+		return err
+	}
+	if list() == nil {
+		t.Error("the role's own tag allows it")
+	}
+	if err := list(types.Tag{Key: aws.String("Team"), Value: aws.String("red")}); err != nil {
+		t.Error(err)
+	}
+}
+
 // What a session may do is what role, session policy and boundary allow; it ends with its role.
 func TestSession(t *testing.T) {
 	d := open(t)
