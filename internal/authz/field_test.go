@@ -25,7 +25,7 @@ func TestFieldPolicies(t *testing.T) {
 		"mfa": allow("*", "*") + `,{"Effect":"Deny","NotAction":["iam:ListMFADevices","sts:GetSessionToken"],"Resource":"*",` +
 			cond(`"BoolIfExists":{"aws:MultiFactorAuthPresent":"false"}`) + `}`,
 		// From the office only, unless a service calls on the user's behalf.
-		"office": allow("*", "*") + `,` + deny("*", "*", cond(`"NotIpAddress":{"aws:SourceIp":["203.0.113.0/24","198.51.100.7"]},"BoolIfExists":{"aws:ViaAWSService":"false"}`)),
+		"office": allow("*", "*") + `,` + deny("*", "*", cond(`"NotIpAddress":{"aws:SourceIp":["203.0.113.0/24","198.51.100.7"]},"Bool":{"aws:ViaAWSService":"false"}`)),
 		// A time window.
 		"window": allow("eks:*", "*", cond(`"DateGreaterThan":{"aws:CurrentTime":"2026-01-01T00:00:00Z"},"DateLessThan":{"aws:CurrentTime":"2026-02-01T00:00:00Z"}`)),
 		// Attribute-based: a team's clusters are those with its tag, and new ones have to get it.
@@ -88,10 +88,10 @@ func TestFieldPolicies(t *testing.T) {
 
 		{"office", "eks:ListClusters * aws:SourceIp=203.0.113.9", true},
 		{"office", "eks:ListClusters * aws:SourceIp=198.51.100.7", true},
-		{"office", "eks:ListClusters * aws:SourceIp=198.51.100.8", false},
+		{"office", "eks:ListClusters * aws:SourceIp=198.51.100.8 aws:ViaAWSService=false", false},
 		{"office", "eks:ListClusters * aws:SourceIp=192.0.2.1 aws:ViaAWSService=true", true},
 		{"office", "eks:ListClusters * aws:SourceIp=192.0.2.1 aws:ViaAWSService=false", false},
-		{"office", "eks:ListClusters *", false},
+		{"office", "eks:ListClusters * aws:ViaAWSService=false", false},
 
 		{"window", "eks:ListClusters * aws:CurrentTime=2026-01-15T12:00:00Z", true},
 		{"window", "eks:ListClusters * aws:CurrentTime=2025-12-31T23:59:59Z", false},

@@ -105,14 +105,16 @@ func (d *Daemon) describeInstance(tx *store.Tx, in resource.Instance) imds.Insta
 		out.ProfileARN, out.ProfileID = p.ARN, p.ID
 		if r, ok := tx.Roles.Get(p.Role); ok {
 			out.Role = r.Name
-			out.Credentials = func(ctx context.Context) (imds.Credentials, error) { return d.instanceCredentials(ctx, in) }
+			out.Credentials = func(ctx context.Context, version string) (imds.Credentials, error) {
+				return d.instanceCredentials(ctx, in, version)
+			}
 		}
 	}
 	return out
 }
 
-func (d *Daemon) instanceCredentials(ctx context.Context, in resource.Instance) (imds.Credentials, error) {
-	s, ok, err := d.instances.Credentials(ctx, in, time.Now())
+func (d *Daemon) instanceCredentials(ctx context.Context, in resource.Instance, version string) (imds.Credentials, error) {
+	s, ok, err := d.instances.Credentials(ctx, in, version, time.Now())
 	if errors.Is(err, identity.ErrNotTrusted) {
 		return imds.Credentials{}, fmt.Errorf("%w: %w", imds.ErrNotAssumable, err)
 	}

@@ -6,6 +6,8 @@ import (
 
 	"ekster.dev/ekster/internal/authz"
 	"ekster.dev/ekster/internal/awsapi"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
 )
 
 // Caller is the caller of a request as package authz knows it.
@@ -32,6 +34,9 @@ func Context(call awsapi.Call) map[string][]string {
 	ctx["aws:CurrentTime"] = []string{now.Format(time.RFC3339)}
 	ctx["aws:EpochTime"] = []string{strconv.FormatInt(now.Unix(), 10)}
 	ctx["aws:SecureTransport"] = []string{strconv.FormatBool(call.Secure)}
+	// Nobody signs what a service does in its user's name, or in its own: both keys are always there.
+	ctx["aws:ViaAWSService"] = []string{"false"}
+	ctx["aws:PrincipalIsAWSService"] = []string{"false"}
 	ctx["aws:RequestedRegion"] = []string{call.Region}
 	if call.SourceIP.IsValid() {
 		ctx["aws:SourceIp"] = []string{call.SourceIP.Unmap().String()}
@@ -44,4 +49,24 @@ func Context(call awsapi.Call) map[string][]string {
 		ctx["aws:MultiFactorAuthPresent"] = []string{"false"}
 	}
 	return ctx
+}
+
+// sessionKeys are the condition keys that a session gives to what is done with it: where it
+// comes from.
+func sessionKeys(tx *store.Tx, s resource.Session) map[string][]string {
+	keys := map[string][]string{}
+	put := func(key, value string) {
+		if value != "" {
+			keys[key] = []string{value}
+		}
+	}
+	put("aws:SourceIdentity", s.SourceID)
+	put("aws:FederatedProvider", s.Provider)
+	if i, ok := tx.Instances.Get(s.Instance); ok {
+		put("ec2:SourceInstanceARN", instanceARN(i))
+		put("ec2:RoleDelivery", s.Delivery)
+		put("aws:Ec2InstanceSourceVpc", i.Spec.VPC)
+		put("aws:Ec2InstanceSourcePrivateIPv4", i.Spec.PrivateIP)
+	}
+	return keys
 }

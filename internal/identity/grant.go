@@ -22,6 +22,7 @@ type Grant struct {
 	Provider   string   // of the token that it is made for
 	Chained    bool     // made by a session of a role
 	Instance   string   // instance that it is made for
+	Delivery   string   // version of IMDS that the instance asks by
 }
 
 // SetTag adds a tag. ok is false if there is one with that key, in whatever case: that of

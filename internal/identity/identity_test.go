@@ -118,7 +118,7 @@ func TestInstanceCredentials(t *testing.T) {
 	i := resource.Instance{ID: "i-1", Spec: resource.InstanceSpec{InstanceProfileARN: "arn:aws:iam::000000000000:instance-profile/node"}}
 	get := func(now time.Time) (resource.Session, bool) {
 		t.Helper()
-		s, ok, err := identity.Instances{Store: d.Store, Policies: d.Policies}.Credentials(t.Context(), i, now)
+		s, ok, err := identity.Instances{Store: d.Store, Policies: d.Policies}.Credentials(t.Context(), i, "2.0", now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -172,7 +172,7 @@ func TestShortInstanceCredentials(t *testing.T) {
 	d.Update(t, func(tx *store.Tx) { role = addRole(tx, "node", ""); tx.Instances.Put(i.ID, i) })
 	g := identity.Instances{Store: d.Store, Policies: d.Policies, Lifetime: identity.Lifetime(time.Minute)}
 	get := func(after time.Duration) (resource.Session, error) {
-		s, _, err := g.Credentials(t.Context(), i, now.Add(after))
+		s, _, err := g.Credentials(t.Context(), i, "2.0", now.Add(after))
 		return s, err
 	}
 	first, err := get(0)

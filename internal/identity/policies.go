@@ -78,12 +78,13 @@ func (p *Policies) Document(tx *store.Tx, account, arn string) (string, bool) {
 	return "", false
 }
 
-// Of returns what applies to a caller, and the caller's tags as condition keys: its own
-// policies and its groups', its boundary, its session's policies. A policy that has been
+// Of returns what applies to a caller, and the condition keys of its tags and its session's
+// origin: its own policies and its groups', its boundary, its session's policies. A policy that has been
 // deleted since it was attached says nothing; one that does not parse is an error, since what it would deny is unknown.
 func (p *Policies) Of(tx *store.Tx, caller awsapi.Principal) (authz.Inputs, map[string][]string, error) {
 	var in authz.Inputs
 	holder := caller.ARN
+	session, recorded := tx.Sessions.Get(caller.AccessKeyID)
 	switch caller.Type {
 	case awsapi.TypeAssumedRole:
 		r, ok := tx.Roles.Get(caller.RoleARN)
@@ -96,12 +97,11 @@ func (p *Policies) Of(tx *store.Tx, caller awsapi.Principal) (authz.Inputs, map[
 			return in, nil, nil
 		}
 	case awsapi.TypeFederatedUser: // has what its session policies leave of its maker's rights
-		s, ok := tx.Sessions.Get(caller.AccessKeyID)
-		if !ok {
+		if !recorded {
 			return in, nil, nil
 		}
-		holder = s.User
-		if holder != RootARN(caller.Account) && !isUser(tx, holder, s.UserID) {
+		holder = session.User
+		if holder != RootARN(caller.Account) && !isUser(tx, holder, session.UserID) {
 			return in, nil, nil
 		}
 	}
@@ -122,7 +122,9 @@ func (p *Policies) Of(tx *store.Tx, caller awsapi.Principal) (authz.Inputs, map[
 		}
 		in.Session = append(in.Session, authz.Source{Policy: c})
 	}
-	return in, tagKeys(own, caller.SessionTags), nil
+	keys := sessionKeys(tx, session)
+	maps.Copy(keys, tagKeys(own, caller.SessionTags))
+	return in, keys, nil
 }
 
 // everything is what a root user may do.

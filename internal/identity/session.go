@@ -71,6 +71,7 @@ func NewSession(tx *store.Tx, role resource.Role, g Grant, now time.Time) resour
 		RoleID:      role.ID,
 		Name:        g.Name,
 		Instance:    g.Instance,
+		Delivery:    g.Delivery,
 		Policies:    g.Policies,
 		PolicyARNs:  g.PolicyARNs,
 		Tags:        g.Tags,

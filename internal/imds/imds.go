@@ -107,6 +107,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !h.admit(w, r, in):
 		refuse(w, http.StatusUnauthorized)
 	default:
+		in.version = "2.0"
+		if r.Header.Get(tokenHeader) == "" {
+			in.version = "1.0"
+		}
 		h.get(w, r, in)
 	}
 }

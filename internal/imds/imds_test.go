@@ -31,8 +31,8 @@ func instance() Instance {
 		},
 		BlockDevices: map[string]string{"ami": "/dev/xvda", "root": "/dev/xvda"},
 		ProfileARN:   "arn:aws:iam::111122223333:instance-profile/p", ProfileID: "AIPA1", Role: "r",
-		Credentials: func(context.Context) (Credentials, error) {
-			return Credentials{AccessKeyID: "ASIA1", SecretAccessKey: "s", Token: "t", Updated: now, Expires: now.Add(6 * time.Hour)}, nil
+		Credentials: func(_ context.Context, version string) (Credentials, error) {
+			return Credentials{AccessKeyID: "ASIA1", SecretAccessKey: "s", Token: "t" + version, Updated: now, Expires: now.Add(6 * time.Hour)}, nil
 		},
 		UserData: []byte("#!/bin/sh\n"), Tags: map[string]string{"Name": "n", "empty": ""}, TokensRequired: true,
 	}
@@ -193,7 +193,7 @@ func TestSDK(t *testing.T) {
 	}
 	roles := ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = client })
 	creds, err := roles.Retrieve(ctx)
-	if err != nil || creds.AccessKeyID != "ASIA1" || creds.SessionToken != "t" || !creds.CanExpire {
+	if err != nil || creds.AccessKeyID != "ASIA1" || creds.SessionToken != "t2.0" || !creds.CanExpire {
 		t.Errorf("credentials: %+v, %v", creds, err)
 	}
 	in.TokensRequired = false
@@ -204,17 +204,19 @@ func TestSDK(t *testing.T) {
   "Type": "AWS-HMAC",
   "AccessKeyId": "ASIA1",
   "SecretAccessKey": "s",
-  "Token": "t",
+  "Token": "t1.0",
   "Expiration": "2026-11-20T12:00:00Z"
 }`
 	if d := cmp.Diff(document, body); d != "" {
 		t.Error(d)
 	}
-	in.Credentials = func(context.Context) (Credentials, error) { return Credentials{}, ErrNotAssumable }
+	in.Credentials = func(context.Context, string) (Credentials, error) { return Credentials{}, ErrNotAssumable }
 	if _, err := roles.Retrieve(ctx); err == nil || !strings.Contains(err.Error(), "AssumeRoleUnauthorizedAccess") {
 		t.Errorf("a role that EC2 cannot assume: %v", err)
 	}
-	in.Credentials = func(context.Context) (Credentials, error) { return Credentials{}, errors.New("the store is away") }
+	in.Credentials = func(context.Context, string) (Credentials, error) {
+		return Credentials{}, errors.New("the store is away")
+	}
 	if code, body, _ := do(t, "GET", url+"/latest/meta-data/iam/security-credentials/r"); code != 500 || strings.Contains(body, "store") {
 		t.Errorf("an error of ours: %d %q", code, body)
 	}

@@ -37,10 +37,11 @@ type Instance struct {
 
 	BlockDevices map[string]string // "ami" → "xvda", "root" → "/dev/xvda", "ebs1" → "sdf"
 
-	ProfileARN  string
-	ProfileID   string
-	Role        string
-	Credentials func(context.Context) (Credentials, error) // of Role
+	ProfileARN string
+	ProfileID  string
+	Role       string
+	// Credentials are of Role, for who asks by a version of the service: "1.0", or "2.0" with a token.
+	Credentials func(ctx context.Context, version string) (Credentials, error)
 
 	UserData []byte
 
@@ -59,6 +60,8 @@ type Instance struct {
 	Disabled       bool // http-endpoint
 	IPv6Enabled    bool // http-protocol-ipv6
 	HopLimit       int  // http-put-response-hop-limit; 0: none
+
+	version string // of the request
 }
 
 // An Interface is one attached ENI.

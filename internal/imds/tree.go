@@ -193,7 +193,7 @@ func (in Instance) iam() entries {
 }
 
 func (in Instance) readCredentials(ctx context.Context, now time.Time) (string, error) {
-	c, err := in.Credentials(ctx)
+	c, err := in.Credentials(ctx, in.version)
 	if errors.Is(err, ErrNotAssumable) {
 		return document(struct{ Code, Message, LastUpdated string }{"AssumeRoleUnauthorizedAccess",
 			"EC2 cannot assume the role " + in.Role + ".  Please see documentation at https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_iam-ec2.html#troubleshoot_iam-ec2_errors-info-doc.",

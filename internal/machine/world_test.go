@@ -195,7 +195,7 @@ func (w *world) metadata(t *testing.T) {
 		ID: "i-0123456789abcdef0", Type: "m5.2xlarge", ImageID: "ami-0123", Account: "111122223333",
 		Region: region, Zone: zone, ZoneID: "usw2-az1", Hostname: hostName, PrivateIP: guestIP, TokensRequired: true,
 		ProfileARN: "arn:aws:iam::111122223333:instance-profile/p", Role: "node-role",
-		Credentials: func(context.Context) (imds.Credentials, error) {
+		Credentials: func(context.Context, string) (imds.Credentials, error) {
 			return imds.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "secret", Token: "session",
 				Expires: time.Now().Add(time.Hour)}, nil
 		},

@@ -126,6 +126,7 @@ type Session struct {
 	RoleID      string
 	Name        string
 	Instance    string   // the instance that it was made for, if any
+	Delivery    string   // the version of IMDS, 1.0 or 2.0, that the instance gets it by
 	Policies    []string // session policies, documents
 	PolicyARNs  []string
 	Tags        Tags
