@@ -77,6 +77,18 @@ func boundaryAndTags(boundary *string, tags []iam.Tag) map[string][]string {
 	return keys
 }
 
+// tagged makes a rule out of one for an operation of IAM that makes something: what makes
+// it with tags is checked for the action that tags it as well.
+func tagged[In any](r rule, action string, tags func(in *In) []iam.Tag) rule {
+	return needs(r, func(s scope, in *In) []check {
+		t := tags(in)
+		if len(t) == 0 {
+			return nil
+		}
+		return []check{{action: action, resources: r.resources(s, in), keys: boundaryAndTags(nil, t)}}
+	})
+}
+
 var iamRules = rules{
 	"AddClientIDToOpenIDConnectProvider": on(func(_ scope, in *iam.AddClientIDToOpenIDConnectProviderInput) []string {
 		return []string{deref(in.OpenIDConnectProviderArn)}
@@ -100,30 +112,32 @@ var iamRules = rules{
 	"CreateAccessKey":    on(func(s scope, in *iam.CreateAccessKeyInput) []string { return s.user(in.UserName, nil) }),
 	"CreateAccountAlias": anything,
 	"CreateGroup":        on(func(s scope, in *iam.CreateGroupInput) []string { return s.userGroup(in.GroupName, in.Path) }),
-	"CreateInstanceProfile": with(on(func(s scope, in *iam.CreateInstanceProfileInput) []string {
+	"CreateInstanceProfile": tagged(with(on(func(s scope, in *iam.CreateInstanceProfileInput) []string {
 		return s.profile(in.InstanceProfileName, in.Path)
 	}), func(in *iam.CreateInstanceProfileInput) map[string][]string { return boundaryAndTags(nil, in.Tags) }),
-	"CreateOpenIDConnectProvider": with(on(func(s scope, in *iam.CreateOpenIDConnectProviderInput) []string {
+		"iam:TagInstanceProfile", func(in *iam.CreateInstanceProfileInput) []iam.Tag { return in.Tags }),
+	"CreateOpenIDConnectProvider": tagged(with(on(func(s scope, in *iam.CreateOpenIDConnectProviderInput) []string {
 		return []string{s.iam("oidc-provider", nil, new(strings.TrimPrefix(deref(in.Url), "https://")))}
 	}), func(in *iam.CreateOpenIDConnectProviderInput) map[string][]string {
 		return boundaryAndTags(nil, in.Tags)
-	}),
-	"CreatePolicy": with(on(func(s scope, in *iam.CreatePolicyInput) []string {
+	}), "iam:TagOpenIDConnectProvider", func(in *iam.CreateOpenIDConnectProviderInput) []iam.Tag { return in.Tags }),
+	"CreatePolicy": tagged(with(on(func(s scope, in *iam.CreatePolicyInput) []string {
 		return []string{s.iam("policy", in.Path, in.PolicyName)}
 	}), func(in *iam.CreatePolicyInput) map[string][]string { return boundaryAndTags(nil, in.Tags) }),
+		"iam:TagPolicy", func(in *iam.CreatePolicyInput) []iam.Tag { return in.Tags }),
 	"CreatePolicyVersion": on(func(_ scope, in *iam.CreatePolicyVersionInput) []string { return []string{deref(in.PolicyArn)} }),
-	"CreateRole": with(on(func(s scope, in *iam.CreateRoleInput) []string { return s.role(in.RoleName, in.Path) }), func(in *iam.CreateRoleInput) map[string][]string {
+	"CreateRole": tagged(with(on(func(s scope, in *iam.CreateRoleInput) []string { return s.role(in.RoleName, in.Path) }), func(in *iam.CreateRoleInput) map[string][]string {
 		return boundaryAndTags(in.PermissionsBoundary, in.Tags)
-	}),
+	}), "iam:TagRole", func(in *iam.CreateRoleInput) []iam.Tag { return in.Tags }),
 	"CreateServiceLinkedRole": with(on(func(s scope, in *iam.CreateServiceLinkedRoleInput) []string {
 		_, _, arn, _, _ := ServiceLinkedRole(s.call.Account, deref(in.AWSServiceName), deref(in.CustomSuffix))
 		return []string{arn}
 	}), func(in *iam.CreateServiceLinkedRoleInput) map[string][]string {
 		return map[string][]string{"iam:AWSServiceName": {deref(in.AWSServiceName)}}
 	}),
-	"CreateUser": with(on(func(s scope, in *iam.CreateUserInput) []string { return s.user(in.UserName, in.Path) }), func(in *iam.CreateUserInput) map[string][]string {
+	"CreateUser": tagged(with(on(func(s scope, in *iam.CreateUserInput) []string { return s.user(in.UserName, in.Path) }), func(in *iam.CreateUserInput) map[string][]string {
 		return boundaryAndTags(in.PermissionsBoundary, in.Tags)
-	}),
+	}), "iam:TagUser", func(in *iam.CreateUserInput) []iam.Tag { return in.Tags }),
 	"DeleteAccessKey":    on(func(s scope, in *iam.DeleteAccessKeyInput) []string { return s.user(in.UserName, nil) }),
 	"DeleteAccountAlias": anything,
 	"DeleteGroup":        on(func(s scope, in *iam.DeleteGroupInput) []string { return s.userGroup(in.GroupName, nil) }),

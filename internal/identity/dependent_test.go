@@ -88,6 +88,7 @@ func TestDependentActions(t *testing.T) {
 	group := &autoscaling.CreateAutoScalingGroupInput{AutoScalingGroupName: new("g"), LaunchTemplate: &autoscaling.LaunchTemplateSpecification{LaunchTemplateId: new("lt-1")}}
 	profile := &iam.AddRoleToInstanceProfileInput{InstanceProfileName: new("node"), RoleName: new("node")}
 	eni := &ec2.CreateNetworkInterfaceInput{SubnetId: new("subnet-1"), TagSpecifications: []ec2.TagSpecification{{ResourceType: new("network-interface"), Tags: []ec2.Tag{{Key: new("k"), Value: new("v")}}}}}
+	iamTags := []iam.Tag{{Key: new("team"), Value: new("a")}}
 	all := func(actions ...string) []string {
 		var out []string
 		for _, a := range actions {
@@ -148,6 +149,15 @@ func TestDependentActions(t *testing.T) {
 		{"group, no PassRole", all("autoscaling:*", "ec2:*", "iam:CreateServiceLinkedRole"), "autoscaling:CreateAutoScalingGroup", group, "iam:PassRole on resource: " + roleARN + "node"},
 		{"profile, no PassRole", all("iam:AddRoleToInstanceProfile"), "iam:AddRoleToInstanceProfile", profile, "iam:PassRole on resource: " + roleARN + "node"},
 		{"profile", append(all("iam:AddRoleToInstanceProfile"), "Allow iam:PassRole * "+is("iam:PassedToService", "ec2.amazonaws.com")), "iam:AddRoleToInstanceProfile", profile, ""},
+		{"role without tags", all("iam:CreateRole"), "iam:CreateRole", &iam.CreateRoleInput{RoleName: new("x")}, ""},
+		{"role, tags", all("iam:CreateRole"), "iam:CreateRole", &iam.CreateRoleInput{RoleName: new("x"), Tags: iamTags}, "iam:TagRole on resource: " + roleARN + "x"},
+		{"role, tags allowed", append(all("iam:CreateRole"), "Allow iam:TagRole "+roleARN+"* "+is("aws:RequestTag/team", "a")), "iam:CreateRole", &iam.CreateRoleInput{RoleName: new("x"), Tags: iamTags}, ""},
+		{"user, tags", all("iam:CreateUser"), "iam:CreateUser", &iam.CreateUserInput{UserName: new("x"), Tags: iamTags}, "iam:TagUser on resource: arn:aws:iam::000000000000:user/x"},
+		{"policy, tags", all("iam:CreatePolicy"), "iam:CreatePolicy", &iam.CreatePolicyInput{PolicyName: new("x"), Tags: iamTags}, "iam:TagPolicy on resource: arn:aws:iam::000000000000:policy/x"},
+		{"profile, tags", all("iam:CreateInstanceProfile"), "iam:CreateInstanceProfile", &iam.CreateInstanceProfileInput{InstanceProfileName: new("x"), Tags: iamTags},
+			"iam:TagInstanceProfile on resource: arn:aws:iam::000000000000:instance-profile/x"},
+		{"provider, tags", all("iam:CreateOpenIDConnectProvider"), "iam:CreateOpenIDConnectProvider", &iam.CreateOpenIDConnectProviderInput{Url: new("https://idp/a"), Tags: iamTags},
+			"iam:TagOpenIDConnectProvider on resource: arn:aws:iam::000000000000:oidc-provider/idp/a"},
 		{"interface, tags", all("ec2:CreateNetworkInterface"), "ec2:CreateNetworkInterface", eni, "ec2:CreateTags on resource: " + ec2ARN + "network-interface/*"},
 		{"interface, tags on interfaces only", append(all("ec2:CreateNetworkInterface"), "Allow ec2:CreateTags arn:aws:ec2:*:*:network-interface/*"), "ec2:CreateNetworkInterface", eni, ""},
 		{"interface by its tag", []string{"Allow ec2:DeleteNetworkInterface * " + is("ec2:ResourceTag/eks:eni:owner", "amazon-vpc-cni")}, "ec2:DeleteNetworkInterface",
