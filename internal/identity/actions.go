@@ -14,6 +14,7 @@ type rule struct {
 	free      bool                                      // everybody who is somebody may, or the handler decides
 	resources func(s scope, in any) []string            // ARNs; nil: the operation knows no resources ("*")
 	keys      func(s scope, in any) map[string][]string // condition keys that the input gives
+	targets   func(s scope, in any) []target            // in place of resources: with keys for each
 	made      func(s scope, in any) created             // tags of what the operation makes, by resource type (EC2)
 	fields    []string                                  // of the input, that the rule reads by their names
 	also      func(s scope, in any) []check             // what else the caller must be allowed
@@ -24,6 +25,7 @@ type rule struct {
 type check struct {
 	action    string
 	resources []string
+	targets   []target // in place of resources
 	keys      map[string][]string
 	made      created                            // what gets tags by it
 	refuse    func(denial, encoded string) error // how the service words it; nil: as any denial

@@ -91,8 +91,13 @@ func (s scope) groups(id, name *string) []string {
 
 // runInstances is checked for what the request says together with its launch template.
 var runInstances = rule{
-	resources: on(func(s scope, in *ec2.RunInstancesInput) []string { return s.launchOf(in).resources(s) }).resources,
-	keys:      within(rule{}, func(s scope, in *ec2.RunInstancesInput) map[string][]string { return s.launchOf(in).keys(s) }).keys,
+	targets: func(s scope, in any) []target {
+		if i, ok := in.(*ec2.RunInstancesInput); ok {
+			return s.launchOf(i).targets(s)
+		}
+		return nil
+	},
+	keys: within(rule{}, func(s scope, in *ec2.RunInstancesInput) map[string][]string { return s.launchOf(in).keys(s) }).keys,
 	made: func(s scope, in any) created {
 		if i, ok := in.(*ec2.RunInstancesInput); ok {
 			return s.launchOf(i).tags

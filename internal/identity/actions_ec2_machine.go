@@ -1,5 +1,7 @@
 package identity
 
+import "ekster.dev/ekster/gen/ec2"
+
 // ec2MachineRules are about instances, their keys, volumes and fleets.
 var ec2MachineRules = rules{
 	"AttachVolume":                ids("VolumeId", "InstanceId"),
@@ -36,7 +38,7 @@ var ec2MachineRules = rules{
 	"GetInstanceTypesFromInstanceRequirements": anything,
 	"ImportKeyPair":                            {resources: namedKey, fields: []string{"KeyName"}, made: makes("").made, also: makes("").also},
 	"ModifyInstanceAttribute":                  ids("InstanceId", "Groups"),
-	"ModifyInstanceMetadataOptions":            ids("InstanceId"),
+	"ModifyInstanceMetadataOptions":            metadataOptions,
 	"ModifyPrivateDnsNameOptions":              ids("InstanceId"),
 	"ModifyVolume":                             ids("VolumeId"),
 	"RebootInstances":                          ids("InstanceIds"),
@@ -44,6 +46,22 @@ var ec2MachineRules = rules{
 	"StartInstances":                           ids("InstanceIds"),
 	"StopInstances":                            ids("InstanceIds"),
 }
+
+// metadataOptions has for keys what the instance has, and as attributes what it is to have.
+var metadataOptions = with(ids("InstanceId"), func(in *ec2.ModifyInstanceMetadataOptionsInput) map[string][]string {
+	k := keySet{}
+	for name, v := range map[string]*string{"HttpTokens": in.HttpTokens, "HttpEndpoint": in.HttpEndpoint} {
+		k.text("ec2:Attribute/"+name, deref(v))
+		if v != nil {
+			k["ec2:Attribute"] = append(k["ec2:Attribute"], name)
+		}
+	}
+	k.number("ec2:Attribute/HttpPutResponseHopLimit", in.HttpPutResponseHopLimit)
+	if in.HttpPutResponseHopLimit != nil {
+		k["ec2:Attribute"] = append(k["ec2:Attribute"], "HttpPutResponseHopLimit")
+	}
+	return k
+})
 
 // namedKey is a key pair by its name or id.
 func namedKey(s scope, in any) []string {

@@ -64,6 +64,9 @@ func (a *Authorizer) Authorize(_ context.Context, call awsapi.Call, input any) e
 		if r.resources != nil {
 			main.resources = r.resources(s, input)
 		}
+		if r.targets != nil {
+			main.targets = r.targets(s, input)
+		}
 		if r.keys != nil {
 			main.keys = r.keys(s, input)
 		}
@@ -95,18 +98,27 @@ func (a *Authorizer) Authorize(_ context.Context, call awsapi.Call, input any) e
 
 // request is what package authz decides for a check.
 func (s scope) request(c check, principalTags map[string][]string) authz.Request {
-	req := authz.Request{Principal: Caller(s.call.Caller), Action: c.action, Resources: c.resources, Context: Context(s.call)}
+	targets := c.targets
+	for _, arn := range c.resources {
+		targets = append(targets, target{arn: arn})
+	}
+	req := authz.Request{Principal: Caller(s.call.Caller), Action: c.action, Context: Context(s.call)}
 	maps.Copy(req.Context, principalTags)
 	maps.Copy(req.Context, c.keys)
-	for _, arn := range c.resources {
-		keys := s.keysOf(arn)
+	for _, t := range targets {
+		keys := s.keysOf(t.arn)
 		for k := range c.keys { // what the request says of a resource goes before what it is
 			delete(keys, k)
 		}
-		if kind, ok := strings.CutSuffix(arn, "/*"); ok && len(c.made) > 0 {
+		if kind, ok := strings.CutSuffix(t.arn, "/*"); ok && len(c.made) > 0 {
 			maps.Copy(keys, requestTags(c.made[kind[strings.LastIndexByte(kind, ':')+1:]]))
 		}
-		req.ResourceContext = append(req.ResourceContext, keys)
+		if keys == nil {
+			keys = t.keys
+		} else {
+			maps.Copy(keys, t.keys)
+		}
+		req.Resources, req.ResourceContext = append(req.Resources, t.arn), append(req.ResourceContext, keys)
 	}
 	return req
 }

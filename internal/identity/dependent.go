@@ -17,7 +17,8 @@ func (s scope) pass(role *string, service string) []check {
 	return []check{{action: "iam:PassRole", resources: []string{*role}, keys: map[string][]string{"iam:PassedToService": {service}}}}
 }
 
-// passProfile is pass for the role in an instance profile, by its ARN or name.
+// passProfile is pass for the role in an instance profile, by its ARN or name, for
+// instances that are to be.
 func (s scope) passProfile(arn, name *string) []check {
 	id := deref(arn)
 	if id == "" && name != nil {
@@ -27,7 +28,9 @@ func (s scope) passProfile(arn, name *string) []check {
 	if !ok || p.Role == "" { // the handler says what is wrong
 		return nil
 	}
-	return s.pass(&p.Role, "ec2.amazonaws.com")
+	checks := s.pass(&p.Role, "ec2.amazonaws.com")
+	checks[0].keys["iam:AssociatedResourceArn"] = []string{s.arn("ec2", "instance/*")}
+	return checks
 }
 
 // linked is the check that the caller may have a service's role made, if it is not there.

@@ -13,7 +13,7 @@ var createFleet = rule{
 	resources: on(func(s scope, in *ec2.CreateFleetInput) []string {
 		out := []string{s.arn("ec2", "fleet/*")}
 		for _, l := range s.fleetLaunches(in) {
-			for _, arn := range l.resources(s) {
+			for _, arn := range arns(l.targets(s)) {
 				if !slices.Contains(out, arn) {
 					out = append(out, arn)
 				}
@@ -30,7 +30,7 @@ var createFleet = rule{
 	also: needs(rule{}, func(s scope, in *ec2.CreateFleetInput) []check {
 		out := s.tagOnCreate(tagsByType(in.TagSpecifications))
 		for _, l := range s.fleetLaunches(in) {
-			out = append(out, check{action: "ec2:RunInstances", resources: l.resources(s), keys: l.keys(s)})
+			out = append(out, l.check(s))
 			if l.profile != nil {
 				out = append(out, s.passProfile(l.profile.Arn, l.profile.Name)...)
 			}
@@ -83,7 +83,7 @@ func (s scope) fleetLaunches(in *ec2.CreateFleetInput) []launch {
 // requestSpot is checked for the request that it makes, and for the launch that it asks for.
 var requestSpot = rule{
 	resources: on(func(s scope, in *ec2.RequestSpotInstancesInput) []string {
-		return append([]string{s.arn("ec2", "spot-instances-request/*")}, s.spotLaunch(in).resources(s)...)
+		return append([]string{s.arn("ec2", "spot-instances-request/*")}, arns(s.spotLaunch(in).targets(s))...)
 	}).resources,
 	made: func(_ scope, in any) created {
 		if i, ok := in.(*ec2.RequestSpotInstancesInput); ok {
@@ -93,7 +93,7 @@ var requestSpot = rule{
 	},
 	also: needs(rule{}, func(s scope, in *ec2.RequestSpotInstancesInput) []check {
 		l := s.spotLaunch(in)
-		out := append(s.tagOnCreate(tagsByType(in.TagSpecifications)), check{action: "ec2:RunInstances", resources: l.resources(s), keys: l.keys(s)})
+		out := append(s.tagOnCreate(tagsByType(in.TagSpecifications)), l.check(s))
 		if l.profile != nil {
 			out = append(out, s.passProfile(l.profile.Arn, l.profile.Name)...)
 		}
@@ -105,7 +105,13 @@ func (s scope) spotLaunch(in *ec2.RequestSpotInstancesInput) launch {
 	l := launch{market: "spot"}
 	if spec := in.LaunchSpecification; spec != nil {
 		l.image, l.kind, l.subnet, l.key = deref(spec.ImageId), deref(spec.InstanceType), deref(spec.SubnetId), deref(spec.KeyName)
-		l.groups, l.profile = spec.SecurityGroupIds, spec.IamInstanceProfile
+		l.groups, l.profile, l.ebsOptimized, l.disks = spec.SecurityGroupIds, spec.IamInstanceProfile, spec.EbsOptimized, disksOf(spec.BlockDeviceMappings)
+		if spec.Placement != nil {
+			l.tenancy = deref(spec.Placement.Tenancy)
+		}
+		for _, n := range spec.NetworkInterfaces {
+			l.interfaces = append(l.interfaces, networkCard{deref(n.NetworkInterfaceId), n.AssociatePublicIpAddress})
+		}
 	}
 	return l
 }

@@ -1,7 +1,9 @@
 package identity
 
 import (
+	"cmp"
 	"encoding/json"
+	"slices"
 	"strconv"
 
 	"ekster.dev/ekster/gen/autoscaling"
@@ -20,6 +22,26 @@ type launch struct {
 	groups      []string
 	profile     *ec2.IamInstanceProfileSpecification
 	tags        created
+
+	tokens, endpoint string // metadata options
+	hops             *int32
+	tenancy          string
+	ebsOptimized     *bool
+	interfaces       []networkCard
+	disks            []disk
+}
+
+// A networkCard is a network interface that a launch makes or, with an id, takes.
+type networkCard struct {
+	id     string
+	public *bool // AssociatePublicIpAddress
+}
+
+// A disk is a volume that a launch makes.
+type disk struct {
+	device, kind, snapshot string
+	gib, iops, throughput  *int32
+	encrypted              *bool
 }
 
 // template finds a launch template and what its version says, both empty if there is none.
@@ -63,7 +85,16 @@ func (s scope) launchOf(in *ec2.RunInstancesInput) launch {
 	if in.InstanceMarketOptions != nil {
 		l.market = deref(in.InstanceMarketOptions.MarketType)
 	}
+	if m := in.MetadataOptions; m != nil {
+		l.tokens, l.endpoint, l.hops = deref(m.HttpTokens), deref(m.HttpEndpoint), m.HttpPutResponseHopLimit
+	}
+	if in.Placement != nil {
+		l.tenancy = deref(in.Placement.Tenancy)
+	}
+	l.ebsOptimized = in.EbsOptimized
+	l.disks = disksOf(in.BlockDeviceMappings)
 	for _, n := range in.NetworkInterfaces {
+		l.interfaces = append(l.interfaces, networkCard{deref(n.NetworkInterfaceId), n.AssociatePublicIpAddress})
 		l.groups = append(l.groups[:len(l.groups):len(l.groups)], n.Groups...)
 		if l.subnet == "" {
 			l.subnet = deref(n.SubnetId)
@@ -91,7 +122,25 @@ func (l *launch) fill(data ec2.RequestLaunchTemplateData) {
 	if data.InstanceMarketOptions != nil {
 		or(&l.market, data.InstanceMarketOptions.MarketType)
 	}
+	if m := data.MetadataOptions; m != nil {
+		or(&l.tokens, m.HttpTokens)
+		or(&l.endpoint, m.HttpEndpoint)
+		l.hops = cmp.Or(l.hops, m.HttpPutResponseHopLimit)
+	}
+	if data.Placement != nil {
+		or(&l.tenancy, data.Placement.Tenancy)
+	}
+	l.ebsOptimized = cmp.Or(l.ebsOptimized, data.EbsOptimized)
+	for _, b := range data.BlockDeviceMappings {
+		if e := b.Ebs; e != nil {
+			l.addDisk(disk{deref(b.DeviceName), deref(e.VolumeType), deref(e.SnapshotId), e.VolumeSize, e.Iops, e.Throughput, e.Encrypted})
+		}
+	}
+	own := len(l.interfaces) > 0 // which a template's do not add to
 	for _, n := range data.NetworkInterfaces {
+		if !own {
+			l.interfaces = append(l.interfaces, networkCard{deref(n.NetworkInterfaceId), n.AssociatePublicIpAddress})
+		}
 		l.groups = append(l.groups[:len(l.groups):len(l.groups)], n.Groups...)
 		or(&l.subnet, n.SubnetId)
 	}
@@ -117,53 +166,26 @@ func (l *launch) fill(data ec2.RequestLaunchTemplateData) {
 	}
 }
 
-// resources are what ec2:RunInstances is checked on.
-func (l launch) resources(s scope) []string {
-	out := []string{s.arn("ec2", "instance/*")}
-	out = append(out, s.ec2(&l.image, &l.subnet)...)
-	out = append(out, s.ec2s(l.groups)...)
-	out = append(out, s.arn("ec2", "network-interface/*"), s.arn("ec2", "volume/*"))
-	if l.key != "" {
-		out = append(out, s.arn("ec2", "key-pair/"+l.key))
-	}
-	if l.template.ID != "" {
-		out = append(out, s.arn("ec2", "launch-template/"+l.template.ID))
+func disksOf(mappings []ec2.BlockDeviceMapping) (out []disk) {
+	for _, b := range mappings {
+		if e := b.Ebs; e != nil {
+			out = append(out, disk{deref(b.DeviceName), deref(e.VolumeType), deref(e.SnapshotId), e.VolumeSize, e.Iops, e.Throughput, e.Encrypted})
+		}
 	}
 	return out
 }
 
-func (l launch) keys(s scope) map[string][]string {
-	keys := map[string][]string{"ec2:IsLaunchTemplateResource": {strconv.FormatBool(l.template.ID != "")}}
-	put := func(key, value string) {
-		if value != "" {
-			keys[key] = []string{value}
-		}
+// addDisk adds a disk, or to the one of its device what that leaves open.
+func (l *launch) addDisk(d disk) {
+	i := slices.IndexFunc(l.disks, func(have disk) bool { return have.device == d.device })
+	if i < 0 {
+		l.disks = append(l.disks, d)
+		return
 	}
-	put("ec2:InstanceType", l.kind)
-	if l.market == "" {
-		l.market = "on-demand"
-	}
-	put("ec2:InstanceMarketType", l.market)
-	if l.template.ID != "" {
-		put("ec2:LaunchTemplate", s.arn("ec2", "launch-template/"+l.template.ID))
-	}
-	if l.profile != nil {
-		id := deref(l.profile.Arn)
-		if id == "" {
-			id = s.profile(l.profile.Name, nil)[0]
-		}
-		put("ec2:InstanceProfile", id)
-	}
-	return keys
-}
-
-// also are a launch's dependent actions.
-func (l launch) also(s scope) []check {
-	var out []check
-	if l.profile != nil {
-		out = s.passProfile(l.profile.Arn, l.profile.Name)
-	}
-	return append(out, s.tagOnCreate(l.tags)...)
+	h := &l.disks[i]
+	h.kind, h.snapshot = cmp.Or(h.kind, d.kind), cmp.Or(h.snapshot, d.snapshot)
+	h.gib, h.iops, h.throughput = cmp.Or(h.gib, d.gib), cmp.Or(h.iops, d.iops), cmp.Or(h.throughput, d.throughput)
+	h.encrypted = cmp.Or(h.encrypted, d.encrypted)
 }
 
 // groupLaunch is the check that the caller of Auto Scaling could itself run what a group
@@ -205,7 +227,7 @@ func (s scope) templateLaunch(l launch, id, name, version *string, refuse func(d
 	}
 	l.fill(data)
 	s.call.Operation = "RunInstances" // as ec2:CreateAction has it
-	checks := append([]check{{action: "ec2:RunInstances", resources: l.resources(s), keys: l.keys(s), made: l.tags}}, l.also(s)...)
+	checks := append([]check{l.check(s)}, l.also(s)...)
 	for i := range checks {
 		checks[i].refuse = refuse
 	}

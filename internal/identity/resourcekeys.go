@@ -1,8 +1,10 @@
 package identity
 
 import (
+	"strconv"
 	"strings"
 
+	"ekster.dev/ekster/internal/ami"
 	"ekster.dev/ekster/internal/resource"
 )
 
@@ -115,6 +117,19 @@ func (s scope) ec2Keys(keys map[string][]string, kind, id string, tag func(accou
 			put("ec2:AvailabilityZone", i.Spec.Zone)
 			put("ec2:InstanceProfile", i.Spec.InstanceProfileARN)
 			put("ec2:InstanceID", id)
+			put("ec2:MetadataHttpTokens", i.Spec.HTTPTokens)
+			put("ec2:MetadataHttpEndpoint", i.Spec.HTTPEndpoint)
+			put("ec2:MetadataHttpPutResponseHopLimit", strconv.Itoa(int(i.Spec.HopLimit)))
+			put("ec2:RootDeviceType", "ebs")
+			put("ec2:Tenancy", "default")
+		}
+	case "image":
+		if i, ok := ami.ByID(s.call.Region, id); ok {
+			put("ec2:ImageID", i.ID)
+			put("ec2:ImageType", "machine")
+			put("ec2:Owner", "amazon")
+			put("ec2:Public", "true")
+			put("ec2:RootDeviceType", "ebs")
 		}
 	case "network-interface":
 		if n, ok := s.tx.Interfaces.Get(id); ok {

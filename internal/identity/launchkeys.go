@@ -1,0 +1,183 @@
+package identity
+
+import (
+	"slices"
+	"strconv"
+
+	"ekster.dev/ekster/internal/ami"
+)
+
+// A target is a resource that an operation is checked on, with the condition keys that the
+// request gives of this one: EC2 asks of each resource what its type has, and of no other.
+// A condition on the instance type of a launch does not hold of its subnet.
+type target struct {
+	arn  string
+	keys map[string][]string
+}
+
+func arns(targets []target) []string {
+	var out []string
+	for _, t := range targets {
+		if !slices.Contains(out, t.arn) {
+			out = append(out, t.arn)
+		}
+	}
+	return out
+}
+
+// keySet are condition keys of what is known only.
+type keySet map[string][]string
+
+func (k keySet) text(key, value string) {
+	if value != "" {
+		k[key] = []string{value}
+	}
+}
+
+func (k keySet) number(key string, value *int32) {
+	if value != nil {
+		k[key] = []string{strconv.Itoa(int(*value))}
+	}
+}
+
+func (k keySet) flag(key string, value *bool) {
+	if value != nil {
+		k[key] = []string{strconv.FormatBool(*value)}
+	}
+}
+
+// check is the launch itself.
+func (l launch) check(s scope) check {
+	return check{action: "ec2:RunInstances", targets: l.targets(s), keys: l.keys(s), made: l.tags}
+}
+
+// targets are what ec2:RunInstances is checked on.
+func (l launch) targets(s scope) []target {
+	image, ok := ami.Resolve(s.call.Region, l.image)
+	if !ok {
+		image = l.image
+	}
+	l.addImageDisks(s.call.Region, image)
+	out := []target{{s.arn("ec2", "instance/*"), l.instanceKeys(s)}}
+	for _, arn := range slices.Concat(s.ec2(&image, &l.subnet), s.ec2s(l.groups)) {
+		out = append(out, target{arn: arn})
+	}
+	out = append(out, l.interfaceTargets(s)...)
+	out = append(out, l.volumeTargets(s)...)
+	if l.key != "" {
+		out = append(out, target{arn: s.arn("ec2", "key-pair/"+l.key)})
+	}
+	if l.template.ID != "" {
+		out = append(out, target{arn: s.arn("ec2", "launch-template/"+l.template.ID)})
+	}
+	return out
+}
+
+// keys are those of all resources of a launch.
+func (l launch) keys(s scope) map[string][]string {
+	keys := map[string][]string{"ec2:IsLaunchTemplateResource": {strconv.FormatBool(l.template.ID != "")}}
+	if l.template.ID != "" {
+		keys["ec2:LaunchTemplate"] = []string{s.arn("ec2", "launch-template/"+l.template.ID)}
+	}
+	return keys
+}
+
+func (l launch) instanceKeys(s scope) map[string][]string {
+	k := keySet{"ec2:InstanceMarketType": {"on-demand"}, "ec2:Tenancy": {"default"}, "ec2:EbsOptimized": {"false"}, "ec2:RootDeviceType": {"ebs"}}
+	k.text("ec2:InstanceType", l.kind)
+	k.text("ec2:InstanceMarketType", l.market)
+	k.text("ec2:Tenancy", l.tenancy)
+	k.flag("ec2:EbsOptimized", l.ebsOptimized)
+	k.text("ec2:MetadataHttpTokens", l.tokens)
+	k.text("ec2:MetadataHttpEndpoint", l.endpoint)
+	k.number("ec2:MetadataHttpPutResponseHopLimit", l.hops)
+	k.text("ec2:AvailabilityZone", l.zone(s))
+	if l.profile != nil {
+		id := deref(l.profile.Arn)
+		if id == "" {
+			id = s.profile(l.profile.Name, nil)[0]
+		}
+		k.text("ec2:InstanceProfile", id)
+	}
+	return k
+}
+
+func (l launch) zone(s scope) string {
+	n, ok := s.tx.Subnets.Get(l.subnet)
+	if !ok || n.Account != s.call.Account {
+		return ""
+	}
+	return n.Zone
+}
+
+func (l launch) interfaceTargets(s scope) []target {
+	cards := l.interfaces
+	if len(cards) == 0 {
+		cards = []networkCard{{}}
+	}
+	var out []target
+	for _, c := range cards {
+		k := keySet{}
+		k.flag("ec2:AssociatePublicIpAddress", c.public)
+		if c.id != "" {
+			out = append(out, target{s.ec2(&c.id)[0], k})
+			continue
+		}
+		k.text("ec2:AvailabilityZone", l.zone(s))
+		if n, ok := s.tx.Subnets.Get(l.subnet); ok && n.Account == s.call.Account {
+			k.text("ec2:Subnet", s.arn("ec2", "subnet/"+n.ID))
+			k.text("ec2:Vpc", s.arn("ec2", "vpc/"+n.VPC))
+		}
+		out = append(out, target{s.arn("ec2", "network-interface/*"), k})
+	}
+	return out
+}
+
+func (l launch) volumeTargets(s scope) []target {
+	disks := l.disks
+	if len(disks) == 0 {
+		disks = []disk{{}}
+	}
+	var out []target
+	for _, d := range disks {
+		k := keySet{"ec2:Encrypted": {"false"}, "ec2:VolumeType": {"gp2"}}
+		k.flag("ec2:Encrypted", d.encrypted)
+		k.text("ec2:VolumeType", d.kind)
+		k.number("ec2:VolumeSize", d.gib)
+		k.number("ec2:VolumeIops", d.iops)
+		k.number("ec2:VolumeThroughput", d.throughput)
+		k.text("ec2:AvailabilityZone", l.zone(s))
+		if d.snapshot != "" {
+			k.text("ec2:ParentSnapshot", "arn:aws:ec2:"+s.call.Region+"::snapshot/"+d.snapshot)
+		}
+		out = append(out, target{s.arn("ec2", "volume/*"), k})
+	}
+	return out
+}
+
+// addImageDisks adds what the image leaves the launch with.
+func (l *launch) addImageDisks(region, image string) {
+	i, ok := ami.ByID(region, image)
+	if !ok {
+		return
+	}
+	l.disks = slices.Clone(l.disks)
+	gp3 := func(device, snapshot string, gib int32) disk {
+		return disk{device: device, kind: "gp3", snapshot: snapshot, gib: &gib}
+	}
+	if data := i.DataSnapshot(); data != "" {
+		l.addDisk(gp3(ami.RootDevice, i.Snapshot, ami.SystemDiskGiB))
+		l.addDisk(gp3(ami.DataDevice, data, ami.DefaultDiskGiB))
+		return
+	}
+	l.addDisk(gp3(ami.RootDevice, i.Snapshot, ami.DefaultDiskGiB))
+}
+
+// also are a launch's dependent actions.
+func (l launch) also(s scope) []check {
+	var out []check
+	if l.profile != nil {
+		out = s.passProfile(l.profile.Arn, l.profile.Name)
+	}
+	return append(out, s.tagOnCreate(l.tags)...)
+}
