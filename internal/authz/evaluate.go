@@ -22,6 +22,8 @@ type Inputs struct {
 	ResourceRequired bool
 	// Boundary is the principal's permissions boundary, nil if it has none.
 	Boundary *Policy
+	// BoundaryARN is the boundary's name.
+	BoundaryARN string
 	// Session holds the session policies, empty if the session was made without. Together they allow
 	// what one of them allows.
 	Session []Source
@@ -68,7 +70,7 @@ type Decision struct {
 
 // A Statement names a statement of a policy.
 type Statement struct {
-	Source string // the Source's name; empty for Inputs.Resource and Inputs.Boundary
+	Source string // the Source's name, or the boundary's ARN; empty for Inputs.Resource
 	Sid    string
 	Index  int // 1 is the first
 }
@@ -190,6 +192,7 @@ func (e *evaluation) decide(resource string) Decision {
 	}
 	byBoundary := e.policy(e.in.Boundary)
 	if byBoundary.denies {
+		byBoundary.statement.Source = e.in.BoundaryARN
 		return deny(Boundary, byBoundary)
 	}
 	bySession := e.sources(e.in.Session)

@@ -5,9 +5,11 @@ import "strings"
 // DenyMessage is what AWS answers to the denied request:
 //
 //	User: <arn> is not authorized to perform: <action> on resource: <arn> because no identity-based policy allows the <action> action
-//	User: <arn> is not authorized to perform: <action> on resource: <arn> with an explicit deny in an identity-based policy
+//	User: <arn> is not authorized to perform: <action> on resource: <arn> with an explicit deny in an identity-based policy: <arn>
 //
-// A request for no resource in particular ("*") has no "on resource" part. STS gives no reason when a
+// The second ARN is the managed policy's; inline ones have no name there, and of those of another
+// account than the resource's none is told. A request for no resource in particular ("*") has no
+// "on resource" part but in IAM. STS gives no reason when a
 // trust policy does not allow, and federated identities are told the action only.
 func (d Decision) DenyMessage(req Request) string {
 	if req.Principal.Type == WebIdentity {
@@ -25,7 +27,7 @@ func (d Decision) DenyMessage(req Request) string {
 	}
 	b.WriteString(" is not authorized to perform: ")
 	b.WriteString(req.Action)
-	if d.Resource != "" && d.Resource != "*" {
+	if d.Resource != "" && (d.Resource != "*" || strings.HasPrefix(req.Action, "iam:")) {
 		b.WriteString(" on resource: ")
 		b.WriteString(d.Resource)
 	}
@@ -34,6 +36,10 @@ func (d Decision) DenyMessage(req Request) string {
 		b.WriteString(" with an explicit deny in ")
 		b.WriteString(article(d.Kind))
 		b.WriteString(d.Kind.String())
+		if strings.HasPrefix(d.Statement.Source, "arn:") && (req.ResourceAccount == "" || req.ResourceAccount == req.Principal.Account) {
+			b.WriteString(": ")
+			b.WriteString(d.Statement.Source)
+		}
 	case d.Reason == ImplicitDeny && d.Kind != Trust:
 		b.WriteString(" because no ")
 		b.WriteString(d.Kind.String())

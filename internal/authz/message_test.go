@@ -43,6 +43,34 @@ func TestDenyMessage(t *testing.T) {
 	}
 }
 
+// An explicit denial names the managed policy that it is in, to those of the account.
+func TestDenyMessageNamesThePolicy(t *testing.T) {
+	const (
+		managed = "arn:aws:iam::" + home + ":policy/no-lists"
+		who     = "User: arn:aws:iam::111122223333:user/team/ann is not authorized to perform: "
+	)
+	deny := parse(t, Identity, allow("*", "*")+`,`+deny("iam:List*", "*"))
+	all := []Source{{Policy: parse(t, Identity, allow("*", "*"))}}
+	for _, c := range []struct {
+		name, account string
+		in            Inputs
+		want          string
+	}{
+		{"managed", "", Inputs{Identity: []Source{{managed, deny}}}, " with an explicit deny in an identity-based policy: " + managed},
+		{"inline", "", Inputs{Identity: []Source{{"no-lists", deny}}}, " with an explicit deny in an identity-based policy"},
+		{"another account's resource", "999988887777", Inputs{Identity: []Source{{managed, deny}}}, " with an explicit deny in an identity-based policy"},
+		{"boundary", "", Inputs{Identity: all, Boundary: deny, BoundaryARN: managed}, " with an explicit deny in a permissions boundary: " + managed},
+		{"session policy", "", Inputs{Identity: all, Session: []Source{{managed, deny}}}, " with an explicit deny in a session policy: " + managed},
+		{"inline session policy", "", Inputs{Identity: all, Session: []Source{{"", deny}}}, " with an explicit deny in a session policy"},
+		{"nothing allows", "", Inputs{}, " because no identity-based policy allows the iam:ListAccountAliases action"},
+	} {
+		req := Request{Principal: ann, Action: "iam:ListAccountAliases", ResourceAccount: c.account}
+		if got := Evaluate(c.in, req).DenyMessage(req); got != who+"iam:ListAccountAliases on resource: *"+c.want {
+			t.Errorf("%s: %s", c.name, got)
+		}
+	}
+}
+
 func TestPrincipalContext(t *testing.T) {
 	for _, c := range []struct {
 		who       Principal

@@ -11,6 +11,7 @@ import (
 // A rule says what an operation is checked for.
 type rule struct {
 	action    string                                    // where it is not <service>:<Operation>
+	shown     func(in any) string                       // what a denial names in place of no resource
 	free      bool                                      // everybody who is somebody may, or the handler decides
 	resources func(s scope, in any) []string            // ARNs; nil: the operation knows no resources ("*")
 	keys      func(s scope, in any) map[string][]string // condition keys that the input gives

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"strings"
 
 	"ekster.dev/ekster/gen/iam"
@@ -208,7 +209,7 @@ var iamRules = rules{
 		return []string{deref(in.OpenIDConnectProviderArn)}
 	}),
 	"ListOpenIDConnectProviders": anything,
-	"ListPolicies":               anything,
+	"ListPolicies":               {fields: []string{"PathPrefix"}, shown: func(in any) string { return "policy path " + cmp.Or(deref(one(in, "PathPrefix")), "/") }},
 	"ListPolicyTags":             on(func(_ scope, in *iam.ListPolicyTagsInput) []string { return []string{deref(in.PolicyArn)} }),
 	"ListPolicyVersions":         on(func(_ scope, in *iam.ListPolicyVersionsInput) []string { return []string{deref(in.PolicyArn)} }),
 	"ListRolePolicies":           on(func(s scope, in *iam.ListRolePoliciesInput) []string { return s.role(in.RoleName, nil) }),

@@ -77,11 +77,14 @@ func (a *Authorizer) Authorize(_ context.Context, call awsapi.Call, input any) e
 		if r.also != nil {
 			checks = append(checks, r.also(s, input)...)
 		}
-		for _, c := range checks {
+		for i, c := range checks {
 			req := s.request(c, tags)
 			d := authz.Evaluate(policies, req)
 			if d.Allowed {
 				continue
+			}
+			if d.Resource == "*" && i == 0 && r.shown != nil {
+				d.Resource = r.shown(input)
 			}
 			message := d.DenyMessage(req)
 			if c.refuse != nil {

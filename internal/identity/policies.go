@@ -115,12 +115,16 @@ func (p *Policies) Of(tx *store.Tx, caller awsapi.Principal) (authz.Inputs, map[
 			in.Identity = []authz.Source{{Policy: everything}}
 		}
 	}
-	for _, document := range caller.SessionPolicies {
+	for i, document := range caller.SessionPolicies {
 		c, err := p.Compile(document, authz.Session)
 		if err != nil {
 			return in, nil, fmt.Errorf("session policy of %s: %w", caller.ARN, err)
 		}
-		in.Session = append(in.Session, authz.Source{Policy: c})
+		var name string
+		if i -= len(session.Policies); recorded && i >= 0 && i < len(session.PolicyARNs) { // the managed ones come last
+			name = session.PolicyARNs[i]
+		}
+		in.Session = append(in.Session, authz.Source{Name: name, Policy: c})
 	}
 	keys := sessionKeys(tx, session)
 	maps.Copy(keys, tagKeys(own, caller.SessionTags))
@@ -169,7 +173,7 @@ func (p *Policies) Held(tx *store.Tx, arn string) (in authz.Inputs, tags resourc
 	if len(b) == 0 { // deleted under the principal's feet: nothing is within it
 		b = []authz.Source{{Policy: &authz.Policy{}}}
 	}
-	in.Boundary = b[0].Policy
+	in.Boundary, in.BoundaryARN = b[0].Policy, boundary
 	return in, tags, nil
 }
 
