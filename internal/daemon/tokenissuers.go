@@ -19,12 +19,13 @@ import (
 
 // tokenIssuers talks to issuers of OIDC tokens for IAM and STS.
 //
-// Certificates are not checked against authorities: who was registered as a provider is
-// known by thumbprint, which STS compares.
+// It talks to servers whatever certificate they show, and says whether it was a trusted one: as
+// on AWS, who shows another is believed for the thumbprint that was registered, which STS compares.
 type tokenIssuers struct {
 	timeout time.Duration
 	hosts   issuerHosts
 	log     *slog.Logger
+	roots   *x509.CertPool // whom to trust; nil: whom this host trusts
 }
 
 // tokenIssuerTimeout is how long an issuer may take.
@@ -42,27 +43,39 @@ func (i tokenIssuers) client() *http.Client {
 	return c
 }
 
-// get asks for a JSON document and returns it with the certificates that came with it.
-func (i tokenIssuers) get(ctx context.Context, url string, into any) ([]*x509.Certificate, error) {
+// trusted says whether certificates lead from the host of a URL to an authority.
+func (i tokenIssuers) trusted(host string, chain []*x509.Certificate) bool {
+	between := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		between.AddCert(c)
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{DNSName: host, Roots: i.roots, Intermediates: between})
+	return err == nil
+}
+
+// get asks for a JSON document and returns the certificates that came with it, and whether
+// they are trusted.
+func (i tokenIssuers) get(ctx context.Context, url string, into any) (chain []*x509.Certificate, trusted bool, err error) {
 	if !strings.HasPrefix(url, "https://") {
-		return nil, fmt.Errorf("%s is not an https URL", url)
+		return nil, false, fmt.Errorf("%s is not an https URL", url)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	res, err := i.client().Do(req)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answers %s", url, res.Status)
+		return nil, false, fmt.Errorf("%s answers %s", url, res.Status)
 	}
 	if err := json.NewDecoder(io.LimitReader(res.Body, maxIssuerAnswer)).Decode(into); err != nil {
-		return nil, fmt.Errorf("what %s answers: %w", url, err)
+		return nil, false, fmt.Errorf("what %s answers: %w", url, err)
 	}
-	return res.TLS.PeerCertificates, nil
+	chain = res.TLS.PeerCertificates
+	return chain, i.trusted(req.URL.Hostname(), chain), nil
 }
 
 // Keys finds an issuer's key set by discovery, with the thumbprints of the certificates
@@ -81,18 +94,20 @@ func (i tokenIssuers) keys(ctx context.Context, issuer string) (stsservice.Issue
 		Issuer string `json:"issuer"`
 		Keys   string `json:"jwks_uri"`
 	}
-	if _, err := i.get(ctx, issuer+"/.well-known/openid-configuration", &discovery); err != nil {
+	_, issuerTrusted, err := i.get(ctx, issuer+"/.well-known/openid-configuration", &discovery)
+	if err != nil {
 		return stsservice.IssuerKeys{}, fmt.Errorf("discovering %s: %w", issuer, err)
 	}
 	if strings.TrimSuffix(discovery.Issuer, "/") != issuer {
 		return stsservice.IssuerKeys{}, fmt.Errorf("discovering %s: it says it is %s", issuer, discovery.Issuer)
 	}
 	var set json.RawMessage
-	chain, err := i.get(ctx, discovery.Keys, &set)
+	chain, keysTrusted, err := i.get(ctx, discovery.Keys, &set)
 	if err != nil {
 		return stsservice.IssuerKeys{}, fmt.Errorf("the keys of %s: %w", issuer, err)
 	}
-	out := stsservice.IssuerKeys{JWKS: set}
+	// Where the keys are is as good as who has said so.
+	out := stsservice.IssuerKeys{JWKS: set, Trusted: issuerTrusted && keysTrusted}
 	for _, c := range chain {
 		out.Thumbprints = append(out.Thumbprints, thumbprintOf(c))
 	}
@@ -103,7 +118,7 @@ func (i tokenIssuers) keys(ctx context.Context, issuer string) (stsservice.Issue
 // with openssl and IAM does where they do not.
 func (i tokenIssuers) Thumbprint(ctx context.Context, issuer string) (string, error) {
 	var discovery json.RawMessage
-	chain, err := i.get(ctx, strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration", &discovery)
+	chain, _, err := i.get(ctx, strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration", &discovery)
 	if err != nil {
 		return "", err
 	}

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -23,8 +24,17 @@ func TestTokenIssuers(t *testing.T) {
 	mux.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"keys":[]}`)) })
 	i := tokenIssuers{timeout: 5 * time.Second, log: slog.New(slog.DiscardHandler)}
 	keys, err := i.Keys(t.Context(), srv.URL)
-	if err != nil || string(keys.JWKS) != `{"keys":[]}` || len(keys.Thumbprints) != 1 {
+	if err != nil || string(keys.JWKS) != `{"keys":[]}` || len(keys.Thumbprints) != 1 || keys.Trusted {
 		t.Fatalf("got %+v, %v", keys, err)
+	}
+	authority := x509.NewCertPool()
+	authority.AddCert(srv.Certificate())
+	trusting := tokenIssuers{timeout: i.timeout, log: i.log, roots: authority}
+	if keys, err := trusting.Keys(t.Context(), srv.URL); err != nil || !keys.Trusted {
+		t.Errorf("with the server's authority: %+v, %v", keys, err)
+	}
+	if trusting.trusted("somebody.else", []*x509.Certificate{srv.Certificate()}) {
+		t.Error("a certificate is trusted for another name")
 	}
 	print, err := i.Thumbprint(t.Context(), srv.URL+"/")
 	if err != nil || print != keys.Thumbprints[0] || print != thumbprintOf(srv.Certificate()) {

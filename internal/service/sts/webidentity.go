@@ -21,6 +21,7 @@ import (
 type IssuerKeys struct {
 	JWKS        []byte   // its key set
 	Thumbprints []string // SHA-1 of the certificates that came with it, in lower case hex
+	Trusted     bool     // whether they are an authority's that this host trusts
 }
 
 // tokenSkew is how far an issuer's clock may be ahead of ours.
@@ -145,7 +146,7 @@ func (c claims) party() string {
 }
 
 // foreignKeys asks an issuer that is not one of ours for its keys. Its certificate has to
-// be the one that the provider was registered with.
+// be trusted or, if it is not, the one that the provider was registered with.
 func (s *Service) foreignKeys(ctx context.Context, issuer string, p resource.OIDCProvider) ([]byte, error) {
 	unreachable := &sts.IDPCommunicationErrorException{Message: new("The identity provider could not be reached to verify the incoming identity token")}
 	if s.IssuerKeys == nil {
@@ -154,6 +155,9 @@ func (s *Service) foreignKeys(ctx context.Context, issuer string, p resource.OID
 	found, err := s.IssuerKeys(ctx, issuer)
 	if err != nil {
 		return nil, unreachable // why is for nobody without an account to know
+	}
+	if found.Trusted {
+		return found.JWKS, nil
 	}
 	for _, t := range found.Thumbprints {
 		if slices.Contains(p.Thumbprints, strings.ToLower(t)) {

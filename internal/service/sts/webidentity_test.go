@@ -254,15 +254,15 @@ func TestWebIdentityProviderChanges(t *testing.T) {
 	failsWith(t, err, "InvalidIdentityToken", "No OpenIDConnect provider found in your account for "+issuer)
 }
 
-// A foreign issuer is asked for its keys, and believed if its certificate is the registered one.
+// A foreign issuer is asked for its keys, and believed if its certificate is trusted or the registered one.
 func TestWebIdentityForeignIssuer(t *testing.T) {
 	p := newIDP(t)
-	print, reachable := thumb, true
+	print, reachable, trusted := thumb, true, false
 	d := openWeb(t, p, func(_ context.Context, url string) (sts.IssuerKeys, error) {
 		if !reachable || url != foreignIssuer {
 			return sts.IssuerKeys{}, errors.New("no route")
 		}
-		return sts.IssuerKeys{JWKS: p.jwks(), Thumbprints: []string{"ffff", strings.ToUpper(print)}}, nil
+		return sts.IssuerKeys{JWKS: p.jwks(), Thumbprints: []string{"ffff", strings.ToUpper(print)}, Trusted: trusted}, nil
 	})
 	token := p.token(t, "RS256", "r", podClaims(map[string]any{"iss": foreignIssuer, "aud": "app"}))
 	const role = "arn:aws:iam::" + account + ":role/foreign"
@@ -272,6 +272,10 @@ func TestWebIdentityForeignIssuer(t *testing.T) {
 	print = "another"
 	_, err := assumeWeb(t, d, role, token)
 	failsWith(t, err, "InvalidIdentityToken", "OpenIDConnect provider's HTTPS certificate doesn't match configured thumbprint")
+	trusted = true
+	if _, err := assumeWeb(t, d, role, token); err != nil {
+		t.Errorf("a trusted certificate with another thumbprint: %v", err)
+	}
 	reachable = false
 	_, err = assumeWeb(t, d, role, token)
 	failsWith(t, err, "IDPCommunicationError", "")
