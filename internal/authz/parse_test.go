@@ -162,7 +162,7 @@ func TestPolicyNamesPrincipals(t *testing.T) {
 	if got := p.Principals(); !slices.Equal(got, []string{"arn:aws:iam::111122223333:user/a", "AIDAEXAMPLEEXAMPLE12"}) {
 		t.Errorf("principals %q", got)
 	}
-	if got := p.Services(); !slices.Equal(got, []string{"eks.amazonaws.com"}) {
+	if got := p.Services(); !slices.Equal(got, []string{"eks.amazonaws.com", "ec2.amazonaws.com"}) {
 		t.Errorf("services %q", got)
 	}
 }

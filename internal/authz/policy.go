@@ -131,12 +131,13 @@ func (p *Policy) ContextKeys() []string {
 	return keys
 }
 
-// Services lists the service principals that the policy's Allow statements name.
+// Services lists the service principals that the policy names, as written, for a check that IAM
+// knows them.
 func (p *Policy) Services() []string {
 	var out []string
 	for i := range p.statements {
-		if st := &p.statements[i]; st.principal != nil && st.effect == Allow && !st.notPrincipal {
-			out = append(out, st.principal.services...)
+		if spec := p.statements[i].principal; spec != nil {
+			out = append(out, spec.services...)
 		}
 	}
 	return out

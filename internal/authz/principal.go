@@ -85,7 +85,7 @@ type principalSpec struct {
 	everybody bool // "*"
 	allAWS    bool // {"AWS": "*"}
 	aws       []awsPrincipal
-	services  []string // lower case
+	services  []string // as written
 	federated []string
 	canonical []string
 }
@@ -229,7 +229,7 @@ func (s *principalSpec) add(kind, v string) error {
 		if !domainName.MatchString(v) {
 			return malformed("Invalid principal in policy: \"SERVICE\":\"" + v + "\"")
 		}
-		s.services = append(s.services, strings.ToLower(v))
+		s.services = append(s.services, v)
 	case "Federated":
 		if !domainName.MatchString(v) && !providerID.MatchString(v) {
 			return malformed("Federated principals must be valid domain names or SAML metadata ARNs")

@@ -1,4 +1,5 @@
-// Package iampolicy holds the AWS managed policies that are there from the start.
+// Package iampolicy holds the AWS managed policies that are there from the start, and which
+// service principals trust policies may name (principals.txt).
 //
 // Each is one file, named for the policy:
 //

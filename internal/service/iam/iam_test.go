@@ -361,6 +361,21 @@ func TestTrustedPrincipals(t *testing.T) {
 	}
 }
 
+// Services that nobody knows are no principals.
+func TestTrustedServices(t *testing.T) {
+	w, ctx := newWorld(t), t.Context()
+	create := func(name, effect, services string) error {
+		trust := `{"Version":"2012-10-17","Statement":[{"Effect":"` + effect + `","Principal":{"Service":` + services + `},"Action":"sts:AssumeRole"}]}`
+		_, err := w.root.CreateRole(ctx, &sdk.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: &trust})
+		return err
+	}
+	if err := create("a", "Allow", `["eks.amazonaws.com","ec2.us-west-2.amazonaws.com"]`); err != nil {
+		t.Error(err)
+	}
+	fails(t, create("b", "Allow", `["eks.amazonaws.com","Tagging.amazonaws.com"]`), "MalformedPolicyDocument", `Invalid principal in policy: "SERVICE":"Tagging.amazonaws.com"`)
+	fails(t, create("b", "Deny", `"ekss.amazonaws.com"`), "MalformedPolicyDocument", `Invalid principal in policy: "SERVICE":"ekss.amazonaws.com"`)
+}
+
 func TestAccountSummary(t *testing.T) {
 	w := newWorld(t)
 	w.role(t, "r")

@@ -8,6 +8,7 @@ import (
 	"ekster.dev/ekster/internal/authz"
 	"ekster.dev/ekster/internal/awsapi"
 	"ekster.dev/ekster/internal/awsid"
+	"ekster.dev/ekster/internal/iampolicy"
 	"ekster.dev/ekster/internal/identity"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
@@ -71,6 +72,11 @@ func setTrust(tx *store.Tx, r *resource.Role, document string) error {
 	}
 	if size(document) > maxTrustSize {
 		return overQuota("ACLSizePerRole", maxTrustSize)
+	}
+	for _, name := range p.Services() {
+		if !iampolicy.ServicePrincipal(name) {
+			return malformed(&authz.MalformedError{Message: `Invalid principal in policy: "SERVICE":"` + name + `"`})
+		}
 	}
 	ids, err := identity.TrustIDs(tx, p)
 	if err != nil {
