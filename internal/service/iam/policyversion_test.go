@@ -8,6 +8,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"ekster.dev/ekster/internal/identity/identitytest"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
 )
 
 func decoded(t *testing.T, document *string) string {
@@ -135,6 +139,26 @@ func TestServiceLinkedRoleDeletion(t *testing.T) {
 	if s := must(w.root.GetServiceLinkedRoleDeletionStatus(ctx, &sdk.GetServiceLinkedRoleDeletionStatusInput{DeletionTaskId: task}))(t); s.Status != types.DeletionTaskStatusTypeSucceeded {
 		t.Errorf("status %+v", s)
 	}
+	// Spot's stays as long as there are requests or instances.
+	must(w.root.CreateServiceLinkedRole(ctx, &sdk.CreateServiceLinkedRoleInput{AWSServiceName: aws.String("spot.amazonaws.com")}))(t)
+	home := resource.Home{Account: account, Region: identitytest.Region}
+	for _, c := range []struct {
+		request, instance string
+		want              types.DeletionTaskStatusType
+	}{
+		{resource.SpotOpen, resource.InstanceTerminated, types.DeletionTaskStatusTypeFailed},
+		{resource.SpotCancelled, resource.InstanceRunning, types.DeletionTaskStatusTypeFailed},
+		{resource.SpotCancelled, resource.InstanceTerminated, types.DeletionTaskStatusTypeSucceeded},
+	} {
+		w.Update(t, func(tx *store.Tx) {
+			tx.SpotRequests.Put("sir-1", resource.SpotRequest{Home: home, ID: "sir-1", Instance: "i-1", State: c.request})
+			tx.Instances.Put("i-1", resource.Instance{Home: home, ID: "i-1", Status: resource.InstanceStatus{State: c.instance}})
+		})
+		task := must(w.root.DeleteServiceLinkedRole(ctx, &sdk.DeleteServiceLinkedRoleInput{RoleName: aws.String("AWSServiceRoleForEC2Spot")}))(t).DeletionTaskId
+		if s := must(w.root.GetServiceLinkedRoleDeletionStatus(ctx, &sdk.GetServiceLinkedRoleDeletionStatusInput{DeletionTaskId: task}))(t); s.Status != c.want {
+			t.Errorf("request %s, instance %s: status %+v", c.request, c.instance, s)
+		}
+	}
 	_, err := w.root.GetRole(ctx, &sdk.GetRoleInput{RoleName: aws.String("AWSServiceRoleForAmazonEKS")})
 	fails(t, err, "NoSuchEntity", "The role with name AWSServiceRoleForAmazonEKS cannot be found.")
 }
@@ -181,6 +205,24 @@ func TestSimulation(t *testing.T) {
 		ActionNames: []string{"s3:GetObject", "s3:PutObject"}, ResourceArns: []string{"arn:aws:s3:::b/k"}}))(t).EvaluationResults
 	if len(custom) != 2 || custom[0].EvalDecision != "allowed" || custom[1].EvalDecision != "implicitDeny" || custom[1].PermissionsBoundaryDecisionDetail.AllowedByPermissionsBoundary {
 		t.Errorf("got %+v", custom)
+	}
+	// Each resource that is named has its own result; keys are missing of all policies.
+	named := must(w.root.SimulateCustomPolicy(ctx, &sdk.SimulateCustomPolicyInput{PolicyInputList: []string{*allowing("s3:*")}, ActionNames: []string{"s3:GetObject"}, ResourceArns: []string{"arn:aws:s3:::b/k"},
+		PermissionsBoundaryPolicyInputList: []string{`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:RequestedRegion":"us-west-2"}}}]}`},
+		CallerArn:                          aws.String("arn:aws:iam::000000000000:user/ann"),
+		ResourcePolicy:                     aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"111111111111"},"Action":"s3:*","Resource":"*","Condition":{"Bool":{"aws:SecureTransport":"true"}}}]}`),
+		ResourceOwner:                      aws.String("arn:aws:iam::111111111111:root")}))(t).EvaluationResults[0]
+	if fmt.Sprint(named.MissingContextValues) != "[aws:RequestedRegion aws:SecureTransport]" || named.EvalDecision != "implicitDeny" {
+		t.Errorf("got %+v", named)
+	}
+	if d := named.EvalDecisionDetails; d["IAM Policy"] != "allowed" || d["Resource Policy"] != "implicitDeny" {
+		t.Errorf("details %v", d)
+	}
+	if r := named.ResourceSpecificResults; len(r) != 1 || *r[0].EvalResourceName != "arn:aws:s3:::b/k" || r[0].EvalResourceDecision != "implicitDeny" || len(r[0].MissingContextValues) != 2 {
+		t.Errorf("of the resource %+v", r)
+	}
+	if r := got["eks:DescribeCluster"].ResourceSpecificResults; len(r) > 0 {
+		t.Errorf("of no resource in particular %+v", r)
 	}
 	keys := must(w.root.GetContextKeysForPrincipalPolicy(ctx, &sdk.GetContextKeysForPrincipalPolicyInput{PolicySourceArn: aws.String("arn:aws:iam::000000000000:user/ann")}))(t).ContextKeyNames
 	if fmt.Sprint(keys) != "[aws:ResourceTag/owner aws:username]" {

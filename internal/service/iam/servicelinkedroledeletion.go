@@ -82,6 +82,16 @@ func usesOf(tx *store.Tx, r resource.Role) map[string][]string {
 		for arn, n := range tx.Nodegroups.All() {
 			add(n.Account, n.Region, arn)
 		}
+	case "spot.amazonaws.com":
+		for id, q := range tx.SpotRequests.All() {
+			running := q.State == resource.SpotOpen || q.State == resource.SpotActive
+			if i, ok := tx.Instances.Get(q.Instance); ok && i.Status.State != resource.InstanceTerminated {
+				running = true // it outlives a request that is cancelled
+			}
+			if running {
+				add(q.Account, q.Region, "arn:aws:ec2:"+q.Region+":"+q.Account+":spot-instances-request/"+id)
+			}
+		}
 	case "autoscaling.amazonaws.com":
 		for arn, g := range tx.AutoScalingGroups.All() {
 			add(g.Account, g.Region, arn)

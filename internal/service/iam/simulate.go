@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"ekster.dev/ekster/gen/iam"
 	"ekster.dev/ekster/internal/authz"
@@ -295,6 +296,7 @@ func (sim *simulation) evaluate(action, res string) iam.EvaluationResult {
 	if sim.resource != nil && d.Kind == authz.Resource && d.Statement.Index > 0 {
 		result.MatchedStatements = append(result.MatchedStatements, matched(*sim.resource, d.Statement.Index))
 	}
+	sim.detail(&result, in, req)
 	return result
 }
 
@@ -318,9 +320,21 @@ func decisionName(d authz.Decision) string {
 
 // missing are the keys that the policies look at and that the simulation has no values for.
 func (sim *simulation) missing() []string {
+	policies := []*authz.Policy{sim.boundary}
+	for _, list := range append([][]simulated{sim.identity, sim.boundaries}, sim.organization...) {
+		for _, p := range list {
+			policies = append(policies, p.policy)
+		}
+	}
+	if sim.resource != nil {
+		policies = append(policies, sim.resource.policy)
+	}
 	out := []string{}
-	for _, p := range sim.identity {
-		for _, key := range p.policy.ContextKeys() {
+	for _, p := range policies {
+		if p == nil {
+			continue
+		}
+		for _, key := range p.ContextKeys() {
 			given := slices.ContainsFunc(slices.Collect(maps.Keys(sim.context)), func(k string) bool { return strings.EqualFold(k, key) })
 			if !given && !slices.Contains(out, key) {
 				out = append(out, key)
@@ -329,4 +343,34 @@ func (sim *simulation) missing() []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// everything is a policy that leaves the decision to the other side.
+var everything = sync.OnceValue(func() *authz.Policy {
+	p, err := authz.Parse([]byte(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`), authz.Identity)
+	if err != nil {
+		panic(err) // a mistake in this file
+	}
+	return p
+})
+
+// detail adds to a result what IAM says of resources that a request names: the result
+// again for this one, and across accounts what either side decides.
+func (sim *simulation) detail(result *iam.EvaluationResult, in authz.Inputs, req authz.Request) {
+	if len(sim.resources) == 0 || *result.EvalResourceName == "*" {
+		return
+	}
+	all := []authz.Source{{Policy: everything()}}
+	result.EvalDecisionDetails = map[string]string{}
+	if sim.owner != "" && sim.owner != sim.principal.Account && sim.resource != nil {
+		own := req
+		own.ResourceAccount = ""
+		result.EvalDecisionDetails["IAM Policy"] = decisionName(authz.Evaluate(authz.Inputs{Identity: in.Identity}, own))
+		result.EvalDecisionDetails["Resource Policy"] = decisionName(authz.Evaluate(authz.Inputs{Identity: all, Resource: in.Resource}, req))
+	}
+	result.ResourceSpecificResults = []iam.ResourceSpecificResult{{
+		EvalResourceName: result.EvalResourceName, EvalResourceDecision: result.EvalDecision, MatchedStatements: result.MatchedStatements,
+		MissingContextValues: result.MissingContextValues, EvalDecisionDetails: result.EvalDecisionDetails,
+		PermissionsBoundaryDecisionDetail: result.PermissionsBoundaryDecisionDetail,
+	}}
 }
