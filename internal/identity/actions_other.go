@@ -14,10 +14,27 @@ var stsRules = rules{
 	"DecodeAuthorizationMessage": anything,
 	"GetAccessKeyInfo":           anything,
 	"GetCallerIdentity":          {free: true},
-	"GetFederationToken": on(func(s scope, in *sts.GetFederationTokenInput) []string {
-		return []string{"arn:aws:sts::" + s.call.Account + ":federated-user/" + deref(in.Name)}
-	}),
-	"GetSessionToken": {free: true},
+	"GetFederationToken":         federation,
+	"GetSessionToken":            {free: true},
+}
+
+// federation is checked for the session's tags besides, as roles' sessions are.
+var federation = needs(with(on(func(s scope, in *sts.GetFederationTokenInput) []string {
+	return []string{"arn:aws:sts::" + s.call.Account + ":federated-user/" + deref(in.Name)}
+}), federatedTags), func(s scope, in *sts.GetFederationTokenInput) []check {
+	keys := federatedTags(in)
+	if len(keys) == 0 {
+		return nil
+	}
+	return []check{{action: "sts:TagSession", resources: []string{"arn:aws:sts::" + s.call.Account + ":federated-user/" + deref(in.Name)}, keys: keys}}
+})
+
+func federatedTags(in *sts.GetFederationTokenInput) map[string][]string {
+	tags := map[string]string{}
+	for _, t := range in.Tags {
+		tags[deref(t.Key)] = deref(t.Value)
+	}
+	return requestTags(tags)
 }
 
 var ssmRules = rules{

@@ -71,6 +71,9 @@ func TestGetFederationToken(t *testing.T) {
 	if *out.FederatedUser.Arn != "arn:aws:sts::000000000000:federated-user/guest" || *out.FederatedUser.FederatedUserId != account+":guest" {
 		t.Errorf("got %+v", out.FederatedUser)
 	}
+	_, err = sdk.NewFromConfig(ann).GetFederationToken(ctx, &sdk.GetFederationTokenInput{Name: aws.String("guest"), Tags: []types.Tag{{Key: aws.String("k"), Value: aws.String("v")}}})
+	fails(t, err, "AccessDenied", "User: arn:aws:iam::000000000000:user/ann is not authorized to perform: sts:TagSession on resource: arn:aws:sts::000000000000:federated-user/guest"+
+		" because no identity-based policy allows the sts:TagSession action")
 	guest := config(d, out.Credentials)
 	if arn, id := whoami(t, guest); arn != "arn:aws:sts::000000000000:federated-user/guest" || id != account+":guest" {
 		t.Errorf("the guest is %s %s", arn, id)
