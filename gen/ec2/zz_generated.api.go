@@ -51,6 +51,7 @@ type API interface {
 	DeleteInternetGateway(ctx context.Context, call awsapi.Call, in *DeleteInternetGatewayInput) (*DeleteInternetGatewayOutput, error)
 	DeleteKeyPair(ctx context.Context, call awsapi.Call, in *DeleteKeyPairInput) (*DeleteKeyPairOutput, error)
 	DeleteLaunchTemplate(ctx context.Context, call awsapi.Call, in *DeleteLaunchTemplateInput) (*DeleteLaunchTemplateOutput, error)
+	DeleteLaunchTemplateVersions(ctx context.Context, call awsapi.Call, in *DeleteLaunchTemplateVersionsInput) (*DeleteLaunchTemplateVersionsOutput, error)
 	DeleteManagedPrefixList(ctx context.Context, call awsapi.Call, in *DeleteManagedPrefixListInput) (*DeleteManagedPrefixListOutput, error)
 	DeleteNatGateway(ctx context.Context, call awsapi.Call, in *DeleteNatGatewayInput) (*DeleteNatGatewayOutput, error)
 	DeleteNetworkAcl(ctx context.Context, call awsapi.Call, in *DeleteNetworkAclInput) (*DeleteNetworkAclOutput, error)
@@ -67,6 +68,7 @@ type API interface {
 	DeleteVpcPeeringConnection(ctx context.Context, call awsapi.Call, in *DeleteVpcPeeringConnectionInput) (*DeleteVpcPeeringConnectionOutput, error)
 	DescribeAccountAttributes(ctx context.Context, call awsapi.Call, in *DescribeAccountAttributesInput) (*DescribeAccountAttributesOutput, error)
 	DescribeAddresses(ctx context.Context, call awsapi.Call, in *DescribeAddressesInput) (*DescribeAddressesOutput, error)
+	DescribeAddressesAttribute(ctx context.Context, call awsapi.Call, in *DescribeAddressesAttributeInput) (*DescribeAddressesAttributeOutput, error)
 	DescribeAvailabilityZones(ctx context.Context, call awsapi.Call, in *DescribeAvailabilityZonesInput) (*DescribeAvailabilityZonesOutput, error)
 	DescribeCapacityReservations(ctx context.Context, call awsapi.Call, in *DescribeCapacityReservationsInput) (*DescribeCapacityReservationsOutput, error)
 	DescribeDhcpOptions(ctx context.Context, call awsapi.Call, in *DescribeDhcpOptionsInput) (*DescribeDhcpOptionsOutput, error)
@@ -120,6 +122,7 @@ type API interface {
 	ModifyManagedPrefixList(ctx context.Context, call awsapi.Call, in *ModifyManagedPrefixListInput) (*ModifyManagedPrefixListOutput, error)
 	ModifyNetworkInterfaceAttribute(ctx context.Context, call awsapi.Call, in *ModifyNetworkInterfaceAttributeInput) (*ModifyNetworkInterfaceAttributeOutput, error)
 	ModifyPrivateDnsNameOptions(ctx context.Context, call awsapi.Call, in *ModifyPrivateDnsNameOptionsInput) (*ModifyPrivateDnsNameOptionsOutput, error)
+	ModifySecurityGroupRules(ctx context.Context, call awsapi.Call, in *ModifySecurityGroupRulesInput) (*ModifySecurityGroupRulesOutput, error)
 	ModifySubnetAttribute(ctx context.Context, call awsapi.Call, in *ModifySubnetAttributeInput) (*ModifySubnetAttributeOutput, error)
 	ModifyVpcAttribute(ctx context.Context, call awsapi.Call, in *ModifyVpcAttributeInput) (*ModifyVpcAttributeOutput, error)
 	ModifyVpcEndpoint(ctx context.Context, call awsapi.Call, in *ModifyVpcEndpointInput) (*ModifyVpcEndpointOutput, error)
@@ -353,6 +356,11 @@ func (Unimplemented) DeleteLaunchTemplate(context.Context, awsapi.Call, *DeleteL
 	return nil, awsapi.NotServed("EC2", "DeleteLaunchTemplate")
 }
 
+// DeleteLaunchTemplateVersions is not supported yet.
+func (Unimplemented) DeleteLaunchTemplateVersions(context.Context, awsapi.Call, *DeleteLaunchTemplateVersionsInput) (*DeleteLaunchTemplateVersionsOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DeleteLaunchTemplateVersions")
+}
+
 // DeleteManagedPrefixList is not supported yet.
 func (Unimplemented) DeleteManagedPrefixList(context.Context, awsapi.Call, *DeleteManagedPrefixListInput) (*DeleteManagedPrefixListOutput, error) {
 	return nil, awsapi.NotServed("EC2", "DeleteManagedPrefixList")
@@ -431,6 +439,11 @@ func (Unimplemented) DescribeAccountAttributes(context.Context, awsapi.Call, *De
 // DescribeAddresses is not supported yet.
 func (Unimplemented) DescribeAddresses(context.Context, awsapi.Call, *DescribeAddressesInput) (*DescribeAddressesOutput, error) {
 	return nil, awsapi.NotServed("EC2", "DescribeAddresses")
+}
+
+// DescribeAddressesAttribute is not supported yet.
+func (Unimplemented) DescribeAddressesAttribute(context.Context, awsapi.Call, *DescribeAddressesAttributeInput) (*DescribeAddressesAttributeOutput, error) {
+	return nil, awsapi.NotServed("EC2", "DescribeAddressesAttribute")
 }
 
 // DescribeAvailabilityZones is not supported yet.
@@ -696,6 +709,11 @@ func (Unimplemented) ModifyNetworkInterfaceAttribute(context.Context, awsapi.Cal
 // ModifyPrivateDnsNameOptions is not supported yet.
 func (Unimplemented) ModifyPrivateDnsNameOptions(context.Context, awsapi.Call, *ModifyPrivateDnsNameOptionsInput) (*ModifyPrivateDnsNameOptionsOutput, error) {
 	return nil, awsapi.NotServed("EC2", "ModifyPrivateDnsNameOptions")
+}
+
+// ModifySecurityGroupRules is not supported yet.
+func (Unimplemented) ModifySecurityGroupRules(context.Context, awsapi.Call, *ModifySecurityGroupRulesInput) (*ModifySecurityGroupRulesOutput, error) {
+	return nil, awsapi.NotServed("EC2", "ModifySecurityGroupRules")
 }
 
 // ModifySubnetAttribute is not supported yet.
@@ -1013,7 +1031,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DeleteIpamScope"},
 			{Name: "DeleteKeyPair", Input: shapeDeleteKeyPairInput, Output: shapeDeleteKeyPairOutput, Handle: awsapi.Bind(api.DeleteKeyPair)},
 			{Name: "DeleteLaunchTemplate", Input: shapeDeleteLaunchTemplateInput, Output: shapeDeleteLaunchTemplateOutput, Handle: awsapi.Bind(api.DeleteLaunchTemplate)},
-			{Name: "DeleteLaunchTemplateVersions"},
+			{Name: "DeleteLaunchTemplateVersions", Input: shapeDeleteLaunchTemplateVersionsInput, Output: shapeDeleteLaunchTemplateVersionsOutput, Handle: awsapi.Bind(api.DeleteLaunchTemplateVersions)},
 			{Name: "DeleteLocalGatewayRoute"},
 			{Name: "DeleteLocalGatewayRouteTable"},
 			{Name: "DeleteLocalGatewayRouteTableVirtualInterfaceGroupAssociation"},
@@ -1093,7 +1111,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DescribeAccountVpcEncryptionControl"},
 			{Name: "DescribeAddressTransfers"},
 			{Name: "DescribeAddresses", Input: shapeDescribeAddressesInput, Output: shapeDescribeAddressesOutput, Handle: awsapi.Bind(api.DescribeAddresses)},
-			{Name: "DescribeAddressesAttribute"},
+			{Name: "DescribeAddressesAttribute", Input: shapeDescribeAddressesAttributeInput, Output: shapeDescribeAddressesAttributeOutput, Handle: awsapi.Bind(api.DescribeAddressesAttribute)},
 			{Name: "DescribeAggregateIdFormat"},
 			{Name: "DescribeApplicationStatus"},
 			{Name: "DescribeApplicationStatusCheckAssociations"},
@@ -1492,7 +1510,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "ModifyPublicIpDnsNameOptions"},
 			{Name: "ModifyReservedInstances"},
 			{Name: "ModifyRouteServer"},
-			{Name: "ModifySecurityGroupRules"},
+			{Name: "ModifySecurityGroupRules", Input: shapeModifySecurityGroupRulesInput, Output: shapeModifySecurityGroupRulesOutput, Handle: awsapi.Bind(api.ModifySecurityGroupRules)},
 			{Name: "ModifySnapshotAttribute"},
 			{Name: "ModifySnapshotTier"},
 			{Name: "ModifySpotFleetRequest"},

@@ -48,6 +48,11 @@ const (
 	AccountAttributeNameDefaultVpc         = "default-vpc"
 )
 
+// Values of AddressAttributeName.
+const (
+	AddressAttributeNameDomainName = "domain-name"
+)
+
 // Values of AllocationType.
 const (
 	AllocationTypeUsed       = "used"
@@ -643,6 +648,16 @@ const (
 const (
 	LaunchTemplateAutoRecoveryStateDefault  = "default"
 	LaunchTemplateAutoRecoveryStateDisabled = "disabled"
+)
+
+// Values of LaunchTemplateErrorCode.
+const (
+	LaunchTemplateErrorCodeLaunchTemplateIdDoesNotExist      = "launchTemplateIdDoesNotExist"
+	LaunchTemplateErrorCodeLaunchTemplateIdMalformed         = "launchTemplateIdMalformed"
+	LaunchTemplateErrorCodeLaunchTemplateNameDoesNotExist    = "launchTemplateNameDoesNotExist"
+	LaunchTemplateErrorCodeLaunchTemplateNameMalformed       = "launchTemplateNameMalformed"
+	LaunchTemplateErrorCodeLaunchTemplateVersionDoesNotExist = "launchTemplateVersionDoesNotExist"
+	LaunchTemplateErrorCodeUnexpectedError                   = "unexpectedError"
 )
 
 // Values of LaunchTemplateHttpTokensState.

@@ -27,10 +27,15 @@ const (
 	shapeAddPrefixListEntries
 	shapeAddPrefixListEntry
 	shapeAddress
+	shapeAddressAttribute
+	shapeAddressAttributeName
 	shapeAddressList
+	shapeAddressMaxResults
+	shapeAddressSet
 	shapeAllocateAddressInput
 	shapeAllocateAddressOutput
 	shapeAllocationIdList
+	shapeAllocationIds
 	shapeAllocationType
 	shapeAllowedInstanceType
 	shapeAllowedInstanceTypeSet
@@ -212,6 +217,12 @@ const (
 	shapeDeleteKeyPairOutput
 	shapeDeleteLaunchTemplateInput
 	shapeDeleteLaunchTemplateOutput
+	shapeDeleteLaunchTemplateVersionsInput
+	shapeDeleteLaunchTemplateVersionsOutput
+	shapeDeleteLaunchTemplateVersionsResponseErrorItem
+	shapeDeleteLaunchTemplateVersionsResponseErrorSet
+	shapeDeleteLaunchTemplateVersionsResponseSuccessItem
+	shapeDeleteLaunchTemplateVersionsResponseSuccessSet
 	shapeDeleteManagedPrefixListInput
 	shapeDeleteManagedPrefixListOutput
 	shapeDeleteNatGatewayInput
@@ -242,6 +253,8 @@ const (
 	shapeDeleteVpcPeeringConnectionOutput
 	shapeDescribeAccountAttributesInput
 	shapeDescribeAccountAttributesOutput
+	shapeDescribeAddressesAttributeInput
+	shapeDescribeAddressesAttributeOutput
 	shapeDescribeAddressesInput
 	shapeDescribeAddressesOutput
 	shapeDescribeAvailabilityZonesInput
@@ -633,6 +646,7 @@ const (
 	shapeLaunchTemplateEnaSrdUdpSpecification
 	shapeLaunchTemplateEnclaveOptions
 	shapeLaunchTemplateEnclaveOptionsRequest
+	shapeLaunchTemplateErrorCode
 	shapeLaunchTemplateHibernationOptions
 	shapeLaunchTemplateHibernationOptionsRequest
 	shapeLaunchTemplateHttpTokensState
@@ -713,6 +727,8 @@ const (
 	shapeModifyNetworkInterfaceAttributeOutput
 	shapeModifyPrivateDnsNameOptionsInput
 	shapeModifyPrivateDnsNameOptionsOutput
+	shapeModifySecurityGroupRulesInput
+	shapeModifySecurityGroupRulesOutput
 	shapeModifySubnetAttributeInput
 	shapeModifySubnetAttributeOutput
 	shapeModifyVpcAttributeInput
@@ -832,6 +848,7 @@ const (
 	shapePropagatingVgw
 	shapePropagatingVgwList
 	shapeProvisionedBandwidth
+	shapePtrUpdateStatus
 	shapePublicIpDnsNameOptions
 	shapePublicIpStringList
 	shapeRIProductDescription
@@ -874,6 +891,7 @@ const (
 	shapeResourceArn
 	shapeResourceIdList
 	shapeResourceType
+	shapeResponseError
 	shapeResponseLaunchTemplateData
 	shapeRestoreManagedPrefixListVersionInput
 	shapeRestoreManagedPrefixListVersionOutput
@@ -917,6 +935,9 @@ const (
 	shapeSecurityGroupRule
 	shapeSecurityGroupRuleIdList
 	shapeSecurityGroupRuleList
+	shapeSecurityGroupRuleRequest
+	shapeSecurityGroupRuleUpdate
+	shapeSecurityGroupRuleUpdateList
 	shapeSecurityGroupStringList
 	shapeServiceConnectivityType
 	shapeServiceDetail
@@ -1129,7 +1150,16 @@ var shapes = []schema.Shape{
 		{Name: "InstanceId", Shape: shape_string, Wire: "instanceId"},
 		{Name: "PublicIp", Shape: shape_string, Wire: "publicIp"},
 	}},
-	shapeAddressList: {Kind: schema.List, Name: "AddressList", Elem: schema.Member{Shape: shapeAddress, Wire: "item"}},
+	shapeAddressAttribute: {Kind: schema.Structure, Name: "AddressAttribute", Members: []schema.Member{
+		{Name: "PublicIp", Shape: shape_string, Wire: "publicIp"},
+		{Name: "AllocationId", Shape: shape_string, Wire: "allocationId"},
+		{Name: "PtrRecord", Shape: shape_string, Wire: "ptrRecord"},
+		{Name: "PtrRecordUpdate", Shape: shapePtrUpdateStatus, Wire: "ptrRecordUpdate"},
+	}},
+	shapeAddressAttributeName: {Kind: schema.String, Enum: []string{"domain-name"}},
+	shapeAddressList:          {Kind: schema.List, Name: "AddressList", Elem: schema.Member{Shape: shapeAddress, Wire: "item"}},
+	shapeAddressMaxResults:    {Kind: schema.Integer, HasMin: true, Min: 1, HasMax: true, Max: 1000},
+	shapeAddressSet:           {Kind: schema.List, Name: "AddressSet", Elem: schema.Member{Shape: shapeAddressAttribute, Wire: "item"}},
 	shapeAllocateAddressInput: {Kind: schema.Structure, Name: "AllocateAddressRequest", Members: []schema.Member{
 		{Name: "Domain", Shape: shapeDomainType},
 		{Name: "Address", Shape: shape_string},
@@ -1151,6 +1181,7 @@ var shapes = []schema.Shape{
 		{Name: "PublicIp", Shape: shape_string, Wire: "publicIp"},
 	}},
 	shapeAllocationIdList:       {Kind: schema.List, Name: "AllocationIdList", Elem: schema.Member{Shape: shape_string, Wire: "AllocationId"}},
+	shapeAllocationIds:          {Kind: schema.List, Name: "AllocationIds", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
 	shapeAllocationType:         {Kind: schema.String, Enum: []string{"used", "future", "cancelling"}},
 	shapeAllowedInstanceType:    {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 30, Pattern: "[a-zA-Z0-9\\.\\*\\-]+"},
 	shapeAllowedInstanceTypeSet: {Kind: schema.List, Name: "AllowedInstanceTypeSet", HasMin: true, Min: 0, HasMax: true, Max: 400, Elem: schema.Member{Shape: shapeAllowedInstanceType, Wire: "item"}},
@@ -1924,6 +1955,29 @@ var shapes = []schema.Shape{
 	shapeDeleteLaunchTemplateOutput: {Kind: schema.Structure, Name: "DeleteLaunchTemplateResult", Members: []schema.Member{
 		{Name: "LaunchTemplate", Shape: shapeLaunchTemplate, Wire: "launchTemplate"},
 	}},
+	shapeDeleteLaunchTemplateVersionsInput: {Kind: schema.Structure, Name: "DeleteLaunchTemplateVersionsRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "LaunchTemplateId", Shape: shape_string},
+		{Name: "LaunchTemplateName", Shape: shapeLaunchTemplateName},
+		{Name: "Versions", Shape: shapeVersionStringList, Wire: "LaunchTemplateVersion", Required: true},
+	}},
+	shapeDeleteLaunchTemplateVersionsOutput: {Kind: schema.Structure, Name: "DeleteLaunchTemplateVersionsResult", Members: []schema.Member{
+		{Name: "SuccessfullyDeletedLaunchTemplateVersions", Shape: shapeDeleteLaunchTemplateVersionsResponseSuccessSet, Wire: "successfullyDeletedLaunchTemplateVersionSet"},
+		{Name: "UnsuccessfullyDeletedLaunchTemplateVersions", Shape: shapeDeleteLaunchTemplateVersionsResponseErrorSet, Wire: "unsuccessfullyDeletedLaunchTemplateVersionSet"},
+	}},
+	shapeDeleteLaunchTemplateVersionsResponseErrorItem: {Kind: schema.Structure, Name: "DeleteLaunchTemplateVersionsResponseErrorItem", Members: []schema.Member{
+		{Name: "LaunchTemplateId", Shape: shape_string, Wire: "launchTemplateId"},
+		{Name: "LaunchTemplateName", Shape: shape_string, Wire: "launchTemplateName"},
+		{Name: "VersionNumber", Shape: shape_long, Wire: "versionNumber"},
+		{Name: "ResponseError", Shape: shapeResponseError, Wire: "responseError"},
+	}},
+	shapeDeleteLaunchTemplateVersionsResponseErrorSet: {Kind: schema.List, Name: "DeleteLaunchTemplateVersionsResponseErrorSet", Elem: schema.Member{Shape: shapeDeleteLaunchTemplateVersionsResponseErrorItem, Wire: "item"}},
+	shapeDeleteLaunchTemplateVersionsResponseSuccessItem: {Kind: schema.Structure, Name: "DeleteLaunchTemplateVersionsResponseSuccessItem", Members: []schema.Member{
+		{Name: "LaunchTemplateId", Shape: shape_string, Wire: "launchTemplateId"},
+		{Name: "LaunchTemplateName", Shape: shape_string, Wire: "launchTemplateName"},
+		{Name: "VersionNumber", Shape: shape_long, Wire: "versionNumber"},
+	}},
+	shapeDeleteLaunchTemplateVersionsResponseSuccessSet: {Kind: schema.List, Name: "DeleteLaunchTemplateVersionsResponseSuccessSet", Elem: schema.Member{Shape: shapeDeleteLaunchTemplateVersionsResponseSuccessItem, Wire: "item"}},
 	shapeDeleteManagedPrefixListInput: {Kind: schema.Structure, Name: "DeleteManagedPrefixListRequest", Members: []schema.Member{
 		{Name: "DryRun", Shape: shape_boolean},
 		{Name: "PrefixListId", Shape: shape_string, Required: true},
@@ -2018,6 +2072,17 @@ var shapes = []schema.Shape{
 	}},
 	shapeDescribeAccountAttributesOutput: {Kind: schema.Structure, Name: "DescribeAccountAttributesResult", Members: []schema.Member{
 		{Name: "AccountAttributes", Shape: shapeAccountAttributeList, Wire: "accountAttributeSet"},
+	}},
+	shapeDescribeAddressesAttributeInput: {Kind: schema.Structure, Name: "DescribeAddressesAttributeRequest", Members: []schema.Member{
+		{Name: "AllocationIds", Shape: shapeAllocationIds, Wire: "AllocationId"},
+		{Name: "Attribute", Shape: shapeAddressAttributeName},
+		{Name: "NextToken", Shape: shape_string},
+		{Name: "MaxResults", Shape: shapeAddressMaxResults},
+		{Name: "DryRun", Shape: shape_boolean},
+	}},
+	shapeDescribeAddressesAttributeOutput: {Kind: schema.Structure, Name: "DescribeAddressesAttributeResult", Members: []schema.Member{
+		{Name: "Addresses", Shape: shapeAddressSet, Wire: "addressSet"},
+		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
 	}},
 	shapeDescribeAddressesInput: {Kind: schema.Structure, Name: "DescribeAddressesRequest", Members: []schema.Member{
 		{Name: "PublicIps", Shape: shapePublicIpStringList, Wire: "PublicIp"},
@@ -3651,6 +3716,7 @@ var shapes = []schema.Shape{
 	shapeLaunchTemplateEnclaveOptionsRequest: {Kind: schema.Structure, Name: "LaunchTemplateEnclaveOptionsRequest", Members: []schema.Member{
 		{Name: "Enabled", Shape: shape_boolean},
 	}},
+	shapeLaunchTemplateErrorCode: {Kind: schema.String, Enum: []string{"launchTemplateIdDoesNotExist", "launchTemplateIdMalformed", "launchTemplateNameDoesNotExist", "launchTemplateNameMalformed", "launchTemplateVersionDoesNotExist", "unexpectedError"}},
 	shapeLaunchTemplateHibernationOptions: {Kind: schema.Structure, Name: "LaunchTemplateHibernationOptions", Members: []schema.Member{
 		{Name: "Configured", Shape: shape_boolean, Wire: "configured"},
 	}},
@@ -4010,6 +4076,14 @@ var shapes = []schema.Shape{
 		{Name: "EnableResourceNameDnsAAAARecord", Shape: shape_boolean},
 	}},
 	shapeModifyPrivateDnsNameOptionsOutput: {Kind: schema.Structure, Name: "ModifyPrivateDnsNameOptionsResult", Members: []schema.Member{
+		{Name: "Return", Shape: shape_boolean, Wire: "return"},
+	}},
+	shapeModifySecurityGroupRulesInput: {Kind: schema.Structure, Name: "ModifySecurityGroupRulesRequest", Members: []schema.Member{
+		{Name: "GroupId", Shape: shape_string, Required: true},
+		{Name: "SecurityGroupRules", Shape: shapeSecurityGroupRuleUpdateList, Wire: "SecurityGroupRule", Required: true},
+		{Name: "DryRun", Shape: shape_boolean},
+	}},
+	shapeModifySecurityGroupRulesOutput: {Kind: schema.Structure, Name: "ModifySecurityGroupRulesResult", Members: []schema.Member{
 		{Name: "Return", Shape: shape_boolean, Wire: "return"},
 	}},
 	shapeModifySubnetAttributeInput: {Kind: schema.Structure, Name: "ModifySubnetAttributeRequest", Members: []schema.Member{
@@ -4454,6 +4528,11 @@ var shapes = []schema.Shape{
 		{Name: "Requested", Shape: shape_string, Wire: "requested"},
 		{Name: "Status", Shape: shape_string, Wire: "status"},
 	}},
+	shapePtrUpdateStatus: {Kind: schema.Structure, Name: "PtrUpdateStatus", Members: []schema.Member{
+		{Name: "Value", Shape: shape_string, Wire: "value"},
+		{Name: "Status", Shape: shape_string, Wire: "status"},
+		{Name: "Reason", Shape: shape_string, Wire: "reason"},
+	}},
 	shapePublicIpDnsNameOptions: {Kind: schema.Structure, Name: "PublicIpDnsNameOptions", Members: []schema.Member{
 		{Name: "DnsHostnameType", Shape: shape_string, Wire: "dnsHostnameType"},
 		{Name: "PublicIpv4DnsName", Shape: shape_string, Wire: "publicIpv4DnsName"},
@@ -4650,6 +4729,10 @@ var shapes = []schema.Shape{
 	shapeResourceArn:    {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 1283},
 	shapeResourceIdList: {Kind: schema.List, Name: "ResourceIdList", Elem: schema.Member{Shape: shape_string}},
 	shapeResourceType:   {Kind: schema.String, Enum: []string{"capacity-reservation", "client-vpn-endpoint", "customer-gateway", "carrier-gateway", "coip-pool", "declarative-policies-report", "dedicated-host", "dhcp-options", "egress-only-internet-gateway", "elastic-ip", "elastic-gpu", "export-image-task", "export-instance-task", "fleet", "fpga-image", "host-reservation", "image", "image-usage-report", "import-image-task", "import-snapshot-task", "instance", "instance-event-window", "internet-gateway", "ipam", "ipam-pool", "ipam-scope", "ipv4pool-ec2", "ipv6pool-ec2", "key-pair", "launch-template", "local-gateway", "local-gateway-route-table", "local-gateway-virtual-interface", "local-gateway-virtual-interface-group", "local-gateway-route-table-vpc-association", "local-gateway-route-table-virtual-interface-group-association", "natgateway", "network-acl", "network-interface", "network-insights-analysis", "network-insights-path", "network-insights-access-scope", "network-insights-access-scope-analysis", "outpost-lag", "placement-group", "prefix-list", "replace-root-volume-task", "reserved-instances", "route-table", "security-group", "security-group-rule", "service-link-virtual-interface", "snapshot", "spot-fleet-request", "spot-instances-request", "subnet", "subnet-cidr-reservation", "traffic-mirror-filter", "traffic-mirror-session", "traffic-mirror-target", "transit-gateway", "transit-gateway-attachment", "transit-gateway-connect-peer", "transit-gateway-multicast-domain", "transit-gateway-policy-table", "transit-gateway-metering-policy", "transit-gateway-route-table", "transit-gateway-route-table-announcement", "volume", "vpc", "vpc-endpoint", "vpc-endpoint-connection", "vpc-endpoint-service", "vpc-endpoint-service-permission", "vpc-peering-connection", "vpn-connection", "vpn-gateway", "vpc-flow-log", "capacity-reservation-fleet", "traffic-mirror-filter-rule", "vpc-endpoint-connection-device-type", "verified-access-instance", "verified-access-group", "verified-access-endpoint", "verified-access-policy", "verified-access-trust-provider", "vpn-connection-device-type", "vpc-block-public-access-exclusion", "vpc-encryption-control", "route-server", "route-server-endpoint", "route-server-peer", "ipam-resource-discovery", "ipam-resource-discovery-association", "instance-connect-endpoint", "verified-access-endpoint-target", "ipam-external-resource-verification-token", "capacity-block", "mac-modification-task", "ipam-prefix-list-resolver", "ipam-policy", "ipam-prefix-list-resolver-target", "ipam-internet-registry-association", "secondary-interface", "secondary-network", "secondary-subnet", "capacity-manager-data-export", "vpn-concentrator", "ipam-pool-allocation", "capacity-reservation-cancellation-quote", "application-status-check"}},
+	shapeResponseError: {Kind: schema.Structure, Name: "ResponseError", Members: []schema.Member{
+		{Name: "Code", Shape: shapeLaunchTemplateErrorCode, Wire: "code"},
+		{Name: "Message", Shape: shape_string, Wire: "message"},
+	}},
 	shapeResponseLaunchTemplateData: {Kind: schema.Structure, Name: "ResponseLaunchTemplateData", Members: []schema.Member{
 		{Name: "KernelId", Shape: shape_string, Wire: "kernelId"},
 		{Name: "EbsOptimized", Shape: shape_boolean, Wire: "ebsOptimized"},
@@ -4908,8 +4991,23 @@ var shapes = []schema.Shape{
 	}},
 	shapeSecurityGroupRuleIdList: {Kind: schema.List, Name: "SecurityGroupRuleIdList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
 	shapeSecurityGroupRuleList:   {Kind: schema.List, Name: "SecurityGroupRuleList", Elem: schema.Member{Shape: shapeSecurityGroupRule, Wire: "item"}},
-	shapeSecurityGroupStringList: {Kind: schema.List, Name: "SecurityGroupStringList", Elem: schema.Member{Shape: shape_string, Wire: "SecurityGroup"}},
-	shapeServiceConnectivityType: {Kind: schema.String, Enum: []string{"ipv4", "ipv6"}},
+	shapeSecurityGroupRuleRequest: {Kind: schema.Structure, Name: "SecurityGroupRuleRequest", Members: []schema.Member{
+		{Name: "IpProtocol", Shape: shape_string},
+		{Name: "FromPort", Shape: shape_integer},
+		{Name: "ToPort", Shape: shape_integer},
+		{Name: "CidrIpv4", Shape: shape_string},
+		{Name: "CidrIpv6", Shape: shape_string},
+		{Name: "PrefixListId", Shape: shape_string},
+		{Name: "ReferencedGroupId", Shape: shape_string},
+		{Name: "Description", Shape: shape_string},
+	}},
+	shapeSecurityGroupRuleUpdate: {Kind: schema.Structure, Name: "SecurityGroupRuleUpdate", Members: []schema.Member{
+		{Name: "SecurityGroupRuleId", Shape: shape_string, Required: true},
+		{Name: "SecurityGroupRule", Shape: shapeSecurityGroupRuleRequest},
+	}},
+	shapeSecurityGroupRuleUpdateList: {Kind: schema.List, Name: "SecurityGroupRuleUpdateList", Elem: schema.Member{Shape: shapeSecurityGroupRuleUpdate, Wire: "item"}},
+	shapeSecurityGroupStringList:     {Kind: schema.List, Name: "SecurityGroupStringList", Elem: schema.Member{Shape: shape_string, Wire: "SecurityGroup"}},
+	shapeServiceConnectivityType:     {Kind: schema.String, Enum: []string{"ipv4", "ipv6"}},
 	shapeServiceDetail: {Kind: schema.Structure, Name: "ServiceDetail", Members: []schema.Member{
 		{Name: "ServiceName", Shape: shape_string, Wire: "serviceName"},
 		{Name: "ServiceId", Shape: shape_string, Wire: "serviceId"},

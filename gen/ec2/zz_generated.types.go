@@ -76,6 +76,14 @@ type Address struct {
 	PublicIp                *string
 }
 
+// AddressAttribute is part of inputs and outputs.
+type AddressAttribute struct {
+	PublicIp        *string
+	AllocationId    *string
+	PtrRecord       *string
+	PtrRecordUpdate *PtrUpdateStatus
+}
+
 // AllocateAddressInput is what AllocateAddress takes.
 type AllocateAddressInput struct {
 	Domain                *string
@@ -1070,6 +1078,35 @@ type DeleteLaunchTemplateOutput struct {
 	LaunchTemplate *LaunchTemplate
 }
 
+// DeleteLaunchTemplateVersionsInput is what DeleteLaunchTemplateVersions takes.
+type DeleteLaunchTemplateVersionsInput struct {
+	DryRun             *bool
+	LaunchTemplateId   *string
+	LaunchTemplateName *string
+	Versions           []string // required
+}
+
+// DeleteLaunchTemplateVersionsOutput is what DeleteLaunchTemplateVersions answers.
+type DeleteLaunchTemplateVersionsOutput struct {
+	SuccessfullyDeletedLaunchTemplateVersions   []DeleteLaunchTemplateVersionsResponseSuccessItem
+	UnsuccessfullyDeletedLaunchTemplateVersions []DeleteLaunchTemplateVersionsResponseErrorItem
+}
+
+// DeleteLaunchTemplateVersionsResponseErrorItem is part of inputs and outputs.
+type DeleteLaunchTemplateVersionsResponseErrorItem struct {
+	LaunchTemplateId   *string
+	LaunchTemplateName *string
+	VersionNumber      *int64
+	ResponseError      *ResponseError
+}
+
+// DeleteLaunchTemplateVersionsResponseSuccessItem is part of inputs and outputs.
+type DeleteLaunchTemplateVersionsResponseSuccessItem struct {
+	LaunchTemplateId   *string
+	LaunchTemplateName *string
+	VersionNumber      *int64
+}
+
 // DeleteManagedPrefixListInput is what DeleteManagedPrefixList takes.
 type DeleteManagedPrefixListInput struct {
 	DryRun       *bool
@@ -1232,6 +1269,21 @@ type DescribeAccountAttributesInput struct {
 // DescribeAccountAttributesOutput is what DescribeAccountAttributes answers.
 type DescribeAccountAttributesOutput struct {
 	AccountAttributes []AccountAttribute
+}
+
+// DescribeAddressesAttributeInput is what DescribeAddressesAttribute takes.
+type DescribeAddressesAttributeInput struct {
+	AllocationIds []string
+	Attribute     *string
+	NextToken     *string
+	MaxResults    *int32
+	DryRun        *bool
+}
+
+// DescribeAddressesAttributeOutput is what DescribeAddressesAttribute answers.
+type DescribeAddressesAttributeOutput struct {
+	Addresses []AddressAttribute
+	NextToken *string
 }
 
 // DescribeAddressesInput is what DescribeAddresses takes.
@@ -3608,6 +3660,18 @@ type ModifyPrivateDnsNameOptionsOutput struct {
 	Return *bool
 }
 
+// ModifySecurityGroupRulesInput is what ModifySecurityGroupRules takes.
+type ModifySecurityGroupRulesInput struct {
+	GroupId            *string                   // required
+	SecurityGroupRules []SecurityGroupRuleUpdate // required
+	DryRun             *bool
+}
+
+// ModifySecurityGroupRulesOutput is what ModifySecurityGroupRules answers.
+type ModifySecurityGroupRulesOutput struct {
+	Return *bool
+}
+
 // ModifySubnetAttributeInput is what ModifySubnetAttribute takes.
 type ModifySubnetAttributeInput struct {
 	AssignIpv6AddressOnCreation             *AttributeBooleanValue
@@ -4101,6 +4165,13 @@ type ProvisionedBandwidth struct {
 	Status        *string
 }
 
+// PtrUpdateStatus is part of inputs and outputs.
+type PtrUpdateStatus struct {
+	Value  *string
+	Status *string
+	Reason *string
+}
+
 // PublicIpDnsNameOptions is part of inputs and outputs.
 type PublicIpDnsNameOptions struct {
 	DnsHostnameType        *string
@@ -4335,6 +4406,12 @@ type ReservedCapacityOptions struct {
 // ReservedCapacityOptionsRequest is part of inputs and outputs.
 type ReservedCapacityOptionsRequest struct {
 	ReservationTypes []string
+}
+
+// ResponseError is part of inputs and outputs.
+type ResponseError struct {
+	Code    *string
+	Message *string
 }
 
 // ResponseLaunchTemplateData is part of inputs and outputs.
@@ -4616,6 +4693,24 @@ type SecurityGroupRule struct {
 	Description          *string
 	Tags                 []Tag
 	SecurityGroupRuleArn *string
+}
+
+// SecurityGroupRuleRequest is part of inputs and outputs.
+type SecurityGroupRuleRequest struct {
+	IpProtocol        *string
+	FromPort          *int32
+	ToPort            *int32
+	CidrIpv4          *string
+	CidrIpv6          *string
+	PrefixListId      *string
+	ReferencedGroupId *string
+	Description       *string
+}
+
+// SecurityGroupRuleUpdate is part of inputs and outputs.
+type SecurityGroupRuleUpdate struct {
+	SecurityGroupRuleId *string // required
+	SecurityGroupRule   *SecurityGroupRuleRequest
 }
 
 // ServiceDetail is part of inputs and outputs.

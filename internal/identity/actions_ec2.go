@@ -156,6 +156,9 @@ var ec2Rules = rules{
 	"DeleteLaunchTemplate": on(func(s scope, in *ec2.DeleteLaunchTemplateInput) []string {
 		return s.templates(in.LaunchTemplateId, in.LaunchTemplateName)
 	}),
+	"DeleteLaunchTemplateVersions": on(func(s scope, in *ec2.DeleteLaunchTemplateVersionsInput) []string {
+		return s.templates(in.LaunchTemplateId, in.LaunchTemplateName)
+	}),
 	"DeleteNetworkInterface": on(func(s scope, in *ec2.DeleteNetworkInterfaceInput) []string { return s.ec2(in.NetworkInterfaceId) }),
 	"DeleteSecurityGroup": on(func(s scope, in *ec2.DeleteSecurityGroupInput) []string {
 		return s.groups(in.GroupId, in.GroupName)

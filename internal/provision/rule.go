@@ -104,6 +104,40 @@ func RevokeRules(tx *store.Tx, home resource.Home, group string, egress bool, id
 	return taken, unknown, nil
 }
 
+// ModifyRules puts rules into the places of those of a security group that have their ids.
+// Directions and tags stay. Nothing changes if one is not there, is wrong, or would be
+// the same as another one.
+func ModifyRules(tx *store.Tx, home resource.Home, group string, rules []resource.SecurityGroupRule) error {
+	g, err := LookupSecurityGroup(tx, home, group)
+	if err != nil {
+		return err
+	}
+	for _, r := range rules {
+		if err := SecurityRules.Check(r.ID); err != nil {
+			return err
+		}
+		i := slices.IndexFunc(g.Rules, func(o resource.SecurityGroupRule) bool { return o.ID == r.ID })
+		if i < 0 {
+			return SecurityRules.NotFound(r.ID)
+		}
+		r.Egress, r.Tags = g.Rules[i].Egress, g.Rules[i].Tags
+		if r, err = checkRule(tx, home, g, r); err != nil {
+			return err
+		}
+		g.Rules[i] = r
+	}
+	for i, r := range g.Rules {
+		if slices.ContainsFunc(g.Rules[:i], func(o resource.SecurityGroupRule) bool { return SameRule(r, o) }) {
+			return fault("InvalidPermission.Duplicate", "the specified rule \"%s\" already exists", ruleText(r))
+		}
+	}
+	if err := checkRuleCount(tx, g); err != nil {
+		return err
+	}
+	tx.SecurityGroups.Put(g.ID, g)
+	return nil
+}
+
 // SameRule says whether two rules allow the same. Their descriptions may differ.
 func SameRule(a, b resource.SecurityGroupRule) bool {
 	return a.Egress == b.Egress && a.Protocol == b.Protocol && a.FromPort == b.FromPort && a.ToPort == b.ToPort &&

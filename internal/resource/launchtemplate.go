@@ -11,6 +11,7 @@ type LaunchTemplate struct {
 	Creator  string
 	Default  int64
 	Latest   int64
+	Last     int64 // the highest number ever given out, if that is above Latest: numbers are not used again
 	Versions []LaunchTemplateVersion
 	Tags     Tags
 	Token    string

@@ -133,6 +133,20 @@ func (s *Service) DescribeAddresses(ctx context.Context, call awsapi.Call, in *e
 	})
 }
 
+// DescribeAddressesAttribute lists the reverse DNS names of elastic addresses. As on EC2 it
+// leaves out those that have none, which is all of them here: there is no DNS of this
+// internet that could hold such a name (ModifyAddressAttribute is not served).
+func (s *Service) DescribeAddressesAttribute(ctx context.Context, call awsapi.Call, in *ec2.DescribeAddressesAttributeInput) (*ec2.DescribeAddressesAttributeOutput, error) {
+	return &ec2.DescribeAddressesAttributeOutput{}, s.view(ctx, call, in.DryRun, func(tx *store.Tx) error {
+		for _, id := range in.AllocationIds {
+			if _, err := provision.LookupAddress(tx, homeOf(call), id, ""); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 func describeAddress(tx *store.Tx, a resource.Address) ec2.Address {
 	out := ec2.Address{
 		AllocationId: &a.ID, PublicIp: new(a.IP.String()), Domain: new("vpc"), NetworkBorderGroup: &a.Region, PublicIpv4Pool: new("amazon"),

@@ -67,6 +67,7 @@ var dryRuns = map[string]string{
 	"DeleteInternetGateway":            "InternetGatewayId={loose}",
 	"DeleteKeyPair":                    "KeyName=key",
 	"DeleteLaunchTemplate":             "LaunchTemplateId={lt}",
+	"DeleteLaunchTemplateVersions":     "LaunchTemplateId={lt}&LaunchTemplateVersion.1=1",
 	"DeleteManagedPrefixList":          "PrefixListId={pl}",
 	"DeleteNatGateway":                 "NatGatewayId={nat}",
 	"DeleteNetworkAcl":                 "NetworkAclId={acl}",
@@ -98,6 +99,7 @@ var dryRuns = map[string]string{
 	"ModifyManagedPrefixList":          "PrefixListId={pl}&PrefixListName=renamed",
 	"ModifyNetworkInterfaceAttribute":  "NetworkInterfaceId={eni}&Description.Value=new",
 	"ModifyVpcEndpoint":                "VpcEndpointId={vpce}&ResetPolicy=true",
+	"ModifySecurityGroupRules":         "GroupId={sg}&SecurityGroupRule.1.SecurityGroupRuleId={sgr}&SecurityGroupRule.1.SecurityGroupRule.IpProtocol=tcp&SecurityGroupRule.1.SecurityGroupRule.FromPort=443&SecurityGroupRule.1.SecurityGroupRule.ToPort=443&SecurityGroupRule.1.SecurityGroupRule.CidrIpv4=10.1.0.0/16",
 	"RebootInstances":                  "InstanceId.1={running}",
 	"RejectVpcPeeringConnection":       "VpcPeeringConnectionId={pending}",
 	"ReleaseAddress":                   "AllocationId={eip}",
@@ -218,9 +220,9 @@ func dryRunWorld(t *testing.T, d *identitytest.Door) map[string]string {
 	}))(w)
 	acls := must(w.DescribeNetworkAcls(ctx, &sdk.DescribeNetworkAclsInput{Filters: filters("vpc-id", vpc, "default", "true")}))(w).NetworkAcls
 	sg := w.group(vpc, "sg")
-	must(w.AuthorizeSecurityGroupIngress(ctx, &sdk.AuthorizeSecurityGroupIngressInput{GroupId: &sg, IpPermissions: []types.IpPermission{{
+	sgr := must(w.AuthorizeSecurityGroupIngress(ctx, &sdk.AuthorizeSecurityGroupIngressInput{GroupId: &sg, IpPermissions: []types.IpPermission{{
 		IpProtocol: aws.String("tcp"), FromPort: aws.Int32(443), ToPort: aws.Int32(443), IpRanges: []types.IpRange{{CidrIp: aws.String("10.0.0.0/8")}},
-	}}}))(w)
+	}}}))(w).SecurityGroupRules
 	eni := func() *string {
 		return must(w.CreateNetworkInterface(ctx, &sdk.CreateNetworkInterfaceInput{SubnetId: &subnet}))(w).NetworkInterface.NetworkInterfaceId
 	}
@@ -265,7 +267,7 @@ func dryRunWorld(t *testing.T, d *identitytest.Door) map[string]string {
 	egress := must(w.CreateEgressOnlyInternetGateway(ctx, &sdk.CreateEgressOnlyInternetGatewayInput{VpcId: &vpc}))(w).EgressOnlyInternetGateway
 	return map[string]string{
 		"dopt": *options.DhcpOptionsId, "eigw": *egress.EgressOnlyInternetGatewayId, "vpc": vpc, "peer": peer, "empty": empty, "subnet": subnet, "subnet2": subnet2, "subnet3": subnet3, "igw": igw, "quiet": quiet, "loose": loose, "rtb": rtb, "free": free,
-		"rtbassoc": *rtbassoc, "acl": *acl, "aclassoc": *acls[0].Associations[0].NetworkAclAssociationId, "sg": sg, "eni": *eni(), "attachment": *attached.AttachmentId,
+		"rtbassoc": *rtbassoc, "acl": *acl, "aclassoc": *acls[0].Associations[0].NetworkAclAssociationId, "sg": sg, "sgr": *sgr[0].SecurityGroupRuleId, "eni": *eni(), "attachment": *attached.AttachmentId,
 		"running": *instances[0].InstanceId, "stopped": *instances[1].InstanceId, "eip": *address(), "eipassoc": *associated.AssociationId, "nat": *nat.NatGatewayId,
 		"pending": *pending.VpcPeeringConnectionId, "vpce": *endpoint.VpcEndpointId, "lt": *template.LaunchTemplateId, "pl": *list.PrefixListId,
 		"spot": *spot[0].SpotInstanceRequestId, "fleet": *fleet.FleetId, "image": *image(ami.X8664),

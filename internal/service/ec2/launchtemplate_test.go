@@ -148,3 +148,32 @@ func TestInstanceTypes(t *testing.T) {
 		t.Errorf("%d offerings", n)
 	}
 }
+
+// Versions go one by one, but for the default one, and their numbers do not come back.
+func TestDeleteLaunchTemplateVersions(t *testing.T) {
+	w := newWorld(t)
+	ctx := w.Context()
+	data := &types.RequestLaunchTemplateData{ImageId: image(ami.X8664)}
+	lt := must(w.CreateLaunchTemplate(ctx, &sdk.CreateLaunchTemplateInput{LaunchTemplateName: new("web"), LaunchTemplateData: data}))(w).LaunchTemplate
+	add := func() int64 {
+		return *must(w.CreateLaunchTemplateVersion(ctx, &sdk.CreateLaunchTemplateVersionInput{LaunchTemplateName: new("web"), LaunchTemplateData: data}))(w).LaunchTemplateVersion.VersionNumber
+	}
+	add()
+	add()
+	out := must(w.DeleteLaunchTemplateVersions(ctx, &sdk.DeleteLaunchTemplateVersionsInput{LaunchTemplateId: lt.LaunchTemplateId, Versions: []string{"1", "3", "7"}}))(w)
+	if ok := out.SuccessfullyDeletedLaunchTemplateVersions; len(ok) != 1 || *ok[0].VersionNumber != 3 {
+		t.Errorf("got %+v", ok)
+	}
+	left := out.UnsuccessfullyDeletedLaunchTemplateVersions
+	if len(left) != 2 || *left[0].VersionNumber != 1 || left[0].ResponseError.Code != types.LaunchTemplateErrorCodeUnexpectedError ||
+		left[1].ResponseError.Code != types.LaunchTemplateErrorCodeLaunchTemplateVersionDoesNotExist {
+		t.Errorf("got %+v", left)
+	}
+	got := must(w.DescribeLaunchTemplates(ctx, &sdk.DescribeLaunchTemplatesInput{LaunchTemplateIds: []string{*lt.LaunchTemplateId}}))(w).LaunchTemplates[0]
+	if *got.LatestVersionNumber != 2 || *got.DefaultVersionNumber != 1 {
+		t.Errorf("got %+v", got)
+	}
+	if n := add(); n != 4 {
+		t.Errorf("the version after a deleted third one has number %d", n)
+	}
+}

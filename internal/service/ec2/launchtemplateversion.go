@@ -33,7 +33,7 @@ func (s *Service) CreateLaunchTemplateVersion(ctx context.Context, call awsapi.C
 			}
 			base = source.Data
 		}
-		v, err := newVersion(call, lt.Latest+1, in.LaunchTemplateData, base, deref(in.VersionDescription), deref(in.ClientToken))
+		v, err := newVersion(call, max(lt.Latest, lt.Last)+1, in.LaunchTemplateData, base, deref(in.VersionDescription), deref(in.ClientToken))
 		if err != nil {
 			return err
 		}
@@ -51,6 +51,55 @@ func (s *Service) CreateLaunchTemplateVersion(ctx context.Context, call awsapi.C
 		tx.LaunchTemplates.Put(lt.ID, lt)
 		out.LaunchTemplateVersion, err = describeVersion(lt, v, call.Region, is(in.ResolveAlias))
 		return err
+	})
+}
+
+// maxDeleteVersions bounds one request.
+const maxDeleteVersions = 200
+
+// DeleteLaunchTemplateVersions takes versions away, each for itself: the answer says which
+// could not be. The default version stays.
+func (s *Service) DeleteLaunchTemplateVersions(ctx context.Context, call awsapi.Call, in *ec2.DeleteLaunchTemplateVersionsInput) (*ec2.DeleteLaunchTemplateVersionsOutput, error) {
+	if n := len(in.Versions); n == 0 || n > maxDeleteVersions {
+		return nil, fault("InvalidParameterValue", "You can delete between 1 and %d launch template versions in a request, not %d.", maxDeleteVersions, n)
+	}
+	out := &ec2.DeleteLaunchTemplateVersionsOutput{}
+	return out, s.update(ctx, call, in.DryRun, func(tx *store.Tx) error {
+		*out = ec2.DeleteLaunchTemplateVersionsOutput{}
+		lt, err := oneTemplate(tx, call, in.LaunchTemplateId, in.LaunchTemplateName)
+		if err != nil {
+			return err
+		}
+		for _, want := range in.Versions {
+			n, err := strconv.ParseInt(want, 10, 64)
+			if err != nil { // $Latest and $Default are no version numbers either
+				return fault("InvalidParameterValue", "Invalid launch template version: %s", want)
+			}
+			at := slices.IndexFunc(lt.Versions, func(v resource.LaunchTemplateVersion) bool { return v.Number == n })
+			problem := (*ec2.ResponseError)(nil)
+			switch {
+			case at < 0:
+				problem = &ec2.ResponseError{
+					Code: new(ec2.LaunchTemplateErrorCodeLaunchTemplateVersionDoesNotExist), Message: new("The specified launch template version does not exist."),
+				}
+			case n == lt.Default:
+				problem = &ec2.ResponseError{
+					Code: new(ec2.LaunchTemplateErrorCodeUnexpectedError), Message: new("The default version of a launch template cannot be deleted."),
+				}
+			}
+			if problem != nil {
+				out.UnsuccessfullyDeletedLaunchTemplateVersions = append(out.UnsuccessfullyDeletedLaunchTemplateVersions,
+					ec2.DeleteLaunchTemplateVersionsResponseErrorItem{LaunchTemplateId: &lt.ID, LaunchTemplateName: &lt.Name, VersionNumber: &n, ResponseError: problem})
+				continue
+			}
+			lt.Versions = slices.Delete(lt.Versions, at, at+1)
+			out.SuccessfullyDeletedLaunchTemplateVersions = append(out.SuccessfullyDeletedLaunchTemplateVersions,
+				ec2.DeleteLaunchTemplateVersionsResponseSuccessItem{LaunchTemplateId: &lt.ID, LaunchTemplateName: &lt.Name, VersionNumber: &n})
+		}
+		lt.Last = max(lt.Last, lt.Latest)
+		lt.Latest = lt.Versions[len(lt.Versions)-1].Number
+		tx.LaunchTemplates.Put(lt.ID, lt)
+		return nil
 	})
 }
 

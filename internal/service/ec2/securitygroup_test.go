@@ -130,3 +130,33 @@ func TestTags(t *testing.T) {
 	}
 	fails(w.CreateVpc(ctx, &sdk.CreateVpcInput{CidrBlock: new("10.0.0.0/16"), TagSpecifications: tagSpec("subnet", "a", "b")}))(w, "InvalidParameterValue", "'subnet' is not a valid taggable resource type for this operation.")
 }
+
+// A rule that is modified keeps its id, its direction and its tags.
+func TestModifySecurityGroupRules(t *testing.T) {
+	w := newWorld(t)
+	ctx := w.Context()
+	vpc := w.vpc("10.0.0.0/16")
+	db, web := w.group(vpc, "db"), w.group(vpc, "web")
+	added := must(w.AuthorizeSecurityGroupIngress(ctx, &sdk.AuthorizeSecurityGroupIngressInput{
+		GroupId: &db, TagSpecifications: tagSpec("security-group-rule", "why", "sql"), IpPermissions: []types.IpPermission{{
+			IpProtocol: new("tcp"), FromPort: new(int32(5432)), ToPort: new(int32(5432)), IpRanges: []types.IpRange{{CidrIp: new("10.0.0.0/24")}, {CidrIp: new("10.0.1.0/24")}},
+		}},
+	}))(w).SecurityGroupRules
+	modify := func(id *string, r types.SecurityGroupRuleRequest) *sdk.ModifySecurityGroupRulesInput {
+		return &sdk.ModifySecurityGroupRulesInput{GroupId: &db, SecurityGroupRules: []types.SecurityGroupRuleUpdate{{SecurityGroupRuleId: id, SecurityGroupRule: &r}}}
+	}
+	port := new(int32(3306))
+	must(w.ModifySecurityGroupRules(ctx, modify(added[0].SecurityGroupRuleId, types.SecurityGroupRuleRequest{
+		IpProtocol: new("tcp"), FromPort: port, ToPort: port, ReferencedGroupId: &web, Description: new("from web"),
+	})))(w)
+	got := must(w.DescribeSecurityGroupRules(ctx, &sdk.DescribeSecurityGroupRulesInput{SecurityGroupRuleIds: []string{*added[0].SecurityGroupRuleId}}))(w).SecurityGroupRules[0]
+	if *got.ReferencedGroupInfo.GroupId != web || *got.FromPort != 3306 || *got.Description != "from web" || got.CidrIpv4 != nil || *got.IsEgress || tags(got.Tags)["why"] != "sql" {
+		t.Errorf("got %+v", got)
+	}
+	fails(w.ModifySecurityGroupRules(ctx, modify(added[1].SecurityGroupRuleId, types.SecurityGroupRuleRequest{IpProtocol: new("tcp"), FromPort: port, ToPort: port, ReferencedGroupId: &web})))(w, "InvalidPermission.Duplicate", "")
+	fails(w.ModifySecurityGroupRules(ctx, modify(added[1].SecurityGroupRuleId, types.SecurityGroupRuleRequest{IpProtocol: new("-1"), CidrIpv4: new("10.0.0.0/8"), ReferencedGroupId: &web})))(w, "InvalidParameterCombination", "")
+	fails(w.ModifySecurityGroupRules(ctx, modify(new("sgr-0123456789abcdef0"), types.SecurityGroupRuleRequest{IpProtocol: new("-1"), CidrIpv4: new("10.0.0.0/8")})))(w, "InvalidSecurityGroupRuleId.NotFound", "")
+	if got := must(w.DescribeSecurityGroupRules(ctx, &sdk.DescribeSecurityGroupRulesInput{SecurityGroupRuleIds: []string{*added[1].SecurityGroupRuleId}}))(w).SecurityGroupRules[0]; *got.CidrIpv4 != "10.0.1.0/24" {
+		t.Errorf("a refused change left %+v", got)
+	}
+}

@@ -118,6 +118,54 @@ func (s *Service) revoke(ctx context.Context, call awsapi.Call, dryRun *bool, eg
 	return taken, unknown, err
 }
 
+// ModifySecurityGroupRules makes other rules of those with the ids. A rule keeps its
+// direction; the request says all else of it.
+func (s *Service) ModifySecurityGroupRules(ctx context.Context, call awsapi.Call, in *ec2.ModifySecurityGroupRulesInput) (*ec2.ModifySecurityGroupRulesOutput, error) {
+	if len(in.SecurityGroupRules) == 0 {
+		return nil, missing("SecurityGroupRules")
+	}
+	return &ec2.ModifySecurityGroupRulesOutput{Return: new(true)}, s.update(ctx, call, in.DryRun, func(tx *store.Tx) error {
+		var rules []resource.SecurityGroupRule
+		for _, u := range in.SecurityGroupRules {
+			rule, err := modifiedRule(tx, homeOf(call), u.SecurityGroupRule)
+			if err != nil {
+				return err
+			}
+			rule.ID = deref(u.SecurityGroupRuleId)
+			rules = append(rules, rule)
+		}
+		return provision.ModifyRules(tx, homeOf(call), deref(in.GroupId), rules)
+	})
+}
+
+// modifiedRule reads what a rule is to be: it is a permission of one source.
+func modifiedRule(tx *store.Tx, home resource.Home, r *ec2.SecurityGroupRuleRequest) (resource.SecurityGroupRule, error) {
+	if r == nil {
+		return resource.SecurityGroupRule{}, missing("SecurityGroupRule")
+	}
+	p := ec2.IpPermission{IpProtocol: r.IpProtocol, FromPort: r.FromPort, ToPort: r.ToPort}
+	if r.CidrIpv4 != nil {
+		p.IpRanges = []ec2.IpRange{{CidrIp: r.CidrIpv4, Description: r.Description}}
+	}
+	if r.CidrIpv6 != nil {
+		p.Ipv6Ranges = []ec2.Ipv6Range{{CidrIpv6: r.CidrIpv6, Description: r.Description}}
+	}
+	if r.PrefixListId != nil {
+		p.PrefixListIds = []ec2.PrefixListId{{PrefixListId: r.PrefixListId, Description: r.Description}}
+	}
+	if r.ReferencedGroupId != nil {
+		p.UserIdGroupPairs = []ec2.UserIdGroupPair{{GroupId: r.ReferencedGroupId, Description: r.Description}}
+	}
+	rules, err := readRules(tx, home, false, ruleRequest{permissions: []ec2.IpPermission{p}})
+	if err != nil {
+		return resource.SecurityGroupRule{}, err
+	}
+	if len(rules) != 1 {
+		return resource.SecurityGroupRule{}, fault("InvalidParameterCombination", "Only one of CidrIpv4, CidrIpv6, PrefixListId and ReferencedGroupId can be specified for a security group rule.")
+	}
+	return rules[0], nil
+}
+
 // DescribeSecurityGroupRules lists the rules of all security groups.
 func (s *Service) DescribeSecurityGroupRules(ctx context.Context, call awsapi.Call, in *ec2.DescribeSecurityGroupRulesInput) (*ec2.DescribeSecurityGroupRulesOutput, error) {
 	match, err := matcher(in.Filters, fields[ec2.SecurityGroupRule]{
