@@ -237,9 +237,9 @@ func (d *Daemon) certify() error {
 	if d.ca, err = pki.EnsureCA(dir, "ca", "Ekster "+d.settings.Prefix); err != nil {
 		return fmt.Errorf("the front door's authority: %w", err)
 	}
-	names := []string{"localhost", "*.amazonaws.com", "registry.ekster.internal"}
+	names := []string{"localhost", "*.amazonaws.com", "*.api.aws", "registry.ekster.internal"}
 	for _, r := range region.All() {
-		names = append(names, "*."+r.Name+".amazonaws.com", "*."+r.Name+".api.aws")
+		names = append(names, "*."+r.Name+".amazonaws.com", "*."+r.Name+".api.aws", "api.ecr."+r.Name+".amazonaws.com")
 	}
 	cert, key, err := d.ca.EnsureLeaf(dir, "front", pki.Leaf{
 		CommonName: "ekster", DNSNames: names, Server: true,

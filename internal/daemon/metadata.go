@@ -85,8 +85,8 @@ func (d *Daemon) describeInstance(tx *store.Tx, in resource.Instance) imds.Insta
 			out.PublicKey = k.PublicKey
 		}
 	}
-	if s.AutoScalingGroup != "" {
-		out.LifecycleState = "InService"
+	if m, ok := tx.GroupInstances.Get(in.ID); ok {
+		out.LifecycleState = m.Target()
 	}
 	for n, eni := range provision.InterfacesOf(tx, in.ID) {
 		if n == 0 {
@@ -191,7 +191,7 @@ func (d *Daemon) zone(vpc string) resolver.Config {
 			if at := d.endpointsOf(vpc, name); at != nil {
 				return at, true
 			}
-			if servedName(name) {
+			if apiName(name) {
 				return []netip.Addr{network.InternetAddress}, true
 			}
 			if a := d.addressOf(vpc, name); a.IsValid() {
@@ -300,26 +300,22 @@ func (d *Daemon) privateName(vpc string) func(netip.Addr) (string, bool) {
 	}
 }
 
-// served are the first labels of the API names that lead here.
-var served = []string{"eks", "eks-auth", "ec2", "sts", "iam", "autoscaling", "ssm"}
-
-// servedName says whether name is an AWS API's that the front door serves, as
-// sts.us-west-2.amazonaws.com and iam.amazonaws.com.
-func servedName(name string) bool {
-	label, rest, _ := strings.Cut(name, ".")
-	if !slices.Contains(served, label) {
+// apiName says whether name is an AWS API's: sts.us-west-2.amazonaws.com, iam.amazonaws.com,
+// eks-auth.us-west-2.api.aws. All of them lead to the front door, which refuses by name what it
+// does not serve: nothing in a VPC reaches AWS itself, so that a client of kms or sqs would else
+// wait for an answer for ever. Names below an API's (a bucket's, a registry's) are not the API's.
+func apiName(name string) bool {
+	rest, ok := strings.CutSuffix(name, ".amazonaws.com")
+	if !ok {
+		rest, ok = strings.CutSuffix(name, ".api.aws")
+	}
+	label, place, regional := strings.Cut(rest, ".")
+	if !ok || label == "" {
 		return false
 	}
-	if rest == "amazonaws.com" {
+	if !regional {
 		return true
 	}
-	r, ok := strings.CutSuffix(rest, ".amazonaws.com")
-	if !ok { // of APIs that AWS has under this name only, as eks-auth.us-west-2.api.aws
-		r, ok = strings.CutSuffix(rest, ".api.aws")
-	}
-	if !ok {
-		return false
-	}
-	_, known := region.Lookup(r)
-	return known
+	_, known := region.Lookup(strings.TrimPrefix(place, "ecr."))
+	return known && (label == "api" || !strings.HasPrefix(place, "ecr.")) // api.ecr is the one with two labels
 }

@@ -84,12 +84,21 @@ func TestZone(t *testing.T) {
 		}
 	}
 	check("with endpoints", map[string]string{
-		"sts.us-west-2.amazonaws.com":             "[" + at.String() + "]",
-		"sts.eu-west-1.amazonaws.com":             "[198.18.0.1]", // another region's has no endpoint here
-		"ec2.us-west-2.amazonaws.com":             "[198.18.0.1]", // its endpoint has no private DNS
-		"iam.amazonaws.com":                       "[198.18.0.1]",
-		"ip-10-0-1-10.us-west-2.compute.internal": "[10.0.1.10]",
-		"ip-10-0-1-11.us-west-2.compute.internal": "[]",
+		"sts.us-west-2.amazonaws.com": "[" + at.String() + "]",
+		"sts.eu-west-1.amazonaws.com": "[198.18.0.1]", // another region's has no endpoint here
+		"ec2.us-west-2.amazonaws.com": "[198.18.0.1]", // its endpoint has no private DNS
+		"iam.amazonaws.com":           "[198.18.0.1]",
+		// What is not served is refused there, instead of looked for on a way that leads nowhere.
+		"elasticloadbalancing.us-west-2.amazonaws.com":  "[198.18.0.1]",
+		"kms.us-west-2.api.aws":                         "[198.18.0.1]",
+		"api.ecr.us-west-2.amazonaws.com":               "[198.18.0.1]",
+		"602401143452.dkr.ecr.us-west-2.amazonaws.com":  "[]",
+		"bucket.s3.us-west-2.amazonaws.com":             "[]",
+		"ec2-127-9-9-9.us-west-2.compute.amazonaws.com": "[]",
+		"sqs.mars-1.amazonaws.com":                      "[]",
+		"amazonaws.com":                                 "[]",
+		"ip-10-0-1-10.us-west-2.compute.internal":       "[10.0.1.10]",
+		"ip-10-0-1-11.us-west-2.compute.internal":       "[]",
 		public: "[10.0.1.10]",
 	})
 	// An instance's own name stands for the families that its options say.

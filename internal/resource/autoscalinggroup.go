@@ -167,6 +167,19 @@ func (m GroupInstance) Counts() bool {
 	return false
 }
 
+// Target is the state that a member is on its way to, or in, as its metadata service says it.
+func (m GroupInstance) Target() string {
+	switch {
+	case m.Leaves():
+		return "Terminated"
+	case m.Lifecycle == MemberDetaching:
+		return "Detached"
+	case m.Lifecycle == MemberEnteringStandby, m.Lifecycle == MemberStandby:
+		return MemberStandby
+	}
+	return MemberInService
+}
+
 // Leaves says whether a member is being terminated.
 func (m GroupInstance) Leaves() bool {
 	switch m.Lifecycle {
