@@ -32,13 +32,22 @@ type Controller struct {
 	store *store.Store
 	now   func() time.Time
 	queue *reconcile.Queue
+
+	// What it asks of EC2.
+	fulfils   func(tx *store.Tx, id string, now time.Time) error
+	takesBack func(tx *store.Tx, id string, now time.Time) error
 }
 
 // New returns the controller; Run starts it.
 func New(st *store.Store, now func() time.Time, log *slog.Logger) *Controller {
-	c := &Controller{store: st, now: now}
+	c := &Controller{store: st, now: now, fulfils: provision.FulfilSpot, takesBack: takeBack}
 	c.queue = reconcile.New("spotrequest", c.Reconcile, log)
 	return c
+}
+
+func takeBack(tx *store.Tx, id string, now time.Time) error {
+	provision.TakeBackSpot(tx, id, now)
+	return nil
 }
 
 // Run reconciles every request once and then those that change, until ctx ends.
@@ -76,7 +85,7 @@ func (c *Controller) Reconcile(ctx context.Context, id string) (time.Duration, e
 	case !r.Interruption.IsZero() && !provision.SpotOver(r) && now.Before(r.Interruption):
 		return r.Interruption.Sub(now), c.update(ctx, id, provision.CloseSpot)
 	case !r.Interruption.IsZero() && !provision.SpotOver(r):
-		return reconcile.Never, c.update(ctx, id, provision.TakeBackSpot)
+		return reconcile.Never, c.store.Update(ctx, func(tx *store.Tx) error { return c.takesBack(tx, id, c.now()) })
 	case r.State == resource.SpotActive:
 		return reconcile.Never, c.update(ctx, id, provision.CloseSpot)
 	}
@@ -95,7 +104,7 @@ func (c *Controller) open(ctx context.Context, r resource.SpotRequest) (time.Dur
 	if !r.ValidUntil.IsZero() && !c.now().Before(r.ValidUntil) {
 		return reconcile.Never, c.update(ctx, r.ID, provision.ExpireSpot)
 	}
-	refusal := c.store.Update(ctx, func(tx *store.Tx) error { return provision.FulfilSpot(tx, r.ID, c.now()) })
+	refusal := c.store.Update(ctx, func(tx *store.Tx) error { return c.fulfils(tx, r.ID, c.now()) })
 	if refusal == nil {
 		return reconcile.Never, nil
 	}

@@ -8,6 +8,7 @@ import (
 
 	"ekster.dev/ekster/internal/ami"
 	"ekster.dev/ekster/internal/provision"
+	"ekster.dev/ekster/internal/reconcile/reconciletest"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -19,6 +20,8 @@ type world struct {
 	*Controller
 	store *store.Store
 	at    time.Time
+	calls reconciletest.Calls
+	id    string // of the request that a life is about
 }
 
 func newWorld(t *testing.T) *world {
@@ -29,9 +32,23 @@ func newWorld(t *testing.T) *world {
 	}
 	t.Cleanup(func() { st.Close() })
 	w := &world{T: t, store: st, at: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
-	w.Controller = New(st, func() time.Time { return w.at }, slog.New(slog.DiscardHandler))
+	w.begin()
 	w.edit(func(tx *store.Tx) error { _, err := provision.EnsureRegion(tx, home, w.at); return err })
 	return w
+}
+
+// begin begins another life of the daemon.
+func (w *world) begin() {
+	w.Controller = New(w.store, func() time.Time { return w.at }, slog.New(slog.DiscardHandler))
+	call := func(what string, f func(*store.Tx, string, time.Time) error) func(*store.Tx, string, time.Time) error {
+		return func(tx *store.Tx, id string, now time.Time) error {
+			if err := w.calls.Call(what); err != nil {
+				return err
+			}
+			return f(tx, id, now)
+		}
+	}
+	w.fulfils, w.takesBack = call("fulfil", w.fulfils), call("take back", w.takesBack)
 }
 
 func (w *world) edit(f func(tx *store.Tx) error) {
