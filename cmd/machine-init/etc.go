@@ -80,6 +80,11 @@ func writeEtc(i spec.Instance) error {
 			return err
 		}
 	}
+	for name := range powerCommands {
+		if err := symlink(nodeDir+"/machine-init", binDir+"/"+name); err != nil {
+			return err
+		}
+	}
 	return unix.Sethostname([]byte(i.Hostname))
 }
 

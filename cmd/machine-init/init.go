@@ -17,12 +17,12 @@ import (
 
 // initialise is the last stage, and does not return before the instance is
 // stopped.
-func initialise(i spec.Instance) error {
+func initialise(i spec.Instance, end ending) error {
 	if err := os.Unsetenv(powerOnVar); err != nil {
 		return err
 	}
 	network()
-	s := newSupervisor()
+	s := newSupervisor(end)
 	go func() {
 		if err := bringUp(i, s); err != nil {
 			// As on EC2: the instance runs, its console says why it is no node.

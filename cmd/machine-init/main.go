@@ -13,7 +13,8 @@
 //	         supervises the daemons, reaps, and ends everything on SIGTERM
 //
 // "machine-init token" is the kubelet's credential plugin, "machine-init
-// private-dns-name" asks EC2 for the node's name (details.go).
+// private-dns-name" asks EC2 for the node's name (details.go). As poweroff, shutdown and
+// reboot it asks pid 1 for the instance's end (power.go).
 //
 // Its standard output is the instance's console. It imports little: this
 // process is there once for every instance, for its whole life.
@@ -22,6 +23,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -33,6 +35,9 @@ func main() {
 }
 
 func run(args []string) error {
+	if name := filepath.Base(os.Args[0]); powerCommands[name] != 0 {
+		return power(name, args)
+	}
 	if len(args) > 0 && args[0] == "token" {
 		return token(args[1:], os.Stdout)
 	}

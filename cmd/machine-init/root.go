@@ -29,6 +29,10 @@ func root(specFile string) error {
 	if err != nil {
 		return fmt.Errorf("reading the instance: %w", err)
 	}
+	end, err := openEnding(i)
+	if err != nil {
+		return fmt.Errorf("opening the note of the instance's end: %w", err)
+	}
 	if err := buildRoot(i); err != nil {
 		return fmt.Errorf("building the root file system: %w", err)
 	}
@@ -50,7 +54,7 @@ func root(specFile string) error {
 		return fmt.Errorf("writing /etc: %w", err)
 	}
 	console("root file system is up")
-	return initialise(i)
+	return initialise(i, end)
 }
 
 // fromHost are the files and directories of /etc that /usr cannot do without,

@@ -53,11 +53,12 @@ type supervisor struct {
 	signals  chan os.Signal
 	byPID    map[int]*running
 	stopping bool
+	end      ending
 }
 
-func newSupervisor() *supervisor {
-	s := &supervisor{forks: make(chan *running), signals: make(chan os.Signal, 16), byPID: map[int]*running{}}
-	signal.Notify(s.signals, unix.SIGCHLD, unix.SIGTERM, unix.SIGINT, unix.SIGPWR)
+func newSupervisor(end ending) *supervisor {
+	s := &supervisor{forks: make(chan *running), signals: make(chan os.Signal, 16), byPID: map[int]*running{}, end: end}
+	signal.Notify(s.signals, unix.SIGCHLD, unix.SIGTERM, unix.SIGINT, unix.SIGPWR, sigPowerOff, sigReboot)
 	return s
 }
 
@@ -95,6 +96,7 @@ func (s *supervisor) run() error {
 				continue
 			}
 			console("stopping: %v", sig)
+			s.end.note(sig)
 			return s.stop()
 		}
 	}

@@ -8,6 +8,7 @@
 //	<dir>/state.json      the generation that was started last, and how often
 //	<dir>/init.json       its pid 1 (package process)
 //	<dir>/console.log     what its boot and its init print
+//	<dir>/ending          how it has ended itself, if it has
 //	<dir>/disk/           its root file system, kept over stop and start: either
 //	                      the directory itself, or the mount point of
 //	<dir>/disk.img        a sparse file of the volume's size (Config.DiskGiB)
@@ -74,6 +75,8 @@ type Config struct {
 type Status struct {
 	Running    bool
 	Stopped    bool // does not run because Stop ended it: it did not die
+	PoweredOff bool // does not run because somebody on it has shut it down
+	Rebooted   bool // does not run because somebody on it wants it to boot again
 	PID        int  // of pid 1, on the host
 	Started    time.Time
 	Generation int // that was started last
@@ -119,7 +122,7 @@ func Ensure(ctx context.Context, c Config) (Status, error) {
 		return c.started(st, proc)
 	}
 	if st.Starts > 0 && st.Generation >= c.Generation {
-		return st.status(proc, false), nil
+		return st.ended(c.Dir, proc)
 	}
 	if err := os.MkdirAll(filepath.Join(c.Dir, "disk"), 0o755); err != nil {
 		return Status{}, err
@@ -172,7 +175,11 @@ func Find(dir string) (Status, bool, error) {
 	if err != nil {
 		return Status{}, false, err
 	}
-	return st.status(proc, alive), true, nil
+	if alive {
+		return st.status(proc, true), true, nil
+	}
+	status, err := st.ended(dir, proc)
+	return status, true, err
 }
 
 // WaitExit returns nil once the instance in dir does not run, and all that ran
@@ -305,6 +312,19 @@ func (s state) status(p process.Process, alive bool) Status {
 		st.PID, st.Started = p.PID, p.Started
 	}
 	return st
+}
+
+// ended is the status of an instance that does not run, with how it has ended itself.
+func (s state) ended(dir string, p process.Process) (Status, error) {
+	st := s.status(p, false)
+	raw, err := os.ReadFile(spec.EndingFile(dir))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return st, fmt.Errorf("reading how an instance has ended: %w", err)
+	}
+	if !st.Stopped {
+		st.PoweredOff, st.Rebooted = string(raw) == spec.PoweredOff, string(raw) == spec.Rebooted
+	}
+	return st, nil
 }
 
 func readSpec(dir string) (spec.Instance, bool, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -254,6 +255,44 @@ func TestWithoutDisk(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(c.Dir, "disk/var/tmp/x")); err != nil {
 		t.Error(err)
 	}
+}
+
+// Somebody on the instance reboots it, and in its second boot shuts it down: it has not died.
+func TestShutDownFromWithin(t *testing.T) {
+	payload := payload(t)
+	w := newWorld(t)
+	w.metadata(t)
+	w.instance.UserData = []byte("#!/bin/sh\nreboot\n")
+	c := w.config(payload)
+	c.DiskGiB, c.Kube = 0, ""
+	ensure(t, c)
+	ended := func(want string, is func(machine.Status) bool) {
+		t.Helper()
+		wait, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if err := machine.WaitExit(wait, c.Dir); err != nil {
+			t.Fatal(err)
+		}
+		if st, err := machine.Ensure(t.Context(), c); err != nil || st.Running || st.Stopped || !is(st) {
+			t.Fatalf("it does not say that it was %s: %+v, %v", want, st, err)
+		}
+	}
+	ended("rebooted", func(st machine.Status) bool { return st.Rebooted && !st.PoweredOff })
+	c.Generation++
+	st, err := machine.Ensure(t.Context(), c)
+	if err != nil || !st.Running || st.Rebooted || st.PoweredOff {
+		t.Fatalf("the second boot: %+v, %v", st, err)
+	}
+	// What scripts run once has run; this is somebody with a shell.
+	shell := exec.CommandContext(t.Context(), "nsenter", "-t", fmt.Sprint(st.PID), "-m", "-p", "-r", "-w", "/opt/ekster/bin/shutdown", "-h", "now")
+	poll(t, 10*time.Second, "the shutdown to be taken", func() error {
+		shell = exec.CommandContext(t.Context(), shell.Args[0], shell.Args[1:]...)
+		if out, err := shell.CombinedOutput(); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
+	ended("powered off", func(st machine.Status) bool { return st.PoweredOff && !st.Rebooted })
 }
 
 // TestManyAtOnce starts and removes instances side by side: they share loop

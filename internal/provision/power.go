@@ -36,6 +36,23 @@ func Stop(tx *store.Tx, home resource.Home, id string, now time.Time) (previous 
 	return previous, nil
 }
 
+// ShutDown records that somebody on an instance has shut it down: it is to stop, or to go, as
+// its InstanceInitiatedShutdownBehavior says. A Spot instance goes, since its one-time request
+// could not start it again. Protection is from the API's calls alone.
+func ShutDown(tx *store.Tx, id string, now time.Time) {
+	const code, reason = "Client.InstanceInitiatedShutdown", "Client.InstanceInitiatedShutdown: Instance initiated shutdown"
+	i, ok := tx.Instances.Get(id)
+	switch {
+	case !ok || i.Spec.Off || i.Terminating:
+	case i.Spec.ShutdownBehavior == "terminate" || i.Spec.Lifecycle == Spot:
+		terminate(tx, i, code, reason, now)
+	default:
+		i.Spec.Off = true
+		i.Status.State, i.Status.StateCode, i.Status.StateReason = resource.InstanceStopping, code, reason
+		tx.Instances.Put(id, i)
+	}
+}
+
 // Stopped records that the machine of an instance that was asked to stop has ended. A
 // public address that is not elastic goes back to the pool.
 func Stopped(tx *store.Tx, id string) {

@@ -25,7 +25,11 @@ type fakeHost struct {
 	late                bool     // it fails with its work done
 	dir, guest, running bool
 	generation, started int
+	off, rebooted       bool // what somebody on it has asked pid 1 for
 }
+
+// shut is somebody on the machine who shuts it down.
+func (h *fakeHost) shut(reboot bool) { h.running, h.off, h.rebooted = false, !reboot, reboot }
 
 func (h *fakeHost) call(name string, work func()) error {
 	h.log = append(h.log, name)
@@ -42,11 +46,11 @@ func (h *fakeHost) call(name string, work func()) error {
 func (h *fakeHost) Ensure(_ context.Context, c machine.Config) (machine.Status, error) {
 	err := h.call("ensure", func() {
 		if h.dir = true; !h.running && c.Generation > h.generation {
-			h.running, h.generation = true, c.Generation
+			h.running, h.generation, h.off, h.rebooted = true, c.Generation, false, false
 			h.started++
 		}
 	})
-	return machine.Status{Running: h.running, Generation: h.generation}, err
+	return machine.Status{Running: h.running, Generation: h.generation, PoweredOff: h.off, Rebooted: h.rebooted}, err
 }
 
 func (h *fakeHost) Stop(context.Context, string) error {
@@ -199,6 +203,33 @@ var lives = map[string]func(*world){
 		w.host.running = false
 		w.settle()
 	},
+	"shut down from within": func(w *world) {
+		w.run()
+		w.host.shut(false)
+		w.settle()
+	},
+	"shut down from within, to terminate": func(w *world) {
+		w.edit(func(tx *store.Tx) error {
+			i, _ := tx.Instances.Get(w.id)
+			i.Spec.ShutdownBehavior = "terminate"
+			tx.Instances.Put(w.id, i)
+			return nil
+		})
+		w.run()
+		w.host.shut(false)
+		w.settle()
+	},
+	"shut down from within, and started": func(w *world) {
+		w.run()
+		w.host.shut(false)
+		w.settle()
+		w.ask(func(tx *store.Tx) error { _, err := provision.Start(tx, home, w.id, w.now); return err })
+	},
+	"reboot from within": func(w *world) {
+		w.run()
+		w.host.shut(true)
+		w.settle()
+	},
 	"the zone goes away": func(w *world) {
 		w.run()
 		w.ask(w.zoneGone)
@@ -227,17 +258,21 @@ func (w *world) end() string {
 
 // ends is what the lives end in: the failures are measured by it, so it is said.
 var ends = map[string]string{
-	"run":                              `running "", waiting for "", generation 1, reboots 0, interfaces 1; on the host: running true, started 1 times, directory true, network true`,
-	"reboot":                           `running "", waiting for "", generation 2, reboots 1, interfaces 1; on the host: running true, started 2 times, directory true, network true`,
-	"stop":                             `stopped "Client.UserInitiatedShutdown", waiting for "", generation 1, reboots 0, interfaces 1; on the host: running false, started 1 times, directory true, network true`,
-	"stop and start":                   `running "", waiting for "", generation 2, reboots 0, interfaces 1; on the host: running true, started 2 times, directory true, network true`,
-	"terminate":                        `terminated "Client.UserInitiatedShutdown", waiting for "", generation 1, reboots 0, interfaces 0; on the host: running false, started 1 times, directory false, network false`,
-	"terminate before it runs":         `terminated "Client.UserInitiatedShutdown", waiting for "", generation 0, reboots 0, interfaces 0; on the host: running false, started 0 times, directory false, network false`,
-	"terminate a stopped one":          `terminated "Client.UserInitiatedShutdown", waiting for "", generation 1, reboots 0, interfaces 0; on the host: running false, started 1 times, directory false, network false`,
-	"die":                              `terminated "Server.InternalError", waiting for "", generation 1, reboots 0, interfaces 0; on the host: running false, started 1 times, directory false, network false`,
-	"the zone goes away":               `terminated "Server.InternalError", waiting for "", generation 1, reboots 0, interfaces 0; on the host: running false, started 1 times, directory false, network false`,
-	"stopped while the zone goes away": `stopped "Client.UserInitiatedShutdown", waiting for "", generation 1, reboots 0, interfaces 1; on the host: running false, started 1 times, directory true, network true`,
-	"reboot of the host":               `running "", waiting for "", generation 2, reboots 0, interfaces 1; on the host: running true, started 2 times, directory true, network true`,
+	"run":                                 `running "", waiting for "", generation 1, reboots 0, interfaces 1; on the host: running true, started 1 times, directory true, network true`,
+	"reboot":                              `running "", waiting for "", generation 2, reboots 1, interfaces 1; on the host: running true, started 2 times, directory true, network true`,
+	"stop":                                `stopped "Client.UserInitiatedShutdown", waiting for "", generation 1, reboots 0, interfaces 1; on the host: running false, started 1 times, directory true, network true`,
+	"stop and start":                      `running "", waiting for "", generation 2, reboots 0, interfaces 1; on the host: running true, started 2 times, directory true, network true`,
+	"terminate":                           `terminated "Client.UserInitiatedShutdown", waiting for "", generation 1, reboots 0, interfaces 0; on the host: running false, started 1 times, directory false, network false`,
+	"terminate before it runs":            `terminated "Client.UserInitiatedShutdown", waiting for "", generation 0, reboots 0, interfaces 0; on the host: running false, started 0 times, directory false, network false`,
+	"terminate a stopped one":             `terminated "Client.UserInitiatedShutdown", waiting for "", generation 1, reboots 0, interfaces 0; on the host: running false, started 1 times, directory false, network false`,
+	"die":                                 `terminated "Server.InternalError", waiting for "", generation 1, reboots 0, interfaces 0; on the host: running false, started 1 times, directory false, network false`,
+	"shut down from within":               `stopped "Client.InstanceInitiatedShutdown", waiting for "", generation 1, reboots 0, interfaces 1; on the host: running false, started 1 times, directory true, network true`,
+	"shut down from within, to terminate": `terminated "Client.InstanceInitiatedShutdown", waiting for "", generation 1, reboots 0, interfaces 0; on the host: running false, started 1 times, directory false, network false`,
+	"shut down from within, and started":  `running "", waiting for "", generation 2, reboots 0, interfaces 1; on the host: running true, started 2 times, directory true, network true`,
+	"reboot from within":                  `running "", waiting for "", generation 2, reboots 0, interfaces 1; on the host: running true, started 2 times, directory true, network true`,
+	"the zone goes away":                  `terminated "Server.InternalError", waiting for "", generation 1, reboots 0, interfaces 0; on the host: running false, started 1 times, directory false, network false`,
+	"stopped while the zone goes away":    `stopped "Client.UserInitiatedShutdown", waiting for "", generation 1, reboots 0, interfaces 1; on the host: running false, started 1 times, directory true, network true`,
+	"reboot of the host":                  `running "", waiting for "", generation 2, reboots 0, interfaces 1; on the host: running true, started 2 times, directory true, network true`,
 }
 
 func TestEachHostCallFailsOnce(t *testing.T) {

@@ -3,6 +3,8 @@
 //
 //	pending ──interface plugged──▶ machine.Ensure ──▶ running
 //	running ──pid 1 gone───────▶ terminated (the machine died; its group replaces it)
+//	running ──poweroff on it───▶ stopped or terminated, as InstanceInitiatedShutdownBehavior says
+//	running ──reboot on it─────▶ the next generation: machine.Ensure again
 //	running ──host rebooted────▶ machine.Ensure again, same disk
 //	running ──reboot asked─────▶ machine.Stop ──▶ the next generation: machine.Ensure again
 //	Off ───────────────────────▶ machine.Stop ──▶ stopped, with its disk and its interfaces
@@ -195,8 +197,7 @@ func (c *Controller) boot(ctx context.Context, in resource.Instance, options res
 		return fmt.Errorf("instance %s: %w", in.ID, err)
 	}
 	if !st.Running {
-		c.log.Warn("an instance has died", "instance", in.ID, "console", machine.ConsoleLog(cfg.Dir))
-		return c.end(ctx, in.ID, "Server.InternalError", "Server.InternalError: The machine of the instance has ended unexpectedly")
+		return c.ended(ctx, in, options, st)
 	}
 	c.watch(in.ID, cfg.Dir)
 	return c.setStatus(ctx, in.ID, func(s *resource.InstanceStatus) {
@@ -205,6 +206,31 @@ func (c *Controller) boot(ctx context.Context, in resource.Instance, options res
 		}
 		s.Booted, s.Waiting = true, ""
 	})
+}
+
+// ended acts on the end of a machine that nobody has asked for through the API: its own reboot,
+// its own shutdown, which stops or terminates the instance as it says, or its death.
+func (c *Controller) ended(ctx context.Context, in resource.Instance, options resource.DHCPOptions, st machine.Status) error {
+	switch {
+	case st.Rebooted:
+		err := c.setStatus(ctx, in.ID, func(s *resource.InstanceStatus) {
+			if s.Generation == st.Generation { // once for each
+				s.Generation++
+			}
+			in.Status = *s
+		})
+		if err != nil {
+			return err
+		}
+		return c.boot(ctx, in, options)
+	case st.PoweredOff: // asked for from here on, as if by the API: the next look goes on with it
+		return c.store.Update(ctx, func(tx *store.Tx) error {
+			provision.ShutDown(tx, in.ID, c.cfg.Now())
+			return nil
+		})
+	}
+	c.log.Warn("an instance has died", "instance", in.ID, "console", machine.ConsoleLog(c.Dir(in.ID)))
+	return c.end(ctx, in.ID, "Server.InternalError", "Server.InternalError: The machine of the instance has ended unexpectedly")
 }
 
 // configFor is the machine of an instance in a VPC with the options. It is pure.

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 )
 
 // An Instance is the hardware and the place of one instance.
@@ -34,6 +35,16 @@ type Instance struct {
 	Domains      []string `json:"domains"` // searched for names without a dot
 	Trusted      string   `json:"trusted"` // PEM certificates, besides the host's
 }
+
+// How an instance has ended itself, as its pid 1 notes it in the EndingFile.
+const (
+	PoweredOff = "power off"
+	Rebooted   = "reboot"
+)
+
+// EndingFile is where machine-init notes how the instance in dir has ended in order; it is
+// empty while it runs, and if it dies.
+func EndingFile(dir string) string { return filepath.Join(dir, "ending") }
 
 // Write stores i in file, in one step.
 func Write(file string, i Instance) error {
