@@ -8,6 +8,7 @@
 //	TestBadInput    what is refused, in which words, and that nothing is half made
 //	TestFailures    what fails on EKS for want of a network, a role or room, to the message that is read
 //	TestEndpoint    a node of one's own joins by the endpoint that DescribeCluster shows; it is opened and closed
+//	TestOwnNodes    a scaling group of one's own joins by aws-auth, and not without
 //	TestAddons      EKS add-ons instead of self-managed ones; metrics and an autoscaler on them
 //	TestUpstreamVPCCNI  AWS's own VPC CNI on a node beside ours, if it is built
 //	TestPods        AWS identities of pods, and people with tokens of an OIDC issuer

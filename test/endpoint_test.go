@@ -2,7 +2,6 @@ package test
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -15,8 +14,6 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
-	"github.com/aws/aws-sdk-go-v2/service/iam"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"ekster.dev/ekster/test/lab"
 )
@@ -37,46 +34,16 @@ func TestEndpoint(t *testing.T) {
 	no(t, err)
 	watch.done("cluster")
 
-	role, err := cloud.Role(ctx, "own", lab.Trust("ec2.amazonaws.com"), lab.NodePolicies...)
-	no(t, err)
-	_, err = cloud.IAM.CreateInstanceProfile(ctx, &iam.CreateInstanceProfileInput{InstanceProfileName: new("own")})
-	no(t, err)
-	_, err = cloud.IAM.AddRoleToInstanceProfile(ctx, &iam.AddRoleToInstanceProfileInput{InstanceProfileName: new("own"), RoleName: new("own")})
-	no(t, err)
+	role, template := ownNodes(t, cloud, cl)
 	_, err = cloud.EKS.CreateAccessEntry(ctx, &eks.CreateAccessEntryInput{ClusterName: new(clusterName), PrincipalArn: &role, Type: new("EC2_LINUX")})
 	no(t, err)
-	ami, err := cloud.SSM.GetParameter(ctx, recommendedImage(version))
-	no(t, err)
-	nodeConfig := fmt.Sprintf("apiVersion: node.eks.aws/v1alpha1\nkind: NodeConfig\nspec:\n  cluster: {name: %s, apiServerEndpoint: %q, certificateAuthority: %s, cidr: %s}\n",
-		clusterName, *cl.Endpoint, *cl.CertificateAuthority.Data, *cl.KubernetesNetworkConfig.ServiceIpv4Cidr)
-	userData := "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=\"B\"\n\n--B\nContent-Type: application/node.eks.aws\n\n" + nodeConfig + "--B--\n"
-	template, err := cloud.EC2.CreateLaunchTemplate(ctx, &ec2.CreateLaunchTemplateInput{LaunchTemplateName: new("own"), LaunchTemplateData: &ec2types.RequestLaunchTemplateData{
-		ImageId: ami.Parameter.Value, InstanceType: "t3.medium", UserData: new(base64.StdEncoding.EncodeToString([]byte(userData))),
-		SecurityGroupIds:   []string{*cl.ResourcesVpcConfig.ClusterSecurityGroupId},
-		IamInstanceProfile: &ec2types.LaunchTemplateIamInstanceProfileSpecificationRequest{Name: new("own")},
-		TagSpecifications: []ec2types.LaunchTemplateTagSpecificationRequest{{
-			ResourceType: "instance", Tags: []ec2types.Tag{{Key: new("kubernetes.io/cluster/" + clusterName), Value: new("owned")}},
-		}},
-	}})
-	no(t, err)
 	run, err := cloud.EC2.RunInstances(ctx, &ec2.RunInstancesInput{
-		LaunchTemplate: &ec2types.LaunchTemplateSpecification{LaunchTemplateId: template.LaunchTemplate.LaunchTemplateId},
+		LaunchTemplate: &ec2types.LaunchTemplateSpecification{LaunchTemplateId: &template},
 		MinCount:       new(int32(1)), MaxCount: new(int32(1)), SubnetId: &land.Subnets[0],
 	})
 	no(t, err)
 	id := *run.Instances[0].InstanceId
-	no(t, lab.Until(ctx, lab.NodesTimeout, "the node to be Ready", func(ctx context.Context) (bool, string, error) {
-		nodes, err := kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
-		if err != nil || len(nodes.Items) == 0 {
-			return false, "there is none", err
-		}
-		for _, c := range nodes.Items[0].Status.Conditions {
-			if c.Type == "Ready" {
-				return c.Status == "True", c.Message, nil
-			}
-		}
-		return false, "it says nothing", nil
-	}))
+	awaitReady(t, kube, 1)
 	watch.done("a node of one's own")
 
 	// The node is outside of publicAccessCidrs, then inside by its own address, then it is

@@ -175,13 +175,7 @@ func (f *failures) awaitNode(t *testing.T, label string, n int) (nodes []corev1.
 // awaitLog waits until a log of an instance says something.
 func (f *failures) awaitLog(t *testing.T, want string, words ...string) {
 	t.Helper()
-	no(t, lab.Until(t.Context(), lab.NodesTimeout, fmt.Sprintf("%q in the log of %v", want, words), func(ctx context.Context) (bool, string, error) {
-		log, err := f.daemon.Run(ctx, append([]string{"logs", "instance"}, words...)...)
-		if err != nil {
-			return false, err.Error(), nil // it has not begun to write
-		}
-		return strings.Contains(log, want), log[max(0, len(log)-400):], nil
-	}))
+	awaitLog(t, f.daemon, want, words...)
 }
 
 // openedInTime lets the nodes of one group in while the node group still waits for them.
