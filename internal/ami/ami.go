@@ -87,6 +87,15 @@ var releases = [...]struct{ minor, patch, date string }{
 
 var arches = [...]string{X8664, ARM64}
 
+// Minors returns the minor versions of Kubernetes that there are images for.
+func Minors() []string {
+	var out []string
+	for _, r := range releases {
+		out = append(out, r.minor)
+	}
+	return out
+}
+
 // All returns the images of a region.
 func All(region string) []Image {
 	var out []Image

@@ -148,6 +148,9 @@ func (d *Daemon) run(ctx context.Context, front net.Listener) error {
 	if err := provision.SetPublicPool(ctx, d.store, d.settings.Public()); err != nil {
 		return fmt.Errorf("the pool of public addresses: %w", err)
 	}
+	if err := provision.SetPayload(ctx, d.store, d.hasVersion); err != nil {
+		return fmt.Errorf("the versions that are built: %w", err)
+	}
 	for _, lifecycle := range []string{provision.OnDemand, provision.Spot} {
 		if err := provision.SetVCPULimit(ctx, d.store, lifecycle, d.cfg.VCPULimits[lifecycle]); err != nil {
 			return fmt.Errorf("the quota of vCPUs: %w", err)

@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"ekster.dev/ekster/internal/identity"
+	"ekster.dev/ekster/internal/provision"
 )
 
 // housekeepingEvery is how often what has expired is forgotten.
 const housekeepingEvery = time.Minute
 
-// housekeeping forgets expired sessions, writes when keys were last used, and keeps logs
-// short.
+// housekeeping forgets expired sessions, writes when keys were last used and which versions have
+// been built meanwhile, and keeps logs short.
 type housekeeping struct {
 	d          *Daemon
 	authorizer *identity.Authorizer
@@ -34,6 +35,9 @@ func (h *housekeeping) Run(ctx context.Context) error {
 		}
 		if err := h.authorizer.Flush(ctx); err != nil {
 			h.d.log.Error("recording the use of access keys", "err", err)
+		}
+		if err := provision.SetPayload(ctx, h.d.store, h.d.hasVersion); err != nil {
+			h.d.log.Error("recording the versions that are built", "err", err)
 		}
 		if err := h.d.rotateLogs(); err != nil {
 			h.d.log.Error("rotating the logs of control planes", "err", err)

@@ -67,12 +67,11 @@ func (d *Daemon) wire(ctx context.Context) (func(vpc.Doors) []controller, error)
 	lifetime := identity.Lifetime(d.cfg.MaxSession)
 	d.instances = identity.Instances{Store: d.store, Policies: policies, Lifetime: lifetime}
 	authorizer := identity.NewAuthorizer(d.store, policies)
-	hasVersion := func(minor string) bool { _, ok := d.cfg.Payload.Kubernetes(minor); return ok }
 	issuers := tokenIssuers{timeout: tokenIssuerTimeout, hosts: d.cfg.AllowIssuers, log: d.log}
 	d.people = d.peopleIssuers()
 	iamAPI := iamservice.New(d.store, aws)
 	iamAPI.Thumbprint = issuers.Thumbprint
-	d.eks = eksservice.New(eksservice.Config{Store: d.store, Policies: policies, Payload: hasVersion, Addons: d.addons})
+	d.eks = eksservice.New(eksservice.Config{Store: d.store, Policies: policies, Payload: d.hasVersion, Addons: d.addons})
 	ec2API := ec2service.New(d.store)
 	ec2API.Console = func(id string, most int64) ([]byte, time.Time, error) {
 		return machine.Console(filepath.Join(d.cfg.Dir.Instances(), id), most)
@@ -85,7 +84,7 @@ func (d *Daemon) wire(ctx context.Context) (func(vpc.Doors) []controller, error)
 			iam.Service(iamAPI),
 			sts.Service(stsservice.New(stsservice.Config{Store: d.store, Policies: policies, IssuerKeys: issuers.Keys, Lifetime: lifetime})),
 			eksauth.Service(eksauthservice.New(eksauthservice.Config{Store: d.store, Policies: policies, Review: d.clusters.review, Lifetime: lifetime})),
-			ssm.Service(ssmservice.New()),
+			ssm.Service(ssmservice.New(d.store)),
 			autoscaling.Service(autoscalingservice.New(d.store)),
 		},
 	})
@@ -96,6 +95,12 @@ func (d *Daemon) wire(ctx context.Context) (func(vpc.Doors) []controller, error)
 		return nil, fmt.Errorf("the root user: %w", err)
 	}
 	return func(doors vpc.Doors) []controller { return d.controllers(doors, authorizer) }, nil
+}
+
+// hasVersion says whether there is something to boot clusters and machines of a version from.
+func (d *Daemon) hasVersion(minor string) bool {
+	_, ok := d.cfg.Payload.Kubernetes(minor)
+	return ok
 }
 
 // ensureRoot makes the account and its root user's key, and the file that holds it.

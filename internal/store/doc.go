@@ -34,6 +34,7 @@
 //	/ekster/placementgroups/<id>                resource.PlacementGroup
 //	/ekster/spotrequests/<id>                   resource.SpotRequest
 //	/ekster/vcpulimits/<lifecycle>              resource.VCPULimit
+//	/ekster/payloads/<id>                       resource.Payload
 //	/ekster/autoscalinggroups/<arn>             resource.AutoScalingGroup
 //	/ekster/groupinstances/<instance id>        resource.GroupInstance
 //	/ekster/scalingactivities/<id>              resource.ScalingActivity

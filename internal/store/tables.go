@@ -36,6 +36,7 @@ const (
 	PlacementGroups         = "placementgroups"
 	SpotRequests            = "spotrequests"
 	VCPULimits              = "vcpulimits"
+	Payloads                = "payloads"
 	AutoScalingGroups       = "autoscalinggroups"
 	GroupInstances          = "groupinstances"
 	ScalingActivities       = "scalingactivities"
@@ -86,6 +87,7 @@ type Tx struct {
 	PlacementGroups         *Table[resource.PlacementGroup]
 	SpotRequests            *Table[resource.SpotRequest]
 	VCPULimits              *Table[resource.VCPULimit]
+	Payloads                *Table[resource.Payload]
 	AutoScalingGroups       *Table[resource.AutoScalingGroup]
 	GroupInstances          *Table[resource.GroupInstance]
 	ScalingActivities       *Table[resource.ScalingActivity]
@@ -136,6 +138,7 @@ type tables struct {
 	placementGroups         *table[resource.PlacementGroup]
 	spotRequests            *table[resource.SpotRequest]
 	vcpuLimits              *table[resource.VCPULimit]
+	payloads                *table[resource.Payload]
 	autoScalingGroups       *table[resource.AutoScalingGroup]
 	groupInstances          *table[resource.GroupInstance]
 	scalingActivities       *table[resource.ScalingActivity]
@@ -186,6 +189,7 @@ func newTables() tables {
 		placementGroups:         newTable[resource.PlacementGroup](PlacementGroups),
 		spotRequests:            newTable[resource.SpotRequest](SpotRequests),
 		vcpuLimits:              newTable[resource.VCPULimit](VCPULimits),
+		payloads:                newTable[resource.Payload](Payloads),
 		autoScalingGroups:       newTable[resource.AutoScalingGroup](AutoScalingGroups),
 		groupInstances:          newTable[resource.GroupInstance](GroupInstances),
 		scalingActivities:       newTable[resource.ScalingActivity](ScalingActivities),
@@ -237,6 +241,7 @@ func (t tables) list() []anyTable {
 		t.placementGroups,
 		t.spotRequests,
 		t.vcpuLimits,
+		t.payloads,
 		t.autoScalingGroups,
 		t.groupInstances,
 		t.scalingActivities,
@@ -288,6 +293,7 @@ func (t tables) begin(write bool) *Tx {
 		PlacementGroups:         begin(t.placementGroups, write),
 		SpotRequests:            begin(t.spotRequests, write),
 		VCPULimits:              begin(t.vcpuLimits, write),
+		Payloads:                begin(t.payloads, write),
 		AutoScalingGroups:       begin(t.autoScalingGroups, write),
 		GroupInstances:          begin(t.groupInstances, write),
 		ScalingActivities:       begin(t.scalingActivities, write),
@@ -349,6 +355,7 @@ func (tx *Tx) ops() ([]op, error) {
 		tx.PlacementGroups.ops,
 		tx.SpotRequests.ops,
 		tx.VCPULimits.ops,
+		tx.Payloads.ops,
 		tx.AutoScalingGroups.ops,
 		tx.GroupInstances.ops,
 		tx.ScalingActivities.ops,

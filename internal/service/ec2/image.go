@@ -11,12 +11,14 @@ import (
 	"ekster.dev/ekster/internal/ami"
 	"ekster.dev/ekster/internal/awsapi"
 	"ekster.dev/ekster/internal/provision"
+	"ekster.dev/ekster/internal/store"
 )
 
 // deprecatedAfter is how long AWS's public images live before they are deprecated.
 const deprecatedAfter = 2 * 365 * 24 * time.Hour
 
-// DescribeImages lists EKS's images and Bottlerocket's. There are no others.
+// DescribeImages lists EKS's images and Bottlerocket's, of the versions that are built. There
+// are no others.
 func (s *Service) DescribeImages(_ context.Context, call awsapi.Call, in *ec2.DescribeImagesInput) (*ec2.DescribeImagesOutput, error) {
 	if is(in.DryRun) {
 		return nil, dryRunOperation()
@@ -25,24 +27,9 @@ func (s *Service) DescribeImages(_ context.Context, call awsapi.Call, in *ec2.De
 	if err != nil {
 		return nil, err
 	}
-	list := ami.All(call.Region)
-	if len(in.ImageIds) > 0 {
-		list = nil
-		var gone []string
-		for _, id := range in.ImageIds {
-			i, ok := ami.ByID(call.Region, id)
-			if ok {
-				list = append(list, i)
-				continue
-			}
-			if err := provision.Images.Check(id); err != nil {
-				return nil, err
-			}
-			gone = append(gone, id)
-		}
-		if len(gone) > 0 {
-			return nil, provision.Images.NotFound(gone...)
-		}
+	list, err := s.images(call, in.ImageIds)
+	if err != nil {
+		return nil, err
 	}
 	owned := func(i ec2.Image) bool { // "self" is the caller, who owns none
 		return len(in.Owners) == 0 || slices.Contains(in.Owners, *i.OwnerId) || slices.Contains(in.Owners, *i.ImageOwnerAlias)
@@ -60,6 +47,33 @@ func (s *Service) DescribeImages(_ context.Context, call awsapi.Call, in *ec2.De
 	out := &ec2.DescribeImagesOutput{}
 	out.Images, out.NextToken, err = page(all, key, in.MaxResults, in.NextToken, 0)
 	return out, err
+}
+
+// images are those with the ids, or all whose machines can boot here.
+func (s *Service) images(call awsapi.Call, ids []string) (list []ami.Image, err error) {
+	err = s.store.View(func(tx *store.Tx) error {
+		if len(ids) == 0 {
+			list = slices.DeleteFunc(ami.All(call.Region), func(i ami.Image) bool { return !provision.Bootable(tx, i) })
+			return nil
+		}
+		var gone []string
+		for _, id := range ids {
+			i, ok := ami.ByID(call.Region, id)
+			if ok && provision.Bootable(tx, i) {
+				list = append(list, i)
+				continue
+			}
+			if err := provision.Images.Check(id); err != nil {
+				return err
+			}
+			gone = append(gone, id)
+		}
+		if len(gone) > 0 {
+			return provision.Images.NotFound(gone...)
+		}
+		return nil
+	})
+	return list, err
 }
 
 func describeImage(i ami.Image) ec2.Image {

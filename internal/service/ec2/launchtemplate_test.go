@@ -1,12 +1,14 @@
 package ec2_test
 
 import (
+	"strings"
 	"testing"
 
 	sdk "github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"ekster.dev/ekster/internal/ami"
+	"ekster.dev/ekster/internal/provision"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -106,6 +108,17 @@ func TestImages(t *testing.T) {
 	in.ImageId = new("resolve:ssm:/aws/service/eks/optimized-ami/1.35/amazon-linux-2023/x86_64/standard/recommended/image_id")
 	if i := must(w.RunInstances(ctx, in))(w).Instances[0]; *i.ImageId != *image(ami.X8664) {
 		t.Errorf("got %s", *i.ImageId)
+	}
+	// Of versions that are not built there are no images.
+	if err := provision.SetPayload(ctx, w.store, func(minor string) bool { return minor == "1.36" }); err != nil {
+		t.Fatal(err)
+	}
+	fails(w.DescribeImages(ctx, &sdk.DescribeImagesInput{ImageIds: []string{*image(ami.X8664)}}))(w, "InvalidAMIID.NotFound", "")
+	fails(w.RunInstances(ctx, launch(1)))(w, "InvalidAMIID.NotFound", "The image id '["+*image(ami.X8664)+"]' does not exist")
+	for _, i := range must(w.DescribeImages(ctx, &sdk.DescribeImagesInput{}))(w).Images {
+		if !strings.Contains(*i.Name, "1.36") {
+			t.Errorf("got %s", *i.Name)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package eks_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -9,8 +10,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
+	"github.com/aws/smithy-go"
 
 	"ekster.dev/ekster/gen/ec2"
+	"ekster.dev/ekster/internal/ami"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -306,12 +309,18 @@ func TestCustomImage(t *testing.T) {
 	w := newWorld(t)
 	w.active(t, "c")
 	in := w.nodegroup("c", "ng")
-	in.LaunchTemplate = w.template(t, "own", ec2.RequestLaunchTemplateData{ImageId: aws.String("ami-1"), InstanceType: aws.String("m5.large")})
+	in.LaunchTemplate = w.template(t, "gone", ec2.RequestLaunchTemplateData{ImageId: aws.String("ami-0123456789abcdef0"), InstanceType: aws.String("m5.large")})
+	var e smithy.APIError
+	if _, err := w.root.CreateNodegroup(t.Context(), in); !errors.As(err, &e) || e.ErrorCode() != "InvalidParameterException" || !strings.Contains(e.ErrorMessage(), "The image id '[ami-0123456789abcdef0]' does not exist") {
+		t.Errorf("an image that is not there: %v", err)
+	}
+	image, _ := ami.Recommended("us-west-2", "1.35", ami.X8664, ami.Standard)
+	in.LaunchTemplate = w.template(t, "own", ec2.RequestLaunchTemplateData{ImageId: &image.ID, InstanceType: aws.String("m5.large")})
 	out, err := w.root.CreateNodegroup(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := out.Nodegroup; n.AmiType != types.AMITypesCustom || *n.ReleaseVersion != "ami-1" || n.DiskSize != nil || n.InstanceTypes != nil || *n.LaunchTemplate.Version != "1" {
+	if n := out.Nodegroup; n.AmiType != types.AMITypesCustom || *n.ReleaseVersion != image.ID || n.DiskSize != nil || n.InstanceTypes != nil || *n.LaunchTemplate.Version != "1" {
 		t.Errorf("answered %+v", n)
 	}
 }

@@ -41,7 +41,7 @@ func resolveNodegroup(tx *store.Tx, call awsapi.Call, sub subject, c resource.Cl
 		return err
 	}
 	if image != "" {
-		return resolveCustom(in, sub, spec, image)
+		return resolveCustom(tx, call, in, sub, spec, image)
 	}
 	return resolveImage(sub, c, in, spec, payload)
 }
@@ -120,12 +120,19 @@ func forbidden(d ec2.RequestLaunchTemplateData) string {
 }
 
 // resolveCustom is for a launch template that brings its own image.
-func resolveCustom(in *eks.CreateNodegroupInput, sub subject, spec *resource.NodegroupSpec, image string) error {
+func resolveCustom(tx *store.Tx, call awsapi.Call, in *eks.CreateNodegroupInput, sub subject, spec *resource.NodegroupSpec, image string) error {
 	switch {
 	case in.Version != nil || in.ReleaseVersion != nil:
 		return sub.invalidParameter("You cannot specify the kubernetesVersion or releaseVersion when an image id is specified within the launch template.")
 	case spec.AMIType != "" && spec.AMIType != customAMI:
 		return sub.invalidParameter("You cannot specify the amiType when an image id is specified within the launch template.")
+	}
+	id, ok := ami.Resolve(call.Region, image)
+	if !ok {
+		return sub.invalidParameter("The parameter of '%s' does not exist", image)
+	}
+	if _, err := provision.LookupImage(tx, resource.Home{Account: call.Account, Region: call.Region}, id); err != nil {
+		return sub.ofEC2(call, err)
 	}
 	spec.AMIType, spec.ReleaseVersion = customAMI, image
 	if len(spec.InstanceTypes) == 0 {

@@ -44,7 +44,7 @@ func everything(d *identitytest.Door) []*awsapi.Service {
 		ec2.Service(ec2service.New(d.Store)),
 		geniam.Service(iam.New(d.Store, d.Managed)),
 		sts.Service(stsservice.New(stsservice.Config{Store: d.Store, Policies: d.Policies})),
-		ssm.Service(ssmservice.New()),
+		ssm.Service(ssmservice.New(d.Store)),
 		eksauth.Service(eksauthservice.New(eksauthservice.Config{Store: d.Store, Policies: d.Policies})),
 		autoscaling.Service(asservice.New(d.Store)),
 	}

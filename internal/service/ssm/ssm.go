@@ -8,28 +8,31 @@ package ssm
 import (
 	"context"
 	"strings"
-	"time"
 
 	"ekster.dev/ekster/gen/ssm"
 	"ekster.dev/ekster/internal/ami"
 	"ekster.dev/ekster/internal/awsapi"
 	"ekster.dev/ekster/internal/identity"
+	"ekster.dev/ekster/internal/provision"
+	"ekster.dev/ekster/internal/store"
 )
 
 // A Service serves the SSM API.
-type Service struct{}
+type Service struct {
+	store *store.Store
+}
 
 var _ ssm.API = Service{}
 
-// New returns the SSM API. It has no records, and so takes no store.
-func New() Service { return Service{} }
+// New returns the SSM API. It has no records of its own, and looks into st for which images there are.
+func New(st *store.Store) Service { return Service{st} }
 
 // version is that of every public parameter: each has had one value so far.
 const version = 1
 
 // GetParameter tells a parameter's value. The name may be an ARN, and may end in ":1", a
 // version.
-func (Service) GetParameter(_ context.Context, call awsapi.Call, in *ssm.GetParameterInput) (*ssm.GetParameterOutput, error) {
+func (s Service) GetParameter(_ context.Context, call awsapi.Call, in *ssm.GetParameterInput) (*ssm.GetParameterOutput, error) {
 	if in.Name == nil {
 		return nil, awsapi.Errorf("ValidationException", 400, "1 validation error detected: Value null at 'name' failed to satisfy constraint: Member must not be null")
 	}
@@ -41,6 +44,14 @@ func (Service) GetParameter(_ context.Context, call awsapi.Call, in *ssm.GetPara
 		name, selector = n, ":"+s
 	}
 	value, ok := ami.Parameter(call.Region, name)
+	image := imageOf(call.Region, name)
+	err := s.store.View(func(tx *store.Tx) error {
+		ok = ok && provision.Bootable(tx, image) // SSM has none of images that are not there
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
 	if !ok {
 		return nil, &ssm.ParameterNotFound{}
 	}
@@ -52,7 +63,7 @@ func (Service) GetParameter(_ context.Context, call awsapi.Call, in *ssm.GetPara
 		Type:             new("String"),
 		Value:            &value,
 		Version:          new(int64(version)),
-		LastModifiedDate: new(modified(call.Region, name)),
+		LastModifiedDate: new(image.Created),
 		ARN:              new(identity.ParameterARN(call.Region, call.Account, name)),
 		DataType:         new("text"),
 	}
@@ -62,12 +73,12 @@ func (Service) GetParameter(_ context.Context, call awsapi.Call, in *ssm.GetPara
 	return &ssm.GetParameterOutput{Parameter: p}, nil
 }
 
-// modified is when a parameter got its value: when the image that it leads to was published.
-func modified(region, name string) time.Time {
+// imageOf is the image that a parameter leads to. Its value is as old as the image.
+func imageOf(region, name string) ami.Image {
 	for _, i := range ami.All(region) {
 		if strings.Contains(name, i.Minor+"/") && strings.Contains(name, "/"+i.Arch+"/") && (i.Variant == ami.Bottlerocket) == strings.Contains(name, "/bottlerocket/") {
-			return i.Created
+			return i
 		}
 	}
-	return time.Time{}
+	return ami.Image{}
 }

@@ -13,12 +13,13 @@ import (
 	"ekster.dev/ekster/internal/ami"
 	"ekster.dev/ekster/internal/awsapi"
 	"ekster.dev/ekster/internal/identity/identitytest"
+	"ekster.dev/ekster/internal/provision"
 	"ekster.dev/ekster/internal/service/ssm"
 )
 
 func TestGetParameter(t *testing.T) {
-	d := identitytest.Open(t, func(*identitytest.Door) []*awsapi.Service {
-		return []*awsapi.Service{genssm.Service(ssm.New())}
+	d := identitytest.Open(t, func(d *identitytest.Door) []*awsapi.Service {
+		return []*awsapi.Service{genssm.Service(ssm.New(d.Store))}
 	})
 	api := sdk.NewFromConfig(d.AsRoot())
 	const base = "/aws/service/eks/optimized-ami/1.35/amazon-linux-2023/x86_64/standard/recommended"
@@ -52,5 +53,12 @@ func TestGetParameter(t *testing.T) {
 			!strings.HasPrefix(*p.ARN, "arn:aws:ssm:us-west-2::parameter/aws/service/eks/") || !p.LastModifiedDate.Equal(image.Created) {
 			t.Errorf("%s: %s %s %d %s", c.name, *p.Value, *p.ARN, p.Version, p.LastModifiedDate)
 		}
+	}
+	if err := provision.SetPayload(t.Context(), d.Store, func(string) bool { return false }); err != nil {
+		t.Fatal(err)
+	}
+	var e smithy.APIError
+	if _, err := api.GetParameter(t.Context(), &sdk.GetParameterInput{Name: aws.String(base + "/image_id")}); !errors.As(err, &e) || e.ErrorCode() != "ParameterNotFound" {
+		t.Errorf("of a version that is not built: %v", err)
 	}
 }
