@@ -185,12 +185,9 @@ func checkLaunch(tx *store.Tx, r InstanceRequest) (instancetype.Type, error) {
 	if r.Image == "" {
 		return none, fault("MissingParameter", "The request must contain the parameter ImageId")
 	}
-	if err := Images.Check(r.Image); err != nil {
+	image, err := LookupImage(tx, r.Home, r.Image)
+	if err != nil {
 		return none, err
-	}
-	image, ok := ami.ByID(r.Home.Region, r.Image)
-	if !ok {
-		return none, Images.NotFound(r.Image)
 	}
 	// EC2 falls back to m1.small, on which none of these images would boot.
 	if r.Type == "" {

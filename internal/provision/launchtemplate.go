@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"ekster.dev/ekster/gen/ec2"
+	"ekster.dev/ekster/internal/region"
 	"ekster.dev/ekster/internal/resource"
 )
 
@@ -53,6 +54,9 @@ func MergeTemplate(lt resource.LaunchTemplate, version string, r InstanceRequest
 	if err != nil {
 		return r, err
 	}
+	if err := templateOptions(d).Check(); err != nil {
+		return r, err
+	}
 	r.LaunchTemplate, r.LaunchTemplateVersion = lt.ID, strconv.FormatInt(v.Number, 10)
 	r.Type = or(r.Type, deref(d.InstanceType))
 	r.Image = or(r.Image, deref(d.ImageId))
@@ -65,7 +69,11 @@ func MergeTemplate(lt resource.LaunchTemplate, version string, r InstanceRequest
 		r.Monitoring = or(r.Monitoring, d.Monitoring.Enabled)
 	}
 	if d.Placement != nil {
-		r.Zone = or(r.Zone, deref(d.Placement.AvailabilityZone))
+		if r.Zone == "" {
+			if r.Zone, err = LaunchZone(r.Home.Region, deref(d.Placement.AvailabilityZone), deref(d.Placement.AvailabilityZoneId)); err != nil {
+				return r, err
+			}
+		}
 		r.PlacementGroup = or(r.PlacementGroup, or(deref(d.Placement.GroupName), deref(d.Placement.GroupId)))
 	}
 	if p := d.IamInstanceProfile; p != nil && r.ProfileARN == "" && r.ProfileName == "" {
@@ -82,6 +90,9 @@ func MergeTemplate(lt resource.LaunchTemplate, version string, r InstanceRequest
 			return r, err
 		}
 		r.NameA, r.NameAAAA = or(r.NameA, o.EnableResourceNameDnsARecord), or(r.NameAAAA, o.EnableResourceNameDnsAAAARecord)
+	}
+	if o := d.InstanceMarketOptions; o != nil && or(deref(o.MarketType), Spot) != Spot {
+		return r, unsupported("The market " + *o.MarketType)
 	}
 	if o := d.InstanceMarketOptions; o != nil && deref(o.MarketType) == Spot && r.Lifecycle == "" {
 		r.Lifecycle = Spot
@@ -128,9 +139,46 @@ func MergeTemplate(lt resource.LaunchTemplate, version string, r InstanceRequest
 	return r, nil
 }
 
+// templateOptions are what a template asks for that may be refused.
+func templateOptions(d ec2.RequestLaunchTemplateData) LaunchOptions {
+	o := LaunchOptions{
+		ElasticGPU: len(d.ElasticGpuSpecifications) > 0, Accelerator: len(d.ElasticInferenceAccelerators) > 0, Licence: len(d.LicenseSpecifications) > 0,
+		Hibernation: d.HibernationOptions != nil && is(d.HibernationOptions.Configured), Enclave: d.EnclaveOptions != nil && is(d.EnclaveOptions.Enabled),
+		Kernel: d.KernelId != nil || d.RamDiskId != nil,
+	}
+	if c := d.CapacityReservationSpecification; c != nil {
+		o.CapacityReservation = c.CapacityReservationTarget != nil || deref(c.CapacityReservationPreference) == ec2.CapacityReservationPreferenceCapacityReservationsOnly
+	}
+	if c := d.CpuOptions; c != nil {
+		o.CPUs = *c != ec2.LaunchTemplateCpuOptionsRequest{}
+	}
+	if p := d.Placement; p != nil {
+		o.DedicatedHost = p.HostId != nil || p.HostResourceGroupArn != nil || or(deref(p.Tenancy), "default") != "default"
+		o.Partition = p.PartitionNumber != nil
+	}
+	return o
+}
+
+// LaunchZone is the name of the zone that a launch names or gives the id of, "" if neither.
+func LaunchZone(in, name, id string) (string, error) {
+	zone := or(name, id)
+	if zone == "" {
+		return "", nil
+	}
+	r, _ := region.Lookup(in)
+	z, ok := r.Zone(zone)
+	if !ok {
+		return "", fault("InvalidParameterValue", "Invalid availability zone: [%s]", zone)
+	}
+	return z.Name, nil
+}
+
 func templateInterfaces(in []ec2.LaunchTemplateInstanceNetworkInterfaceSpecificationRequest) ([]InterfaceSpec, error) {
 	var out []InterfaceSpec
 	for _, n := range in {
+		if err := CheckInterfaceType(deref(n.InterfaceType), deref(n.NetworkCardIndex)); err != nil {
+			return nil, err
+		}
 		s := InterfaceSpec{
 			ID: deref(n.NetworkInterfaceId), DeviceIndex: deref(n.DeviceIndex), Subnet: deref(n.SubnetId), SecurityGroups: n.Groups,
 			Description: deref(n.Description), SecondaryCount: int(deref(n.SecondaryPrivateIpAddressCount)), DeleteOnTermination: n.DeleteOnTermination,

@@ -3,9 +3,11 @@ package provision
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 
 	"ekster.dev/ekster/gen/ec2"
+	"ekster.dev/ekster/internal/ami"
 	"ekster.dev/ekster/internal/awsapi"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
@@ -68,4 +70,63 @@ func TestSubnetOfTheRequestWins(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// What RunInstances refuses, it refuses of launch templates too: no machine is launched that is
+// another one than was asked for.
+func TestTemplatesOfOtherMachines(t *testing.T) {
+	for want, d := range map[string]ec2.RequestLaunchTemplateData{
+		"Changing an instance type's CPUs": {CpuOptions: &ec2.LaunchTemplateCpuOptionsRequest{CoreCount: new(int32(1))}},
+		"Hibernation":                      {HibernationOptions: &ec2.LaunchTemplateHibernationOptionsRequest{Configured: new(true)}},
+		"An enclave":                       {EnclaveOptions: &ec2.LaunchTemplateEnclaveOptionsRequest{Enabled: new(true)}},
+		"A dedicated host":                 {Placement: &ec2.LaunchTemplatePlacementRequest{Tenancy: new("dedicated")}},
+		"A partition of a placement group": {Placement: &ec2.LaunchTemplatePlacementRequest{PartitionNumber: new(int32(1))}},
+		"A second network card":            {NetworkInterfaces: []ec2.LaunchTemplateInstanceNetworkInterfaceSpecificationRequest{{NetworkCardIndex: new(int32(1))}}},
+		"The interface type efa":           {NetworkInterfaces: []ec2.LaunchTemplateInstanceNetworkInterfaceSpecificationRequest{{InterfaceType: new("efa")}}},
+		"A licence configuration":          {LicenseSpecifications: []ec2.LaunchTemplateLicenseConfigurationRequest{{LicenseConfigurationArn: new("arn")}}},
+		"A kernel or RAM disk":             {KernelId: new("aki-1")},
+		"A capacity reservation":           {CapacityReservationSpecification: &ec2.LaunchTemplateCapacityReservationSpecificationRequest{CapacityReservationPreference: new("capacity-reservations-only")}},
+		"The market capacity-block":        {InstanceMarketOptions: &ec2.LaunchTemplateInstanceMarketOptionsRequest{MarketType: new("capacity-block")}},
+	} {
+		raw, err := json.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lt := resource.LaunchTemplate{Home: home, ID: "lt-1", Default: 1, Latest: 1, Versions: []resource.LaunchTemplateVersion{{Number: 1, Data: raw}}}
+		_, err = MergeTemplate(lt, "", InstanceRequest{Home: home})
+		if code, text, _ := Refusal(err); code != "UnsupportedOperation" || text != want+" is not supported yet." {
+			t.Errorf("%s: got %v", want, err)
+		}
+	}
+	lt := resource.LaunchTemplate{Home: home, ID: "lt-1", Default: 1, Latest: 1, Versions: []resource.LaunchTemplateVersion{{Number: 1,
+		Data: []byte(`{"CpuOptions":{},"EnclaveOptions":{"Enabled":false},"Placement":{"Tenancy":"default","AvailabilityZoneId":"usw2-az1"},"NetworkInterfaces":[{"InterfaceType":"interface","NetworkCardIndex":0}]}`)}}}
+	r, err := MergeTemplate(lt, "", InstanceRequest{Home: home})
+	if err != nil || !strings.HasPrefix(r.Zone, "us-west-2") {
+		t.Errorf("what changes nothing: %+v, %v", r, err)
+	}
+}
+
+// Images of versions that are not built are not there, until they are.
+func TestImagesThatAreNotBuilt(t *testing.T) {
+	w := newWorld(t)
+	ask := func(minor string) InstanceRequest {
+		i, _ := ami.Recommended(home.Region, minor, ami.X8664, ami.Standard)
+		return InstanceRequest{Home: home, Image: i.ID, Type: "t3.medium", Now: now}
+	}
+	launch := func(minor string) func(tx *store.Tx) error {
+		return func(tx *store.Tx) error { _, err := Instance(tx, ask(minor)); return err }
+	}
+	built := map[string]bool{"1.35": true}
+	set := func() {
+		t.Helper()
+		if err := SetPayload(t.Context(), w.store, func(minor string) bool { return built[minor] }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set()
+	w.do("", launch("1.35"))
+	w.do("InvalidAMIID.NotFound", launch("1.34"))
+	built["1.34"] = true
+	set()
+	w.do("", launch("1.34"))
 }

@@ -10,7 +10,6 @@ import (
 	"ekster.dev/ekster/internal/awsapi"
 	"ekster.dev/ekster/internal/awsid"
 	"ekster.dev/ekster/internal/provision"
-	"ekster.dev/ekster/internal/region"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -201,16 +200,7 @@ func marketOptions(o *ec2.InstanceMarketOptionsRequest, r *provision.InstanceReq
 }
 
 func launchZone(name string, p *ec2.Placement) (string, error) {
-	zone := or(deref(p.AvailabilityZone), deref(p.AvailabilityZoneId))
-	if zone == "" {
-		return "", nil
-	}
-	r, _ := region.Lookup(name)
-	z, ok := r.Zone(zone)
-	if !ok {
-		return "", fault("InvalidParameterValue", "Invalid availability zone: [%s]", zone)
-	}
-	return z.Name, nil
+	return provision.LaunchZone(name, deref(p.AvailabilityZone), deref(p.AvailabilityZoneId))
 }
 
 func launchInterfaces(in *ec2.RunInstancesInput) ([]provision.InterfaceSpec, error) {
@@ -222,10 +212,7 @@ func launchInterfaces(in *ec2.RunInstancesInput) ([]provision.InterfaceSpec, err
 		if n.DeviceIndex == nil {
 			return nil, fault("MissingParameter", "The request must contain the parameter deviceIndex")
 		}
-		if err := reject(
-			ask{"The interface type " + deref(n.InterfaceType), or(deref(n.InterfaceType), "interface") != "interface"},
-			ask{"A second network card", deref(n.NetworkCardIndex) != 0},
-		); err != nil {
+		if err := provision.CheckInterfaceType(deref(n.InterfaceType), deref(n.NetworkCardIndex)); err != nil {
 			return nil, err
 		}
 		s := provision.InterfaceSpec{
@@ -247,28 +234,38 @@ func launchInterfaces(in *ec2.RunInstancesInput) ([]provision.InterfaceSpec, err
 
 // rejectLaunch refuses what would make another machine than the one that is made.
 func rejectLaunch(in *ec2.RunInstancesInput) error {
-	if in.Placement != nil {
-		if err := rejectPlacement(in.Placement); err != nil {
-			return err
-		}
-	}
-	return reject(
+	if err := reject(
 		ask{"An instance's IPv6 address beside network interfaces", (deref(in.Ipv6AddressCount) > 0 || len(in.Ipv6Addresses) > 0 || is(in.EnablePrimaryIpv6)) && len(in.NetworkInterfaces) > 0},
-		ask{"A capacity reservation", in.CapacityReservationSpecification != nil && in.CapacityReservationSpecification.CapacityReservationTarget != nil},
-		ask{"An elastic GPU", len(in.ElasticGpuSpecification) > 0},
-		ask{"An elastic inference accelerator", len(in.ElasticInferenceAccelerators) > 0},
-		ask{"A licence configuration", len(in.LicenseSpecifications) > 0},
-		ask{"Hibernation", in.HibernationOptions != nil && is(in.HibernationOptions.Configured)},
-		ask{"An enclave", in.EnclaveOptions != nil && is(in.EnclaveOptions.Enabled)},
-		ask{"Changing an instance type's CPUs", in.CpuOptions != nil},
 		ask{"A secondary interface", len(in.SecondaryInterfaces) > 0},
-		ask{"A kernel or RAM disk", in.KernelId != nil || in.RamdiskId != nil},
-	)
+	); err != nil {
+		return err
+	}
+	o := provision.LaunchOptions{
+		ElasticGPU: len(in.ElasticGpuSpecification) > 0, Accelerator: len(in.ElasticInferenceAccelerators) > 0, Licence: len(in.LicenseSpecifications) > 0,
+		Hibernation: in.HibernationOptions != nil && is(in.HibernationOptions.Configured), Enclave: in.EnclaveOptions != nil && is(in.EnclaveOptions.Enabled),
+		Kernel: in.KernelId != nil || in.RamdiskId != nil,
+	}
+	if c := in.CapacityReservationSpecification; c != nil {
+		o.CapacityReservation = c.CapacityReservationTarget != nil || deref(c.CapacityReservationPreference) == ec2.CapacityReservationPreferenceCapacityReservationsOnly
+	}
+	if c := in.CpuOptions; c != nil {
+		o.CPUs = *c != ec2.CpuOptionsRequest{}
+	}
+	placed(in.Placement, &o)
+	return o.Check()
+}
+
+// placed adds what a placement asks for.
+func placed(p *ec2.Placement, o *provision.LaunchOptions) {
+	if p == nil {
+		return
+	}
+	o.DedicatedHost = p.HostId != nil || p.HostResourceGroupArn != nil || or(deref(p.Tenancy), "default") != "default"
+	o.Partition = p.PartitionNumber != nil
 }
 
 func rejectPlacement(p *ec2.Placement) error {
-	return reject(
-		ask{"A dedicated host", p.HostId != nil || p.HostResourceGroupArn != nil || or(deref(p.Tenancy), "default") != "default"},
-		ask{"A partition of a placement group", p.PartitionNumber != nil},
-	)
+	var o provision.LaunchOptions
+	placed(p, &o)
+	return o.Check()
 }
