@@ -25,6 +25,7 @@ type API interface {
 	DescribeAutoScalingGroups(ctx context.Context, call awsapi.Call, in *DescribeAutoScalingGroupsInput) (*DescribeAutoScalingGroupsOutput, error)
 	DescribeAutoScalingInstances(ctx context.Context, call awsapi.Call, in *DescribeAutoScalingInstancesInput) (*DescribeAutoScalingInstancesOutput, error)
 	DescribeInstanceRefreshes(ctx context.Context, call awsapi.Call, in *DescribeInstanceRefreshesInput) (*DescribeInstanceRefreshesOutput, error)
+	DescribeLaunchConfigurations(ctx context.Context, call awsapi.Call, in *DescribeLaunchConfigurationsInput) (*DescribeLaunchConfigurationsOutput, error)
 	DescribeLifecycleHookTypes(ctx context.Context, call awsapi.Call, in *DescribeLifecycleHookTypesInput) (*DescribeLifecycleHookTypesOutput, error)
 	DescribeLifecycleHooks(ctx context.Context, call awsapi.Call, in *DescribeLifecycleHooksInput) (*DescribeLifecycleHooksOutput, error)
 	DescribeScalingActivities(ctx context.Context, call awsapi.Call, in *DescribeScalingActivitiesInput) (*DescribeScalingActivitiesOutput, error)
@@ -33,6 +34,8 @@ type API interface {
 	DescribeTags(ctx context.Context, call awsapi.Call, in *DescribeTagsInput) (*DescribeTagsOutput, error)
 	DescribeTerminationPolicyTypes(ctx context.Context, call awsapi.Call, in *DescribeTerminationPolicyTypesInput) (*DescribeTerminationPolicyTypesOutput, error)
 	DetachInstances(ctx context.Context, call awsapi.Call, in *DetachInstancesInput) (*DetachInstancesOutput, error)
+	DisableMetricsCollection(ctx context.Context, call awsapi.Call, in *DisableMetricsCollectionInput) (*DisableMetricsCollectionOutput, error)
+	EnableMetricsCollection(ctx context.Context, call awsapi.Call, in *EnableMetricsCollectionInput) (*EnableMetricsCollectionOutput, error)
 	EnterStandby(ctx context.Context, call awsapi.Call, in *EnterStandbyInput) (*EnterStandbyOutput, error)
 	ExitStandby(ctx context.Context, call awsapi.Call, in *ExitStandbyInput) (*ExitStandbyOutput, error)
 	PutLifecycleHook(ctx context.Context, call awsapi.Call, in *PutLifecycleHookInput) (*PutLifecycleHookOutput, error)
@@ -130,6 +133,11 @@ func (Unimplemented) DescribeInstanceRefreshes(context.Context, awsapi.Call, *De
 	return nil, awsapi.NotServed("Auto Scaling", "DescribeInstanceRefreshes")
 }
 
+// DescribeLaunchConfigurations is not supported yet.
+func (Unimplemented) DescribeLaunchConfigurations(context.Context, awsapi.Call, *DescribeLaunchConfigurationsInput) (*DescribeLaunchConfigurationsOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "DescribeLaunchConfigurations")
+}
+
 // DescribeLifecycleHookTypes is not supported yet.
 func (Unimplemented) DescribeLifecycleHookTypes(context.Context, awsapi.Call, *DescribeLifecycleHookTypesInput) (*DescribeLifecycleHookTypesOutput, error) {
 	return nil, awsapi.NotServed("Auto Scaling", "DescribeLifecycleHookTypes")
@@ -168,6 +176,16 @@ func (Unimplemented) DescribeTerminationPolicyTypes(context.Context, awsapi.Call
 // DetachInstances is not supported yet.
 func (Unimplemented) DetachInstances(context.Context, awsapi.Call, *DetachInstancesInput) (*DetachInstancesOutput, error) {
 	return nil, awsapi.NotServed("Auto Scaling", "DetachInstances")
+}
+
+// DisableMetricsCollection is not supported yet.
+func (Unimplemented) DisableMetricsCollection(context.Context, awsapi.Call, *DisableMetricsCollectionInput) (*DisableMetricsCollectionOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "DisableMetricsCollection")
+}
+
+// EnableMetricsCollection is not supported yet.
+func (Unimplemented) EnableMetricsCollection(context.Context, awsapi.Call, *EnableMetricsCollectionInput) (*EnableMetricsCollectionOutput, error) {
+	return nil, awsapi.NotServed("Auto Scaling", "EnableMetricsCollection")
 }
 
 // EnterStandby is not supported yet.
@@ -277,7 +295,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "DescribeAutoScalingInstances", Input: shapeDescribeAutoScalingInstancesInput, Output: shapeDescribeAutoScalingInstancesOutput, ResultWrapper: "DescribeAutoScalingInstancesResult", Handle: awsapi.Bind(api.DescribeAutoScalingInstances)},
 			{Name: "DescribeAutoScalingNotificationTypes"},
 			{Name: "DescribeInstanceRefreshes", Input: shapeDescribeInstanceRefreshesInput, Output: shapeDescribeInstanceRefreshesOutput, ResultWrapper: "DescribeInstanceRefreshesResult", Handle: awsapi.Bind(api.DescribeInstanceRefreshes)},
-			{Name: "DescribeLaunchConfigurations"},
+			{Name: "DescribeLaunchConfigurations", Input: shapeDescribeLaunchConfigurationsInput, Output: shapeDescribeLaunchConfigurationsOutput, ResultWrapper: "DescribeLaunchConfigurationsResult", Handle: awsapi.Bind(api.DescribeLaunchConfigurations)},
 			{Name: "DescribeLifecycleHookTypes", Input: shapeDescribeLifecycleHookTypesInput, Output: shapeDescribeLifecycleHookTypesOutput, ResultWrapper: "DescribeLifecycleHookTypesResult", Handle: awsapi.Bind(api.DescribeLifecycleHookTypes)},
 			{Name: "DescribeLifecycleHooks", Input: shapeDescribeLifecycleHooksInput, Output: shapeDescribeLifecycleHooksOutput, ResultWrapper: "DescribeLifecycleHooksResult", Handle: awsapi.Bind(api.DescribeLifecycleHooks)},
 			{Name: "DescribeLoadBalancerTargetGroups"},
@@ -296,8 +314,8 @@ func Service(api API) *awsapi.Service {
 			{Name: "DetachLoadBalancerTargetGroups"},
 			{Name: "DetachLoadBalancers"},
 			{Name: "DetachTrafficSources"},
-			{Name: "DisableMetricsCollection"},
-			{Name: "EnableMetricsCollection"},
+			{Name: "DisableMetricsCollection", Input: shapeDisableMetricsCollectionInput, Output: shapeDisableMetricsCollectionOutput, Handle: awsapi.Bind(api.DisableMetricsCollection)},
+			{Name: "EnableMetricsCollection", Input: shapeEnableMetricsCollectionInput, Output: shapeEnableMetricsCollectionOutput, Handle: awsapi.Bind(api.EnableMetricsCollection)},
 			{Name: "EnterStandby", Input: shapeEnterStandbyInput, Output: shapeEnterStandbyOutput, ResultWrapper: "EnterStandbyResult", Handle: awsapi.Bind(api.EnterStandby)},
 			{Name: "ExecutePolicy"},
 			{Name: "ExitStandby", Input: shapeExitStandbyInput, Output: shapeExitStandbyOutput, ResultWrapper: "ExitStandbyResult", Handle: awsapi.Bind(api.ExitStandby)},

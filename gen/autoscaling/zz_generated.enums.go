@@ -84,6 +84,18 @@ const (
 	InstanceGenerationPrevious = "previous"
 )
 
+// Values of InstanceMetadataEndpointState.
+const (
+	InstanceMetadataEndpointStateDisabled = "disabled"
+	InstanceMetadataEndpointStateEnabled  = "enabled"
+)
+
+// Values of InstanceMetadataHttpTokensState.
+const (
+	InstanceMetadataHttpTokensStateOptional = "optional"
+	InstanceMetadataHttpTokensStateRequired = "required"
+)
+
 // Values of InstanceRefreshStatus.
 const (
 	InstanceRefreshStatusPending            = "Pending"

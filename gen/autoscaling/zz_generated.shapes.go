@@ -45,6 +45,12 @@ const (
 	shapeBatchDeleteScheduledActionOutput
 	shapeBatchPutScheduledUpdateGroupActionInput
 	shapeBatchPutScheduledUpdateGroupActionOutput
+	shapeBlockDeviceEbsIops
+	shapeBlockDeviceEbsThroughput
+	shapeBlockDeviceEbsVolumeSize
+	shapeBlockDeviceEbsVolumeType
+	shapeBlockDeviceMapping
+	shapeBlockDeviceMappings
 	shapeBurstablePerformance
 	shapeCancelInstanceRefreshInput
 	shapeCancelInstanceRefreshOutput
@@ -56,6 +62,7 @@ const (
 	shapeCapacityReservationTarget
 	shapeCheckpointDelay
 	shapeCheckpointPercentages
+	shapeClassicLinkVPCSecurityGroups
 	shapeCompleteLifecycleActionInput
 	shapeCompleteLifecycleActionOutput
 	shapeCpuManufacturer
@@ -82,6 +89,8 @@ const (
 	shapeDescribeAutoScalingInstancesOutput
 	shapeDescribeInstanceRefreshesInput
 	shapeDescribeInstanceRefreshesOutput
+	shapeDescribeLaunchConfigurationsInput
+	shapeDescribeLaunchConfigurationsOutput
 	shapeDescribeLifecycleHookTypesInput
 	shapeDescribeLifecycleHookTypesOutput
 	shapeDescribeLifecycleHooksInput
@@ -99,6 +108,11 @@ const (
 	shapeDesiredConfiguration
 	shapeDetachInstancesInput
 	shapeDetachInstancesOutput
+	shapeDisableMetricsCollectionInput
+	shapeDisableMetricsCollectionOutput
+	shapeEbs
+	shapeEnableMetricsCollectionInput
+	shapeEnableMetricsCollectionOutput
 	shapeEnabledMetric
 	shapeEnabledMetrics
 	shapeEnterStandbyInput
@@ -119,6 +133,11 @@ const (
 	shapeInstanceIds
 	shapeInstanceLifecyclePolicy
 	shapeInstanceMaintenancePolicy
+	shapeInstanceMetadataEndpointState
+	shapeInstanceMetadataHttpPutResponseHopLimit
+	shapeInstanceMetadataHttpTokensState
+	shapeInstanceMetadataOptions
+	shapeInstanceMonitoring
 	shapeInstanceRefresh
 	shapeInstanceRefreshIds
 	shapeInstanceRefreshInProgressFault
@@ -138,6 +157,9 @@ const (
 	shapeIntPercentResettable
 	shapeInvalidNextToken
 	shapeIrreversibleInstanceRefreshFault
+	shapeLaunchConfiguration
+	shapeLaunchConfigurationNames
+	shapeLaunchConfigurations
 	shapeLaunchTemplate
 	shapeLaunchTemplateName
 	shapeLaunchTemplateOverrides
@@ -158,6 +180,7 @@ const (
 	shapeMaxGroupPreparedCapacity
 	shapeMemoryGiBPerVCpuRequest
 	shapeMemoryMiBRequest
+	shapeMetrics
 	shapeMixedInstanceSpotPrice
 	shapeMixedInstancesPolicy
 	shapeNetworkBandwidthGbpsRequest
@@ -200,6 +223,7 @@ const (
 	shapeScheduledUpdateGroupActionRequest
 	shapeScheduledUpdateGroupActionRequests
 	shapeScheduledUpdateGroupActions
+	shapeSecurityGroups
 	shapeServiceLinkedRoleFailure
 	shapeSetDesiredCapacityInput
 	shapeSetDesiredCapacityOutput
@@ -207,6 +231,7 @@ const (
 	shapeSetInstanceHealthOutput
 	shapeSetInstanceProtectionInput
 	shapeSetInstanceProtectionOutput
+	shapeSpotPrice
 	shapeStandbyInstances
 	shapeStartInstanceRefreshInput
 	shapeStartInstanceRefreshOutput
@@ -245,6 +270,7 @@ const (
 	shapeXmlStringMaxLen5000
 	shapeXmlStringMaxLen511
 	shapeXmlStringMaxLen64
+	shapeXmlStringUserData
 	shape_blob
 	shape_boolean
 	shape_double
@@ -401,6 +427,17 @@ var shapes = []schema.Shape{
 	shapeBatchPutScheduledUpdateGroupActionOutput: {Kind: schema.Structure, Name: "BatchPutScheduledUpdateGroupActionAnswer", Members: []schema.Member{
 		{Name: "FailedScheduledUpdateGroupActions", Shape: shapeFailedScheduledUpdateGroupActionRequests},
 	}},
+	shapeBlockDeviceEbsIops:       {Kind: schema.Integer, HasMin: true, Min: 100, HasMax: true, Max: 20000},
+	shapeBlockDeviceEbsThroughput: {Kind: schema.Integer, HasMin: true, Min: 125, HasMax: true, Max: 1000},
+	shapeBlockDeviceEbsVolumeSize: {Kind: schema.Integer, HasMin: true, Min: 1, HasMax: true, Max: 16384},
+	shapeBlockDeviceEbsVolumeType: {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 255},
+	shapeBlockDeviceMapping: {Kind: schema.Structure, Name: "BlockDeviceMapping", Members: []schema.Member{
+		{Name: "VirtualName", Shape: shapeXmlStringMaxLen255},
+		{Name: "DeviceName", Shape: shapeXmlStringMaxLen255, Required: true},
+		{Name: "Ebs", Shape: shapeEbs},
+		{Name: "NoDevice", Shape: shape_boolean},
+	}},
+	shapeBlockDeviceMappings:  {Kind: schema.List, Name: "BlockDeviceMappings", Elem: schema.Member{Shape: shapeBlockDeviceMapping}},
 	shapeBurstablePerformance: {Kind: schema.String, Enum: []string{"included", "excluded", "required"}},
 	shapeCancelInstanceRefreshInput: {Kind: schema.Structure, Name: "CancelInstanceRefreshType", Members: []schema.Member{
 		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255, Required: true},
@@ -421,8 +458,9 @@ var shapes = []schema.Shape{
 		{Name: "CapacityReservationIds", Shape: shapeCapacityReservationIds},
 		{Name: "CapacityReservationResourceGroupArns", Shape: shapeCapacityReservationResourceGroupArns},
 	}},
-	shapeCheckpointDelay:       {Kind: schema.Integer, HasMin: true, Min: 0, HasMax: true, Max: 172800},
-	shapeCheckpointPercentages: {Kind: schema.List, Name: "CheckpointPercentages", Elem: schema.Member{Shape: shapeNonZeroIntPercent}},
+	shapeCheckpointDelay:              {Kind: schema.Integer, HasMin: true, Min: 0, HasMax: true, Max: 172800},
+	shapeCheckpointPercentages:        {Kind: schema.List, Name: "CheckpointPercentages", Elem: schema.Member{Shape: shapeNonZeroIntPercent}},
+	shapeClassicLinkVPCSecurityGroups: {Kind: schema.List, Name: "ClassicLinkVPCSecurityGroups", Elem: schema.Member{Shape: shapeXmlStringMaxLen255}},
 	shapeCompleteLifecycleActionInput: {Kind: schema.Structure, Name: "CompleteLifecycleActionType", Members: []schema.Member{
 		{Name: "LifecycleHookName", Shape: shapeAsciiStringMaxLen255, Required: true},
 		{Name: "AutoScalingGroupName", Shape: shapeResourceName, Required: true},
@@ -536,6 +574,15 @@ var shapes = []schema.Shape{
 		{Name: "InstanceRefreshes", Shape: shapeInstanceRefreshes},
 		{Name: "NextToken", Shape: shapeXmlString},
 	}},
+	shapeDescribeLaunchConfigurationsInput: {Kind: schema.Structure, Name: "LaunchConfigurationNamesType", Members: []schema.Member{
+		{Name: "LaunchConfigurationNames", Shape: shapeLaunchConfigurationNames},
+		{Name: "NextToken", Shape: shapeXmlString},
+		{Name: "MaxRecords", Shape: shape_integer},
+	}},
+	shapeDescribeLaunchConfigurationsOutput: {Kind: schema.Structure, Name: "LaunchConfigurationsType", Members: []schema.Member{
+		{Name: "LaunchConfigurations", Shape: shapeLaunchConfigurations, Required: true},
+		{Name: "NextToken", Shape: shapeXmlString},
+	}},
 	shapeDescribeLifecycleHookTypesInput: {Kind: schema.Structure, Name: "DescribeLifecycleHookTypesInput"},
 	shapeDescribeLifecycleHookTypesOutput: {Kind: schema.Structure, Name: "DescribeLifecycleHookTypesAnswer", Members: []schema.Member{
 		{Name: "LifecycleHookTypes", Shape: shapeAutoScalingNotificationTypes},
@@ -600,6 +647,26 @@ var shapes = []schema.Shape{
 	shapeDetachInstancesOutput: {Kind: schema.Structure, Name: "DetachInstancesAnswer", Members: []schema.Member{
 		{Name: "Activities", Shape: shapeActivities},
 	}},
+	shapeDisableMetricsCollectionInput: {Kind: schema.Structure, Name: "DisableMetricsCollectionQuery", Members: []schema.Member{
+		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255, Required: true},
+		{Name: "Metrics", Shape: shapeMetrics},
+	}},
+	shapeDisableMetricsCollectionOutput: {Kind: schema.Structure, Name: "DisableMetricsCollectionOutput"},
+	shapeEbs: {Kind: schema.Structure, Name: "Ebs", Members: []schema.Member{
+		{Name: "SnapshotId", Shape: shapeXmlStringMaxLen255},
+		{Name: "VolumeSize", Shape: shapeBlockDeviceEbsVolumeSize},
+		{Name: "VolumeType", Shape: shapeBlockDeviceEbsVolumeType},
+		{Name: "DeleteOnTermination", Shape: shape_boolean},
+		{Name: "Iops", Shape: shapeBlockDeviceEbsIops},
+		{Name: "Encrypted", Shape: shape_boolean},
+		{Name: "Throughput", Shape: shapeBlockDeviceEbsThroughput},
+	}},
+	shapeEnableMetricsCollectionInput: {Kind: schema.Structure, Name: "EnableMetricsCollectionQuery", Members: []schema.Member{
+		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255, Required: true},
+		{Name: "Metrics", Shape: shapeMetrics},
+		{Name: "Granularity", Shape: shapeXmlStringMaxLen255, Required: true},
+	}},
+	shapeEnableMetricsCollectionOutput: {Kind: schema.Structure, Name: "EnableMetricsCollectionOutput"},
 	shapeEnabledMetric: {Kind: schema.Structure, Name: "EnabledMetric", Members: []schema.Member{
 		{Name: "Metric", Shape: shapeXmlStringMaxLen255},
 		{Name: "Granularity", Shape: shapeXmlStringMaxLen255},
@@ -657,6 +724,17 @@ var shapes = []schema.Shape{
 	shapeInstanceMaintenancePolicy: {Kind: schema.Structure, Name: "InstanceMaintenancePolicy", Members: []schema.Member{
 		{Name: "MinHealthyPercentage", Shape: shapeIntPercentResettable},
 		{Name: "MaxHealthyPercentage", Shape: shapeIntPercent100To200Resettable},
+	}},
+	shapeInstanceMetadataEndpointState:           {Kind: schema.String, Enum: []string{"disabled", "enabled"}},
+	shapeInstanceMetadataHttpPutResponseHopLimit: {Kind: schema.Integer, HasMin: true, Min: 1, HasMax: true, Max: 64},
+	shapeInstanceMetadataHttpTokensState:         {Kind: schema.String, Enum: []string{"optional", "required"}},
+	shapeInstanceMetadataOptions: {Kind: schema.Structure, Name: "InstanceMetadataOptions", Members: []schema.Member{
+		{Name: "HttpTokens", Shape: shapeInstanceMetadataHttpTokensState},
+		{Name: "HttpPutResponseHopLimit", Shape: shapeInstanceMetadataHttpPutResponseHopLimit},
+		{Name: "HttpEndpoint", Shape: shapeInstanceMetadataEndpointState},
+	}},
+	shapeInstanceMonitoring: {Kind: schema.Structure, Name: "InstanceMonitoring", Members: []schema.Member{
+		{Name: "Enabled", Shape: shape_boolean},
 	}},
 	shapeInstanceRefresh: {Kind: schema.Structure, Name: "InstanceRefresh", Members: []schema.Member{
 		{Name: "InstanceRefreshId", Shape: shapeXmlStringMaxLen255},
@@ -741,6 +819,30 @@ var shapes = []schema.Shape{
 	shapeIrreversibleInstanceRefreshFault: {Kind: schema.Structure, Name: "IrreversibleInstanceRefreshFault", Exception: true, Members: []schema.Member{
 		{Name: "message", Shape: shapeXmlStringMaxLen255},
 	}},
+	shapeLaunchConfiguration: {Kind: schema.Structure, Name: "LaunchConfiguration", Members: []schema.Member{
+		{Name: "LaunchConfigurationName", Shape: shapeXmlStringMaxLen255, Required: true},
+		{Name: "LaunchConfigurationARN", Shape: shapeResourceName},
+		{Name: "ImageId", Shape: shapeXmlStringMaxLen255, Required: true},
+		{Name: "KeyName", Shape: shapeXmlStringMaxLen255},
+		{Name: "SecurityGroups", Shape: shapeSecurityGroups},
+		{Name: "ClassicLinkVPCId", Shape: shapeXmlStringMaxLen255},
+		{Name: "ClassicLinkVPCSecurityGroups", Shape: shapeClassicLinkVPCSecurityGroups},
+		{Name: "UserData", Shape: shapeXmlStringUserData},
+		{Name: "InstanceType", Shape: shapeXmlStringMaxLen255, Required: true},
+		{Name: "KernelId", Shape: shapeXmlStringMaxLen255},
+		{Name: "RamdiskId", Shape: shapeXmlStringMaxLen255},
+		{Name: "BlockDeviceMappings", Shape: shapeBlockDeviceMappings},
+		{Name: "InstanceMonitoring", Shape: shapeInstanceMonitoring},
+		{Name: "SpotPrice", Shape: shapeSpotPrice},
+		{Name: "IamInstanceProfile", Shape: shapeXmlStringMaxLen1600},
+		{Name: "CreatedTime", Shape: shape_timestamp, Required: true},
+		{Name: "EbsOptimized", Shape: shape_boolean},
+		{Name: "AssociatePublicIpAddress", Shape: shape_boolean},
+		{Name: "PlacementTenancy", Shape: shapeXmlStringMaxLen64},
+		{Name: "MetadataOptions", Shape: shapeInstanceMetadataOptions},
+	}},
+	shapeLaunchConfigurationNames: {Kind: schema.List, Name: "LaunchConfigurationNames", Elem: schema.Member{Shape: shapeXmlStringMaxLen255}},
+	shapeLaunchConfigurations:     {Kind: schema.List, Name: "LaunchConfigurations", Elem: schema.Member{Shape: shapeLaunchConfiguration}},
 	shapeLaunchTemplate: {Kind: schema.Structure, Name: "LaunchTemplate", Members: []schema.Member{
 		{Name: "LaunchTemplateSpecification", Shape: shapeLaunchTemplateSpecification},
 		{Name: "Overrides", Shape: shapeOverrides},
@@ -800,6 +902,7 @@ var shapes = []schema.Shape{
 		{Name: "Min", Shape: shapeNullablePositiveInteger, Required: true},
 		{Name: "Max", Shape: shapeNullablePositiveInteger},
 	}},
+	shapeMetrics:                {Kind: schema.List, Name: "Metrics", Elem: schema.Member{Shape: shapeXmlStringMaxLen255}},
 	shapeMixedInstanceSpotPrice: {Kind: schema.String, HasMin: true, Min: 0, HasMax: true, Max: 255},
 	shapeMixedInstancesPolicy: {Kind: schema.Structure, Name: "MixedInstancesPolicy", Members: []schema.Member{
 		{Name: "LaunchTemplate", Shape: shapeLaunchTemplate},
@@ -936,6 +1039,7 @@ var shapes = []schema.Shape{
 	}},
 	shapeScheduledUpdateGroupActionRequests: {Kind: schema.List, Name: "ScheduledUpdateGroupActionRequests", Elem: schema.Member{Shape: shapeScheduledUpdateGroupActionRequest}},
 	shapeScheduledUpdateGroupActions:        {Kind: schema.List, Name: "ScheduledUpdateGroupActions", Elem: schema.Member{Shape: shapeScheduledUpdateGroupAction}},
+	shapeSecurityGroups:                     {Kind: schema.List, Name: "SecurityGroups", Elem: schema.Member{Shape: shapeXmlString}},
 	shapeServiceLinkedRoleFailure: {Kind: schema.Structure, Name: "ServiceLinkedRoleFailure", Exception: true, Members: []schema.Member{
 		{Name: "message", Shape: shapeXmlStringMaxLen255},
 	}},
@@ -957,6 +1061,7 @@ var shapes = []schema.Shape{
 		{Name: "ProtectedFromScaleIn", Shape: shape_boolean, Required: true},
 	}},
 	shapeSetInstanceProtectionOutput: {Kind: schema.Structure, Name: "SetInstanceProtectionAnswer"},
+	shapeSpotPrice:                   {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 255},
 	shapeStandbyInstances:            {Kind: schema.String, Enum: []string{"Terminate", "Ignore", "Wait"}},
 	shapeStartInstanceRefreshInput: {Kind: schema.Structure, Name: "StartInstanceRefreshType", Members: []schema.Member{
 		{Name: "AutoScalingGroupName", Shape: shapeXmlStringMaxLen255, Required: true},
@@ -1070,6 +1175,7 @@ var shapes = []schema.Shape{
 	shapeXmlStringMaxLen5000: {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 5000, Pattern: "[\\u0020-\\uD7FF\\uE000-\\uFFFD\\uD800\\uDC00-\\uDBFF\\uDFFF\\r\\n\\t]*"},
 	shapeXmlStringMaxLen511:  {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 511, Pattern: "[\\u0020-\\uD7FF\\uE000-\\uFFFD\\uD800\\uDC00-\\uDBFF\\uDFFF\\r\\n\\t]*"},
 	shapeXmlStringMaxLen64:   {Kind: schema.String, HasMin: true, Min: 1, HasMax: true, Max: 64, Pattern: "[\\u0020-\\uD7FF\\uE000-\\uFFFD\\uD800\\uDC00-\\uDBFF\\uDFFF\\r\\n\\t]*"},
+	shapeXmlStringUserData:   {Kind: schema.String, HasMax: true, Max: 21847, Pattern: "[\\u0020-\\uD7FF\\uE000-\\uFFFD\\uD800\\uDC00-\\uDBFF\\uDFFF\\r\\n\\t]*"},
 	shape_blob:               {Kind: schema.Blob},
 	shape_boolean:            {Kind: schema.Boolean},
 	shape_double:             {Kind: schema.Float},

@@ -153,6 +153,14 @@ type BatchPutScheduledUpdateGroupActionOutput struct {
 	FailedScheduledUpdateGroupActions []FailedScheduledUpdateGroupActionRequest
 }
 
+// BlockDeviceMapping is part of inputs and outputs.
+type BlockDeviceMapping struct {
+	VirtualName *string
+	DeviceName  *string // required
+	Ebs         *Ebs
+	NoDevice    *bool
+}
+
 // CancelInstanceRefreshInput is what CancelInstanceRefresh takes.
 type CancelInstanceRefreshInput struct {
 	AutoScalingGroupName          *string // required
@@ -340,6 +348,19 @@ type DescribeInstanceRefreshesOutput struct {
 	NextToken         *string
 }
 
+// DescribeLaunchConfigurationsInput is what DescribeLaunchConfigurations takes.
+type DescribeLaunchConfigurationsInput struct {
+	LaunchConfigurationNames []string
+	NextToken                *string
+	MaxRecords               *int32
+}
+
+// DescribeLaunchConfigurationsOutput is what DescribeLaunchConfigurations answers.
+type DescribeLaunchConfigurationsOutput struct {
+	LaunchConfigurations []LaunchConfiguration // required
+	NextToken            *string
+}
+
 // DescribeLifecycleHookTypesInput is what DescribeLifecycleHookTypes takes.
 type DescribeLifecycleHookTypesInput struct {
 }
@@ -441,6 +462,38 @@ type DetachInstancesOutput struct {
 	Activities []Activity
 }
 
+// DisableMetricsCollectionInput is what DisableMetricsCollection takes.
+type DisableMetricsCollectionInput struct {
+	AutoScalingGroupName *string // required
+	Metrics              []string
+}
+
+// DisableMetricsCollectionOutput is what DisableMetricsCollection answers.
+type DisableMetricsCollectionOutput struct {
+}
+
+// Ebs is part of inputs and outputs.
+type Ebs struct {
+	SnapshotId          *string
+	VolumeSize          *int32
+	VolumeType          *string
+	DeleteOnTermination *bool
+	Iops                *int32
+	Encrypted           *bool
+	Throughput          *int32
+}
+
+// EnableMetricsCollectionInput is what EnableMetricsCollection takes.
+type EnableMetricsCollectionInput struct {
+	AutoScalingGroupName *string // required
+	Metrics              []string
+	Granularity          *string // required
+}
+
+// EnableMetricsCollectionOutput is what EnableMetricsCollection answers.
+type EnableMetricsCollectionOutput struct {
+}
+
 // EnabledMetric is part of inputs and outputs.
 type EnabledMetric struct {
 	Metric      *string
@@ -507,6 +560,18 @@ type InstanceLifecyclePolicy struct {
 type InstanceMaintenancePolicy struct {
 	MinHealthyPercentage *int32
 	MaxHealthyPercentage *int32
+}
+
+// InstanceMetadataOptions is part of inputs and outputs.
+type InstanceMetadataOptions struct {
+	HttpTokens              *string
+	HttpPutResponseHopLimit *int32
+	HttpEndpoint            *string
+}
+
+// InstanceMonitoring is part of inputs and outputs.
+type InstanceMonitoring struct {
+	Enabled *bool
 }
 
 // InstanceRefresh is part of inputs and outputs.
@@ -586,6 +651,30 @@ type InstancesDistribution struct {
 	SpotAllocationStrategy              *string
 	SpotInstancePools                   *int32
 	SpotMaxPrice                        *string
+}
+
+// LaunchConfiguration is part of inputs and outputs.
+type LaunchConfiguration struct {
+	LaunchConfigurationName      *string // required
+	LaunchConfigurationARN       *string
+	ImageId                      *string // required
+	KeyName                      *string
+	SecurityGroups               []string
+	ClassicLinkVPCId             *string
+	ClassicLinkVPCSecurityGroups []string
+	UserData                     *string
+	InstanceType                 *string // required
+	KernelId                     *string
+	RamdiskId                    *string
+	BlockDeviceMappings          []BlockDeviceMapping
+	InstanceMonitoring           *InstanceMonitoring
+	SpotPrice                    *string
+	IamInstanceProfile           *string
+	CreatedTime                  *time.Time // required
+	EbsOptimized                 *bool
+	AssociatePublicIpAddress     *bool
+	PlacementTenancy             *string
+	MetadataOptions              *InstanceMetadataOptions
 }
 
 // LaunchTemplate is part of inputs and outputs.

@@ -53,6 +53,7 @@ var autoscalingRules = rules{
 	"DescribeAutoScalingGroups":      anything,
 	"DescribeAutoScalingInstances":   anything,
 	"DescribeInstanceRefreshes":      anything,
+	"DescribeLaunchConfigurations":   anything,
 	"DescribeLifecycleHookTypes":     anything,
 	"DescribeLifecycleHooks":         anything,
 	"DescribeScalingActivities":      anything,
@@ -61,9 +62,15 @@ var autoscalingRules = rules{
 	"DescribeTags":                   anything,
 	"DescribeTerminationPolicyTypes": anything,
 	"DetachInstances":                on(func(s scope, in *autoscaling.DetachInstancesInput) []string { return s.group(in.AutoScalingGroupName) }),
-	"EnterStandby":                   on(func(s scope, in *autoscaling.EnterStandbyInput) []string { return s.group(in.AutoScalingGroupName) }),
-	"ExitStandby":                    on(func(s scope, in *autoscaling.ExitStandbyInput) []string { return s.group(in.AutoScalingGroupName) }),
-	"PutLifecycleHook":               on(func(s scope, in *autoscaling.PutLifecycleHookInput) []string { return s.group(in.AutoScalingGroupName) }),
+	"DisableMetricsCollection": on(func(s scope, in *autoscaling.DisableMetricsCollectionInput) []string {
+		return s.group(in.AutoScalingGroupName)
+	}),
+	"EnableMetricsCollection": on(func(s scope, in *autoscaling.EnableMetricsCollectionInput) []string {
+		return s.group(in.AutoScalingGroupName)
+	}),
+	"EnterStandby":     on(func(s scope, in *autoscaling.EnterStandbyInput) []string { return s.group(in.AutoScalingGroupName) }),
+	"ExitStandby":      on(func(s scope, in *autoscaling.ExitStandbyInput) []string { return s.group(in.AutoScalingGroupName) }),
+	"PutLifecycleHook": on(func(s scope, in *autoscaling.PutLifecycleHookInput) []string { return s.group(in.AutoScalingGroupName) }),
 	"PutScheduledUpdateGroupAction": on(func(s scope, in *autoscaling.PutScheduledUpdateGroupActionInput) []string {
 		return s.group(in.AutoScalingGroupName)
 	}),

@@ -190,15 +190,20 @@ func (l *launch) addDisk(d disk) {
 
 // groupLaunch is the check that the caller of Auto Scaling could itself run what a group
 // will: nobody gets instances by a group that RunInstances would refuse.
-func (s scope) groupLaunch(direct *autoscaling.LaunchTemplateSpecification, mixed *autoscaling.MixedInstancesPolicy) []check {
-	spec := direct
-	if spec == nil && mixed != nil && mixed.LaunchTemplate != nil {
-		spec = mixed.LaunchTemplate.LaunchTemplateSpecification
+func (s scope) groupLaunch(direct *autoscaling.LaunchTemplateSpecification, mixed *autoscaling.MixedInstancesPolicy) (checks []check) {
+	specs := []*autoscaling.LaunchTemplateSpecification{direct}
+	if mixed != nil && mixed.LaunchTemplate != nil {
+		specs = append(specs, mixed.LaunchTemplate.LaunchTemplateSpecification)
+		for _, o := range mixed.LaunchTemplate.Overrides {
+			specs = append(specs, o.LaunchTemplateSpecification)
+		}
 	}
-	if spec == nil {
-		return nil
+	for _, spec := range specs {
+		if spec != nil {
+			checks = append(checks, s.templateLaunch(launch{}, spec.LaunchTemplateId, spec.LaunchTemplateName, spec.Version, badTemplate)...)
+		}
 	}
-	return s.templateLaunch(launch{}, spec.LaunchTemplateId, spec.LaunchTemplateName, spec.Version, badTemplate)
+	return checks
 }
 
 // nodeLaunch is the check that the caller of EKS could itself run what a node group with a

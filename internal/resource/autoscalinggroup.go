@@ -32,10 +32,11 @@ type AutoScalingGroupSpec struct {
 	Min, Max, Desired     int32
 	LaunchTemplateID      string
 	LaunchTemplateName    string
-	LaunchTemplateVersion string            // number, $Latest, $Default
-	InstanceTypes         []string          // overrides, in order of priority; empty: the template's
-	Mixed                 bool              // given as a MixedInstancesPolicy
-	Weights               map[string]string // instance type → WeightedCapacity, of a MixedInstancesPolicy
+	LaunchTemplateVersion string                    // number, $Latest, $Default
+	InstanceTypes         []string                  // overrides, in order of priority; empty: the template's
+	Mixed                 bool                      // given as a MixedInstancesPolicy
+	Weights               map[string]string         // instance type → WeightedCapacity, of a MixedInstancesPolicy
+	Overrides             map[string]LaunchOverride // instance type → what it is launched from, if not as the others
 	Distribution          InstancesDistribution
 	SpotPercentage        int32 // 100 - OnDemandPercentageAboveBaseCapacity
 	Subnets               []string
@@ -55,12 +56,16 @@ type AutoScalingGroupSpec struct {
 	DefaultInstanceWarmup *int32 // seconds
 	MaxInstanceLifetime   int32  // seconds; 0: none
 
-	// What nothing here acts on yet and callers read back.
-	PlacementGroup       string
-	Context              string
-	DesiredCapacityType  string
+	PlacementGroup       string // that instances are launched into
+	ZoneDistribution     string // balanced-best-effort, balanced-only
 	MinHealthyPercentage *int32 // of the instance maintenance policy
 	MaxHealthyPercentage *int32
+	EnabledMetrics       []string
+
+	// What callers read back and nothing here has to act on.
+	Context               string
+	DesiredCapacityType   string // units: there are no other ones without attribute-based selection
+	ReservationPreference string // of capacity reservations, of which there are none
 }
 
 // An InstancesDistribution is how a MixedInstancesPolicy mixes, beyond SpotPercentage.

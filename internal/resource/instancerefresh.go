@@ -77,20 +77,39 @@ type LaunchSettings struct {
 	InstanceTypes         []string
 	Mixed                 bool
 	Weights               map[string]string
+	Overrides             map[string]LaunchOverride
 	Distribution          InstancesDistribution
 	SpotPercentage        int32
+}
+
+// A LaunchOverride is what one instance type of a MixedInstancesPolicy is launched from, where
+// that is not what the others are: x86 and ARM have each their image.
+type LaunchOverride struct {
+	LaunchTemplateID      string
+	LaunchTemplateName    string
+	LaunchTemplateVersion string
+	Image                 string // "": the template's
+}
+
+// For is what instances of a type are launched from.
+func (l LaunchSettings) For(kind string) LaunchOverride {
+	o := l.Overrides[kind]
+	if o.LaunchTemplateID == "" {
+		o.LaunchTemplateID, o.LaunchTemplateName, o.LaunchTemplateVersion = l.LaunchTemplateID, l.LaunchTemplateName, l.LaunchTemplateVersion
+	}
+	return o
 }
 
 // LaunchSettings are the spec's.
 func (s AutoScalingGroupSpec) LaunchSettings() LaunchSettings {
 	return LaunchSettings{
 		LaunchTemplateID: s.LaunchTemplateID, LaunchTemplateName: s.LaunchTemplateName, LaunchTemplateVersion: s.LaunchTemplateVersion,
-		InstanceTypes: s.InstanceTypes, Mixed: s.Mixed, Weights: s.Weights, Distribution: s.Distribution, SpotPercentage: s.SpotPercentage,
+		InstanceTypes: s.InstanceTypes, Mixed: s.Mixed, Weights: s.Weights, Overrides: s.Overrides, Distribution: s.Distribution, SpotPercentage: s.SpotPercentage,
 	}
 }
 
 // Launch makes the settings the spec's.
 func (s *AutoScalingGroupSpec) Launch(l LaunchSettings) {
 	s.LaunchTemplateID, s.LaunchTemplateName, s.LaunchTemplateVersion = l.LaunchTemplateID, l.LaunchTemplateName, l.LaunchTemplateVersion
-	s.InstanceTypes, s.Mixed, s.Weights, s.Distribution, s.SpotPercentage = l.InstanceTypes, l.Mixed, l.Weights, l.Distribution, l.SpotPercentage
+	s.InstanceTypes, s.Mixed, s.Weights, s.Overrides, s.Distribution, s.SpotPercentage = l.InstanceTypes, l.Mixed, l.Weights, l.Overrides, l.Distribution, l.SpotPercentage
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"ekster.dev/ekster/internal/instancetype"
 	"ekster.dev/ekster/internal/provision"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
@@ -65,8 +66,9 @@ type place struct {
 	subnet, zone, instanceType string
 }
 
-// places lists the group's choices, best first: the type with the highest priority,
-// in the zone with the fewest members, in the subnet with the most free addresses.
+// places lists the group's choices, best first: in the zone with the fewest members, in the
+// subnet with the most free addresses, the type that the allocation strategy prefers. A group
+// that is balanced only goes nowhere else than to the zones with the fewest.
 func (r *round) places() []place {
 	perZone := map[string]int{}
 	for _, m := range r.live() {
@@ -78,17 +80,53 @@ func (r *round) places() []place {
 	slices.SortStableFunc(subnets, func(a, b resource.Subnet) int {
 		return cmp.Or(perZone[a.Zone]-perZone[b.Zone], free[b.ID]-free[a.ID])
 	})
-	types := r.settings().InstanceTypes
-	if len(types) == 0 {
-		types = []string{""}
-	}
 	var out []place
-	for _, t := range types {
-		for _, s := range subnets {
-			if zone := r.group.Status.Balancing; zone == "" || zone == s.Zone {
-				out = append(out, place{subnet: s.ID, zone: s.Zone, instanceType: t})
-			}
+	for _, s := range subnets {
+		if zone := r.group.Status.Balancing; zone != "" && zone != s.Zone {
+			continue
 		}
+		if r.group.Spec.ZoneDistribution == balancedOnly && perZone[s.Zone] > perZone[subnets[0].Zone] {
+			break
+		}
+		for _, t := range r.typesIn(s.Zone) {
+			out = append(out, place{subnet: s.ID, zone: s.Zone, instanceType: t})
+		}
+	}
+	return out
+}
+
+// balancedOnly is the distribution of a group that rather waits than has its zones uneven.
+const balancedOnly = "balanced-only"
+
+// typesIn are the types that the next instance in a zone may be of, in the order of the
+// strategy for its purchase option; "" stands for the launch template's.
+func (r *round) typesIn(zone string) []string {
+	l := r.settings()
+	if len(l.InstanceTypes) == 0 {
+		return []string{""}
+	}
+	lifecycle := r.option(l)
+	how := provision.Allocation{Lifecycle: provision.OnDemand, Strategy: l.Distribution.OnDemandStrategy}
+	if lifecycle == spot {
+		how = provision.Allocation{Lifecycle: spot, Strategy: l.Distribution.SpotStrategy, Cheapest: int(l.Distribution.SpotPools)}
+	}
+	pools := make([]provision.Pool, len(l.InstanceTypes))
+	for i, name := range l.InstanceTypes {
+		t, _ := instancetype.Lookup(name) // the launch says what is wrong with it
+		pools[i] = provision.Pool{Type: t, Zone: zone, Weight: float64(weight(l.Weights, name)), Priority: float64(i)}
+	}
+	order, width := how.Order(pools)
+	// The first ones take turns: the one goes first of which there are the fewest.
+	have := map[string]int{}
+	for _, m := range r.live() {
+		if in, _ := r.tx.Instances.Get(m.Instance); in.Spec.Zone == zone && in.Spec.Lifecycle == lifecycle {
+			have[in.Spec.Type]++
+		}
+	}
+	slices.SortStableFunc(order[:min(width, len(order))], func(a, b int) int { return have[l.InstanceTypes[a]] - have[l.InstanceTypes[b]] })
+	out := make([]string, len(order))
+	for i, at := range order {
+		out[i] = l.InstanceTypes[at]
 	}
 	return out
 }
@@ -96,12 +134,19 @@ func (r *round) places() []place {
 // launch records one instance of the group at p.
 func (r *round) launch(p place) error {
 	g, l := &r.group, r.settings()
-	lt, err := provision.LookupLaunchTemplate(r.tx, g.Home, l.LaunchTemplateID, l.LaunchTemplateName)
+	from := l.For(p.instanceType)
+	lt, err := provision.LookupLaunchTemplate(r.tx, g.Home, from.LaunchTemplateID, from.LaunchTemplateName)
 	if err != nil {
 		return err
 	}
-	req := provision.InstanceRequest{Home: g.Home, Subnet: p.subnet, Type: p.instanceType, AutoScalingGroup: g.ARN, Now: r.now, Lifecycle: r.option(l)}
-	if req, err = provision.MergeTemplate(lt, l.LaunchTemplateVersion, req); err != nil {
+	req := provision.InstanceRequest{
+		Home: g.Home, Subnet: p.subnet, Type: p.instanceType, Image: from.Image, AutoScalingGroup: g.ARN, Now: r.now, Lifecycle: r.option(l),
+		PlacementGroup: g.Spec.PlacementGroup,
+	}
+	if req.Lifecycle == spot {
+		req.SpotMaxPrice = l.Distribution.SpotMaxPrice
+	}
+	if req, err = provision.MergeTemplate(lt, from.LaunchTemplateVersion, req); err != nil {
 		return err
 	}
 	req.Tags = req.Tags.With(tagsFor(*g, req))

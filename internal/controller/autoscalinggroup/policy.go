@@ -57,7 +57,7 @@ func (r *round) narrow(pool []candidate, policy string) []candidate {
 		return least(pool, func(c candidate) int { return -int(c.in.Launched.UnixNano()) })
 	case "OldestLaunchTemplate": // one that is not the group's is older than all of its versions
 		return least(pool, func(c candidate) int {
-			if c.in.Spec.LaunchTemplate != r.group.Spec.LaunchTemplateID {
+			if c.in.Spec.LaunchTemplate != r.group.Spec.LaunchSettings().For(c.in.Spec.Type).LaunchTemplateID {
 				return -1
 			}
 			n, _ := strconv.Atoi(c.in.Spec.LaunchTemplateVersion) // recorded from a number

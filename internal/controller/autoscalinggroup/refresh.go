@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"ekster.dev/ekster/internal/ami"
 	"ekster.dev/ekster/internal/provision"
 	"ekster.dev/ekster/internal/resource"
 )
@@ -122,12 +123,16 @@ func (r *round) stale(f resource.InstanceRefresh, skip bool, l resource.LaunchSe
 // matches says whether a member is what the settings would launch.
 func (r *round) matches(m resource.GroupInstance, l resource.LaunchSettings) bool {
 	in, _ := r.tx.Instances.Get(m.Instance)
-	lt, err := provision.LookupLaunchTemplate(r.tx, r.group.Home, l.LaunchTemplateID, l.LaunchTemplateName)
+	from := l.For(in.Spec.Type)
+	lt, err := provision.LookupLaunchTemplate(r.tx, r.group.Home, from.LaunchTemplateID, from.LaunchTemplateName)
 	if err != nil {
 		return false
 	}
-	v, err := provision.TemplateVersion(lt, l.LaunchTemplateVersion)
+	v, err := provision.TemplateVersion(lt, from.LaunchTemplateVersion)
 	if err != nil {
+		return false
+	}
+	if image, ok := ami.Resolve(in.Region, from.Image); from.Image != "" && (!ok || image != in.Spec.Image) {
 		return false
 	}
 	return in.Spec.LaunchTemplate == lt.ID && in.Spec.LaunchTemplateVersion == fmt.Sprint(v.Number) &&

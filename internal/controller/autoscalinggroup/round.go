@@ -187,7 +187,11 @@ func (r *round) release(in resource.Instance) {
 // size is what a member counts for of the desired capacity: its type's weight.
 func (r *round) size(m resource.GroupInstance) int {
 	in, _ := r.tx.Instances.Get(m.Instance)
-	n, err := strconv.Atoi(r.group.Spec.Weights[in.Spec.Type])
+	return weight(r.group.Spec.Weights, in.Spec.Type)
+}
+
+func weight(weights map[string]string, kind string) int {
+	n, err := strconv.Atoi(weights[kind])
 	if err != nil || n < 1 { // the service lets no other in than numbers
 		return 1
 	}

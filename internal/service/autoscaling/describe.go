@@ -1,6 +1,7 @@
 package autoscaling
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -100,7 +101,7 @@ func describeGroup(g resource.AutoScalingGroup) autoscaling.AutoScalingGroup {
 		SuspendedProcesses:               []autoscaling.SuspendedProcess{},
 		PlacementGroup:                   optional(s.PlacementGroup),
 		VPCZoneIdentifier:                new(strings.Join(s.Subnets, ",")),
-		EnabledMetrics:                   []autoscaling.EnabledMetric{},
+		EnabledMetrics:                   describeMetrics(s),
 		Tags:                             describeTags(g),
 		TerminationPolicies:              s.TerminationPolicies,
 		NewInstancesProtectedFromScaleIn: new(s.NewInstancesProtected),
@@ -111,6 +112,8 @@ func describeGroup(g resource.AutoScalingGroup) autoscaling.AutoScalingGroup {
 		DesiredCapacityType:              optional(s.DesiredCapacityType),
 		DefaultInstanceWarmup:            s.DefaultInstanceWarmup,
 		TrafficSources:                   []autoscaling.TrafficSourceIdentifier{},
+		AvailabilityZoneDistribution:     &autoscaling.AvailabilityZoneDistribution{CapacityDistributionStrategy: new(cmp.Or(s.ZoneDistribution, bestEffort))},
+		CapacityReservationSpecification: &autoscaling.CapacityReservationSpecification{CapacityReservationPreference: new(cmp.Or(s.ReservationPreference, "default"))},
 	}
 	for _, p := range s.SuspendedProcesses {
 		d.SuspendedProcesses = append(d.SuspendedProcesses, autoscaling.SuspendedProcess{
@@ -140,7 +143,12 @@ func describeTemplate(id, name, version string) *autoscaling.LaunchTemplateSpeci
 func describeMix(s resource.LaunchSettings) *autoscaling.MixedInstancesPolicy {
 	overrides := []autoscaling.LaunchTemplateOverrides{}
 	for _, t := range s.InstanceTypes {
-		overrides = append(overrides, autoscaling.LaunchTemplateOverrides{InstanceType: new(t), WeightedCapacity: optional(s.Weights[t])})
+		o := autoscaling.LaunchTemplateOverrides{InstanceType: new(t), WeightedCapacity: optional(s.Weights[t])}
+		own := s.Overrides[t]
+		if o.ImageId = optional(own.Image); own.LaunchTemplateID != "" {
+			o.LaunchTemplateSpecification = describeTemplate(own.LaunchTemplateID, own.LaunchTemplateName, own.LaunchTemplateVersion)
+		}
+		overrides = append(overrides, o)
 	}
 	d := s.Distribution
 	return &autoscaling.MixedInstancesPolicy{

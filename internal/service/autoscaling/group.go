@@ -99,8 +99,7 @@ func checkSupported(in *autoscaling.CreateAutoScalingGroupInput) error {
 		{"LoadBalancerNames", len(in.LoadBalancerNames) > 0},
 		{"TargetGroupARNs", len(in.TargetGroupARNs) > 0},
 		{"TrafficSources", len(in.TrafficSources) > 0},
-		{"InstanceLifecyclePolicy", in.InstanceLifecyclePolicy != nil},
-		{"DeletionProtection", in.DeletionProtection != nil && *in.DeletionProtection != "none"},
+		{"Operator", in.Operator != nil},
 	} {
 		if p.given {
 			return unsupported(p.name)
@@ -114,9 +113,6 @@ func checkSupported(in *autoscaling.CreateAutoScalingGroupInput) error {
 func (s *Service) UpdateAutoScalingGroup(ctx context.Context, call awsapi.Call, in *autoscaling.UpdateAutoScalingGroupInput) (*autoscaling.UpdateAutoScalingGroupOutput, error) {
 	if in.LaunchConfigurationName != nil {
 		return nil, unsupported("LaunchConfigurationName")
-	}
-	if in.DeletionProtection != nil && *in.DeletionProtection != "none" {
-		return nil, unsupported("DeletionProtection")
 	}
 	if sources(in.LaunchTemplate, in.MixedInstancesPolicy) > 1 {
 		return nil, validation("Valid requests must contain either LaunchTemplate, LaunchConfigurationName, InstanceId or MixedInstancesPolicy parameter.")
@@ -163,12 +159,27 @@ func settings(in *autoscaling.CreateAutoScalingGroupInput) autoscaling.UpdateAut
 		DesiredCapacityType:              in.DesiredCapacityType,
 		DefaultInstanceWarmup:            in.DefaultInstanceWarmup,
 		InstanceMaintenancePolicy:        in.InstanceMaintenancePolicy,
+		AvailabilityZoneIds:              in.AvailabilityZoneIds,
+		AvailabilityZoneDistribution:     in.AvailabilityZoneDistribution,
+		AvailabilityZoneImpairmentPolicy: in.AvailabilityZoneImpairmentPolicy,
+		CapacityReservationSpecification: in.CapacityReservationSpecification,
+		InstanceLifecyclePolicy:          in.InstanceLifecyclePolicy,
+		DeletionProtection:               in.DeletionProtection,
 	}
 }
 
 // configure applies settings to a group and checks the whole.
 func configure(tx *store.Tx, g *resource.AutoScalingGroup, in autoscaling.UpdateAutoScalingGroupInput) error {
 	spec := &g.Spec
+	if err := checkSettings(in); err != nil {
+		return err
+	}
+	if d := in.AvailabilityZoneDistribution; d != nil {
+		set(&spec.ZoneDistribution, d.CapacityDistributionStrategy)
+	}
+	if c := in.CapacityReservationSpecification; c != nil {
+		set(&spec.ReservationPreference, c.CapacityReservationPreference)
+	}
 	set(&spec.Desired, in.DesiredCapacity)
 	if err := checkSizes(spec); err != nil {
 		return err
@@ -200,7 +211,7 @@ func configure(tx *store.Tx, g *resource.AutoScalingGroup, in autoscaling.Update
 	if p := in.InstanceMaintenancePolicy; p != nil {
 		spec.MinHealthyPercentage, spec.MaxHealthyPercentage = p.MinHealthyPercentage, p.MaxHealthyPercentage
 	}
-	if err := place(tx, g, in.VPCZoneIdentifier, in.AvailabilityZones); err != nil {
+	if err := place(tx, g, in.VPCZoneIdentifier, slices.Concat(in.AvailabilityZones, in.AvailabilityZoneIds)); err != nil {
 		return err
 	}
 	switch {
@@ -208,6 +219,31 @@ func configure(tx *store.Tx, g *resource.AutoScalingGroup, in autoscaling.Update
 		return launchFrom(tx, g, in.LaunchTemplate)
 	case in.MixedInstancesPolicy != nil:
 		return mix(tx, g, in.MixedInstancesPolicy)
+	}
+	return nil
+}
+
+// bestEffort is the distribution over zones of groups that say nothing of it.
+const bestEffort = "balanced-best-effort"
+
+// checkSettings refuses what would otherwise be silently left undone, in new groups and in
+// changes. There are no capacity reservations, so that it is all the same whether a group
+// would use them first.
+func checkSettings(in autoscaling.UpdateAutoScalingGroupInput) error {
+	for _, p := range []struct {
+		name  string
+		given bool
+	}{
+		{"InstanceLifecyclePolicy", in.InstanceLifecyclePolicy != nil},
+		{"DeletionProtection", in.DeletionProtection != nil && *in.DeletionProtection != "none"},
+		{"DesiredCapacityType", in.DesiredCapacityType != nil && *in.DesiredCapacityType != "units"},
+		{"AvailabilityZoneImpairmentPolicy", in.AvailabilityZoneImpairmentPolicy != nil && deref(in.AvailabilityZoneImpairmentPolicy.ZonalShiftEnabled)},
+		{"CapacityReservationSpecification", in.CapacityReservationSpecification != nil &&
+			(in.CapacityReservationSpecification.CapacityReservationTarget != nil || deref(in.CapacityReservationSpecification.CapacityReservationPreference) == "capacity-reservations-only")},
+	} {
+		if p.given {
+			return unsupported(p.name)
+		}
 	}
 	return nil
 }

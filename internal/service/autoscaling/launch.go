@@ -19,30 +19,39 @@ func launchFrom(tx *store.Tx, g *resource.AutoScalingGroup, lt *autoscaling.Laun
 	if err := template(tx, g, lt); err != nil {
 		return err
 	}
-	g.Spec.Mixed, g.Spec.InstanceTypes, g.Spec.Weights, g.Spec.SpotPercentage = false, nil, nil, 0
+	g.Spec.Mixed, g.Spec.InstanceTypes, g.Spec.Weights, g.Spec.Overrides, g.Spec.SpotPercentage = false, nil, nil, nil, 0
 	g.Spec.Distribution = resource.InstancesDistribution{}
 	return nil
 }
 
 // template checks a launch template and makes it the group's.
 func template(tx *store.Tx, g *resource.AutoScalingGroup, lt *autoscaling.LaunchTemplateSpecification) error {
+	o, err := usable(tx, g.Home, lt)
+	if err == nil {
+		g.Spec.LaunchTemplateID, g.Spec.LaunchTemplateName, g.Spec.LaunchTemplateVersion = o.LaunchTemplateID, o.LaunchTemplateName, o.LaunchTemplateVersion
+	}
+	return err
+}
+
+// usable checks a launch template that a caller names.
+func usable(tx *store.Tx, home resource.Home, lt *autoscaling.LaunchTemplateSpecification) (resource.LaunchOverride, error) {
+	none := resource.LaunchOverride{}
 	id, name := deref(lt.LaunchTemplateId), deref(lt.LaunchTemplateName)
 	if (id == "") == (name == "") {
-		return validation("Valid requests must contain either launchTemplateId or LaunchTemplateName")
+		return none, validation("Valid requests must contain either launchTemplateId or LaunchTemplateName")
 	}
-	t, err := provision.LookupLaunchTemplate(tx, g.Home, id, name)
+	t, err := provision.LookupLaunchTemplate(tx, home, id, name)
 	if err != nil {
-		return unusable(err)
+		return none, unusable(err)
 	}
 	version := deref(lt.Version)
 	if version == "" {
 		version = "$Default"
 	}
 	if _, err := provision.TemplateVersion(t, version); err != nil {
-		return unusable(err)
+		return none, unusable(err)
 	}
-	g.Spec.LaunchTemplateID, g.Spec.LaunchTemplateName, g.Spec.LaunchTemplateVersion = t.ID, t.Name, version
-	return nil
+	return resource.LaunchOverride{LaunchTemplateID: t.ID, LaunchTemplateName: t.Name, LaunchTemplateVersion: version}, nil
 }
 
 // unusable words EC2's error about a launch template as Auto Scaling does.
@@ -64,27 +73,8 @@ func mix(tx *store.Tx, g *resource.AutoScalingGroup, p *autoscaling.MixedInstanc
 		if err := template(tx, g, p.LaunchTemplate.LaunchTemplateSpecification); err != nil {
 			return err
 		}
-		spec.InstanceTypes, spec.Weights = nil, map[string]string{}
-		for _, o := range p.LaunchTemplate.Overrides {
-			switch {
-			case o.InstanceRequirements != nil:
-				return unsupported("InstanceRequirements")
-			case o.LaunchTemplateSpecification != nil:
-				return unsupported("MixedInstancesPolicy.LaunchTemplate.Overrides.LaunchTemplateSpecification")
-			case o.ImageId != nil:
-				return unsupported("MixedInstancesPolicy.LaunchTemplate.Overrides.ImageId")
-			}
-			kind := deref(o.InstanceType)
-			if slices.Contains(spec.InstanceTypes, kind) {
-				return validation("Duplicate instance type %s in the overrides of the launch template.", kind)
-			}
-			spec.InstanceTypes = append(spec.InstanceTypes, kind)
-			if o.WeightedCapacity != nil {
-				spec.Weights[kind] = *o.WeightedCapacity
-			}
-		}
-		if n := len(spec.Weights); n > 0 && n < len(spec.InstanceTypes) {
-			return validation("Weighted capacity must be specified for all instance types or for none of them.")
+		if err := overrides(tx, g, p.LaunchTemplate.Overrides); err != nil {
+			return err
 		}
 	} else if !spec.Mixed {
 		return validation("Valid requests must contain either launchTemplateId or LaunchTemplateName")
@@ -112,6 +102,45 @@ func mix(tx *store.Tx, g *resource.AutoScalingGroup, p *autoscaling.MixedInstanc
 	return nil
 }
 
+// overrides makes the types of a policy the group's, with what each is launched from.
+func overrides(tx *store.Tx, g *resource.AutoScalingGroup, list []autoscaling.LaunchTemplateOverrides) error {
+	spec := &g.Spec
+	spec.InstanceTypes, spec.Weights, spec.Overrides = nil, map[string]string{}, nil
+	for _, o := range list {
+		kind := deref(o.InstanceType)
+		switch {
+		case o.InstanceRequirements != nil:
+			return unsupported("InstanceRequirements")
+		case kind == "":
+			return validation("Each override of a launch template must have an instance type.")
+		case slices.Contains(spec.InstanceTypes, kind):
+			return validation("Duplicate instance type %s in the overrides of the launch template.", kind)
+		}
+		spec.InstanceTypes = append(spec.InstanceTypes, kind)
+		if o.WeightedCapacity != nil {
+			spec.Weights[kind] = *o.WeightedCapacity
+		}
+		own := resource.LaunchOverride{}
+		if lt := o.LaunchTemplateSpecification; lt != nil {
+			var err error
+			if own, err = usable(tx, g.Home, lt); err != nil {
+				return err
+			}
+		}
+		if own.Image = deref(o.ImageId); own == (resource.LaunchOverride{}) {
+			continue
+		}
+		if spec.Overrides == nil {
+			spec.Overrides = map[string]resource.LaunchOverride{}
+		}
+		spec.Overrides[kind] = own
+	}
+	if n := len(spec.Weights); n > 0 && n < len(spec.InstanceTypes) {
+		return validation("Weighted capacity must be specified for all instance types or for none of them.")
+	}
+	return nil
+}
+
 // place puts a group into subnets, or into zones of the default VPC.
 func place(tx *store.Tx, g *resource.AutoScalingGroup, subnets *string, zones []string) error {
 	spec := &g.Spec
@@ -125,10 +154,13 @@ func place(tx *store.Tx, g *resource.AutoScalingGroup, subnets *string, zones []
 	if !ok {
 		return validation("Invalid region: %s", g.Region)
 	}
-	for _, z := range zones {
-		if !slices.ContainsFunc(reg.Zones, func(have region.Zone) bool { return have.Name == z }) {
+	zones = slices.Clone(zones)
+	for i, z := range zones {
+		have, ok := reg.Zone(z) // by its name or its id
+		if !ok {
 			return validation("Invalid availability zones: [%s]", z)
 		}
+		zones[i] = have.Name
 	}
 	if deref(subnets) == "" {
 		if len(zones) == 0 {

@@ -54,34 +54,16 @@ func fleetTargets(in *ec2.CreateFleetInput) ([]fleetTarget, error) {
 }
 
 // order is the order in which a target's pools are tried, and over how many at a time the
-// capacity is spread. Every pool that has room at all has the same, so the strategies that
-// go by capacity go by what they look at next: the price, the priority, or the order.
+// capacity is spread.
 func (t fleetTarget) order(pools []fleetPool) (order []int, width int) {
-	for i := range pools {
-		order = append(order, i)
-	}
-	by := func(key func(p fleetPool) float64) {
-		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(key(pools[a]), key(pools[b])) })
-	}
-	price := func(p fleetPool) float64 { return p.price(t.lifecycle) }
-	priority := func(p fleetPool) float64 {
-		if p.override.Priority == nil {
-			return math.Inf(1) // EC2 gives it the lowest
+	list := make([]provision.Pool, len(pools))
+	for i, p := range pools {
+		list[i] = provision.Pool{Type: p.kind, Zone: p.zone, Weight: p.weight, Priority: math.Inf(1)} // EC2 gives the lowest where none is given
+		if p.override.Priority != nil {
+			list[i].Priority = *p.override.Priority
 		}
-		return *p.override.Priority
 	}
-	switch t.strategy {
-	case "lowest-price":
-		by(price)
-		return order, max(t.cheapest, 1)
-	case "prioritized", ec2.SpotAllocationStrategyCapacityOptimizedPrioritized:
-		by(priority)
-	case ec2.SpotAllocationStrategyPriceCapacityOptimized:
-		by(price)
-	case ec2.SpotAllocationStrategyDiversified:
-		return order, len(order)
-	}
-	return order, 1
+	return provision.Allocation{Lifecycle: t.lifecycle, Strategy: t.strategy, Cheapest: t.cheapest}.Order(list)
 }
 
 // A fleetLaunch is the tries of one CreateFleet to launch.

@@ -131,19 +131,6 @@ func (p *fleetPool) read(tx *store.Tx, call awsapi.Call) error {
 	return nil
 }
 
-// price is what an instance of the pool costs an hour. What has no known price comes last.
-func (p *fleetPool) price(lifecycle string) float64 {
-	const unknown = 1e9
-	price, ok := p.kind.PriceUSD, p.kind.PriceUSD > 0
-	if lifecycle == provision.Spot {
-		price, ok = provision.SpotPrice(p.kind, p.zone)
-	}
-	if !ok {
-		return unknown
-	}
-	return price / p.weight
-}
-
 // describe is the pool as a fleet's answer shows it.
 func (p *fleetPool) describe(region region.Region) (*ec2.LaunchTemplateAndOverridesResponse, error) {
 	out := &ec2.LaunchTemplateAndOverridesResponse{
