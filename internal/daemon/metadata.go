@@ -61,6 +61,9 @@ func (d *Daemon) describeInstance(tx *store.Tx, in resource.Instance) imds.Insta
 		TokensRequired: s.HTTPTokens == "required", Disabled: s.HTTPEndpoint == "disabled", HopLimit: int(s.HopLimit),
 		IPv6Enabled: s.MetadataIPv6 == "enabled",
 	}
+	for n, v := range s.Volumes[min(1, len(s.Volumes)):] { // those besides the root volume
+		out.BlockDevices[fmt.Sprint("ebs", n+1)] = strings.TrimPrefix(v.Device, "/dev/")
+	}
 	if s.Lifecycle != "" {
 		out.LifeCycle = s.Lifecycle
 	}

@@ -37,8 +37,8 @@ type InstanceRequest struct {
 	ProfileARN         string // of the instance profile; or
 	ProfileName        string
 	KeyName            string
-	DiskGiB            int32 // of the root volume
-	DataDiskGiB        int32 // of the data volume, which Bottlerocket images have
+	Disk               Disk // the root volume
+	DataDisk           Disk // the data volume, which Bottlerocket images have
 	HTTPTokens         string
 	HTTPEndpoint       string
 	HopLimit           int32
@@ -95,9 +95,12 @@ func Instance(tx *store.Tx, r InstanceRequest) (resource.Instance, error) {
 		return none, fault("InvalidParameterValue", "The parameter of '%s' does not exist", r.Image)
 	}
 	r.Image = image
-	t, err := checkLaunch(tx, r)
+	t, disks, err := checkLaunch(tx, r)
 	if err != nil {
 		return none, err
+	}
+	for i := range disks {
+		disks[i].Tags = r.VolumeTags
 	}
 	profile, err := instanceProfile(tx, r.Home.Account, r.ProfileARN, r.ProfileName)
 	if err != nil {
@@ -144,7 +147,7 @@ func Instance(tx *store.Tx, r InstanceRequest) (resource.Instance, error) {
 			PrimaryInterface: primary.ID, PrivateIP: primary.Addresses[0].String(),
 			PrivateDNS:     PrivateDNS(r.Home.Region, primary.Addresses[0]),
 			SecurityGroups: primary.SecurityGroups, KeyName: r.KeyName, UserData: r.UserData, InstanceProfileARN: profile,
-			DiskGiB: diskOf(r), RootVolume: awsid.New("vol"), Lifecycle: r.Lifecycle,
+			DiskGiB: disks[len(disks)-1].GiB, Volumes: disks, Lifecycle: r.Lifecycle,
 			// EKS's AL2023 images ask for IMDSv2 and for the hop that containers need.
 			HTTPTokens: or(r.HTTPTokens, "required"), HTTPEndpoint: or(r.HTTPEndpoint, "enabled"),
 			HopLimit: or(r.HopLimit, 2), MetadataTags: or(r.MetadataTags, "disabled"), MetadataIPv6: or(r.MetadataIPv6, "disabled"),
@@ -152,7 +155,7 @@ func Instance(tx *store.Tx, r InstanceRequest) (resource.Instance, error) {
 			LaunchTemplate: r.LaunchTemplate, LaunchTemplateVersion: r.LaunchTemplateVersion,
 			AutoScalingGroup: r.AutoScalingGroup, TerminationProtection: is(r.Protected), StopProtection: is(r.StopProtected), AMILaunchIndex: r.LaunchIndex,
 			EBSOptimized: is(r.EBSOptimized), Monitoring: is(r.Monitoring), ShutdownBehavior: or(r.ShutdownBehavior, "stop"),
-			VolumeTags: r.VolumeTags, Fingerprint: r.Fingerprint, PlacementGroup: group, Fleet: r.Fleet,
+			Fingerprint: r.Fingerprint, PlacementGroup: group, Fleet: r.Fleet,
 		},
 		Status: resource.InstanceStatus{State: resource.InstancePending},
 	}
@@ -179,32 +182,31 @@ func namesOf(tx *store.Tx, subnet string, r InstanceRequest) resource.ResourceNa
 	return resource.ResourceNames{A: deref(or(r.NameA, &s.Names.A)), AAAA: deref(or(r.NameAAAA, &s.Names.AAAA))}
 }
 
-// checkLaunch checks what needs no subnet.
-func checkLaunch(tx *store.Tx, r InstanceRequest) (instancetype.Type, error) {
-	none := instancetype.Type{}
+// checkLaunch checks what needs no subnet, and says what volumes there are.
+func checkLaunch(tx *store.Tx, r InstanceRequest) (none instancetype.Type, disks []resource.Volume, err error) {
 	if r.Image == "" {
-		return none, fault("MissingParameter", "The request must contain the parameter ImageId")
+		return none, nil, fault("MissingParameter", "The request must contain the parameter ImageId")
 	}
 	image, err := LookupImage(tx, r.Home, r.Image)
 	if err != nil {
-		return none, err
+		return none, nil, err
 	}
 	// EC2 falls back to m1.small, on which none of these images would boot.
 	if r.Type == "" {
-		return none, fault("MissingParameter", "The request must contain the parameter InstanceType")
+		return none, nil, fault("MissingParameter", "The request must contain the parameter InstanceType")
 	}
 	t, ok := instancetype.Lookup(r.Type)
 	if !ok {
-		return none, badType(r.Type)
+		return none, nil, badType(r.Type)
 	}
 	if a := t.Architecture(); a != image.Arch {
-		return none, fault("InvalidParameterValue", "The architecture '%s' of the specified instance type does not match the architecture '%s' of the specified AMI. Specify an instance type and an AMI that have matching architectures, and try again. You can use 'describe-instance-types' or 'describe-images' to discover the architecture of the instance type or AMI.", a, image.Arch)
+		return none, nil, fault("InvalidParameterValue", "The architecture '%s' of the specified instance type does not match the architecture '%s' of the specified AMI. Specify an instance type and an AMI that have matching architectures, and try again. You can use 'describe-instance-types' or 'describe-images' to discover the architecture of the instance type or AMI.", a, image.Arch)
 	}
-	if err := checkDisks(r, image); err != nil {
-		return none, err
+	if disks, err = volumes(r, image); err != nil {
+		return none, nil, err
 	}
 	if len(r.UserData) > maxUserData {
-		return none, fault("InvalidParameterValue", "User data is limited to %d bytes", maxUserData)
+		return none, nil, fault("InvalidParameterValue", "User data is limited to %d bytes", maxUserData)
 	}
 	if r.KeyName != "" {
 		found := false
@@ -212,10 +214,10 @@ func checkLaunch(tx *store.Tx, r InstanceRequest) (instancetype.Type, error) {
 			found = true
 		}
 		if !found {
-			return none, fault("InvalidKeyPair.NotFound", "The key pair '%s' does not exist", r.KeyName)
+			return none, nil, fault("InvalidKeyPair.NotFound", "The key pair '%s' does not exist", r.KeyName)
 		}
 	}
-	return t, nil
+	return t, disks, nil
 }
 
 // interfaceSpecs is what interfaces the instance gets, the primary one first.

@@ -104,10 +104,7 @@ func MergeTemplate(lt resource.LaunchTemplate, version string, r InstanceRequest
 		}
 	}
 	for _, b := range d.BlockDeviceMappings {
-		if b.Ebs == nil {
-			continue
-		}
-		if err := r.SetDisk(deref(b.DeviceName), b.Ebs.VolumeSize); err != nil {
+		if err := r.SetDisk(deref(b.DeviceName), b.Ebs); err != nil {
 			return r, err
 		}
 	}

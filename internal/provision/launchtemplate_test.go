@@ -36,7 +36,7 @@ func TestMergeTemplate(t *testing.T) {
 			t.Fatal(err)
 		}
 		if r.Type != want || r.Image != "ami-1" || string(r.UserData) != "hello" || r.SecurityGroups[0] != "sg-1" || r.ProfileName != "nodes" ||
-			r.HopLimit != 3 || r.HTTPTokens != "optional" || r.DiskGiB != 50 || r.Tags["a"] != "own" || r.Tags["b"] != "template" || r.LaunchTemplate != "lt-1" {
+			r.HopLimit != 3 || r.HTTPTokens != "optional" || r.Disk.GiB != 50 || r.Tags["a"] != "own" || r.Tags["b"] != "template" || r.LaunchTemplate != "lt-1" {
 			t.Errorf("%q: got %+v", version, r)
 		}
 	}

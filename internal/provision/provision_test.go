@@ -345,7 +345,7 @@ func TestInstance(t *testing.T) {
 		{"group", "InvalidGroup.NotFound", func(r *InstanceRequest) { r.SecurityGroups = []string{"sg-0123456789abcdef0"} }},
 		{"key", "InvalidKeyPair.NotFound", func(r *InstanceRequest) { r.KeyName = "mine" }},
 		{"profile", "InvalidParameterValue", func(r *InstanceRequest) { r.ProfileName = "nobody" }},
-		{"disk", "InvalidBlockDeviceMapping", func(r *InstanceRequest) { r.DiskGiB = 5 }},
+		{"disk", "InvalidBlockDeviceMapping", func(r *InstanceRequest) { r.Disk.GiB = 5 }},
 		{"user data", "InvalidParameterValue", func(r *InstanceRequest) { r.UserData = make([]byte, 16<<10+1) }},
 		{"addresses", "PrivateIpAddressLimitExceeded", func(r *InstanceRequest) { r.Interfaces = []InterfaceSpec{{SecondaryCount: 6}} }},
 		{"interfaces", "AttachmentLimitExceeded", func(r *InstanceRequest) {

@@ -33,14 +33,14 @@ type InstanceSpec struct {
 	KeyName               string
 	UserData              []byte
 	InstanceProfileARN    string
-	DiskGiB               int32
-	RootVolume            string // vol-…
-	Lifecycle             string // "" or spot
-	SpotRequest           string // sir-…, of a Spot instance
-	PlacementGroup        string // pg-…
-	Fleet                 string // fleet-… that launched it
-	HTTPTokens            string // optional, required
-	HTTPEndpoint          string // enabled, disabled
+	DiskGiB               int32    // of the machine's one disk: of a Bottlerocket instance that is its data volume
+	Volumes               []Volume // the root volume first
+	Lifecycle             string   // "" or spot
+	SpotRequest           string   // sir-…, of a Spot instance
+	PlacementGroup        string   // pg-…
+	Fleet                 string   // fleet-… that launched it
+	HTTPTokens            string   // optional, required
+	HTTPEndpoint          string   // enabled, disabled
 	HopLimit              int32
 	MetadataTags          string // enabled, disabled
 	MetadataIPv6          string // enabled; disabled where it is not
@@ -56,7 +56,6 @@ type InstanceSpec struct {
 	EBSOptimized          bool
 	Monitoring            bool
 	ShutdownBehavior      string // stop, terminate
-	VolumeTags            Tags   // of the root volume
 	Fingerprint           string // of the RunInstances that its Token stands for
 }
 
@@ -64,6 +63,21 @@ type InstanceSpec struct {
 // besides the name of the private address.
 type ResourceNames struct {
 	A, AAAA bool
+}
+
+// A Volume is one that an instance was launched with and that ends with it. The machine has its
+// size; of the rest it is recorded what was asked for.
+type Volume struct {
+	ID         string // vol-…
+	Device     string // /dev/xvda
+	Snapshot   string
+	GiB        int32
+	Type       string
+	IOPS       int32
+	Throughput int32 // MiB/s, of gp3
+	Encrypted  bool
+	KMSKey     string
+	Tags       Tags
 }
 
 // InstanceStatus is what is so.

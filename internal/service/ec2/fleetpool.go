@@ -101,10 +101,14 @@ func (p *fleetPool) read(tx *store.Tx, call awsapi.Call) error {
 		r.HTTPTokens, r.HTTPEndpoint, r.HopLimit = deref(m.HttpTokens), deref(m.HttpEndpoint), deref(m.HttpPutResponseHopLimit)
 	}
 	for _, b := range o.BlockDeviceMappings {
-		if b.Ebs == nil {
-			continue
+		var disk *ec2.LaunchTemplateEbsBlockDeviceRequest
+		if e := b.Ebs; e != nil {
+			disk = &ec2.LaunchTemplateEbsBlockDeviceRequest{
+				Encrypted: e.Encrypted, DeleteOnTermination: e.DeleteOnTermination, Iops: e.Iops, KmsKeyId: e.KmsKeyId, SnapshotId: e.SnapshotId,
+				VolumeSize: e.VolumeSize, VolumeType: e.VolumeType, Throughput: e.Throughput,
+			}
 		}
-		if err := r.SetDisk(deref(b.DeviceName), b.Ebs.VolumeSize); err != nil {
+		if err := r.SetDisk(deref(b.DeviceName), disk); err != nil {
 			return err
 		}
 	}

@@ -190,12 +190,11 @@ func (v instanceView) describe(i resource.Instance) ec2.Instance {
 	out.PrivateDnsNameOptions = &ec2.PrivateDnsNameOptionsResponse{
 		HostnameType: new(ec2.HostnameTypeIpName), EnableResourceNameDnsARecord: &i.Spec.Names.A, EnableResourceNameDnsAAAARecord: &i.Spec.Names.AAAA,
 	}
-	out.BlockDeviceMappings = []ec2.InstanceBlockDeviceMapping{{
-		DeviceName: new(ami.RootDevice),
-		Ebs: &ec2.EbsInstanceBlockDevice{
-			VolumeId: &i.Spec.RootVolume, Status: new("attached"), AttachTime: &i.Launched, DeleteOnTermination: new(true),
-		},
-	}}
+	for _, d := range i.Spec.Volumes {
+		out.BlockDeviceMappings = append(out.BlockDeviceMappings, ec2.InstanceBlockDeviceMapping{DeviceName: &d.Device, Ebs: &ec2.EbsInstanceBlockDevice{
+			VolumeId: &d.ID, Status: new("attached"), AttachTime: &i.Launched, DeleteOnTermination: new(true),
+		}})
+	}
 	for _, eni := range v.interfaces[i.ID] {
 		out.NetworkInterfaces = append(out.NetworkInterfaces, v.describeInterface(eni))
 		if eni.Attachment.DeviceIndex == 0 {

@@ -347,8 +347,49 @@ func TestBottlerocketDisks(t *testing.T) {
 			t.Errorf("a disk of %d GiB", i.Spec.DiskGiB)
 		}
 	})
+	got := must(w.DescribeInstances(t.Context(), &sdk.DescribeInstancesInput{InstanceIds: []string{id}}))(w).Reservations[0].Instances[0].BlockDeviceMappings
+	volumes := must(w.DescribeVolumes(t.Context(), &sdk.DescribeVolumesInput{Filters: filters("attachment.instance-id", id)}))(w).Volumes
+	sizes := map[string]int32{}
+	for _, v := range volumes {
+		sizes[*v.Attachments[0].Device] = *v.Size
+	}
+	if len(got) != 2 || *got[1].DeviceName != "/dev/xvdb" || len(sizes) != 2 || sizes["/dev/xvda"] != 4 || sizes["/dev/xvdb"] != 50 {
+		t.Errorf("got %+v, of the sizes %v", got, sizes)
+	}
+	must(w.CreateTags(t.Context(), &sdk.CreateTagsInput{Resources: []string{*got[1].Ebs.VolumeId}, Tags: []types.Tag{{Key: new("k"), Value: new("v")}}}))(w)
+	if one := must(w.DescribeVolumes(t.Context(), &sdk.DescribeVolumesInput{Filters: filters("tag:k", "v")}))(w).Volumes; len(one) != 1 || *one[0].VolumeId != *got[1].Ebs.VolumeId {
+		t.Errorf("tagged: %+v", one)
+	}
 	in.ClientToken, in.BlockDeviceMappings = nil, []types.BlockDeviceMapping{disk("/dev/xvdb", 5)}
 	fails(w.RunInstances(t.Context(), in))(w, "InvalidBlockDeviceMapping", "")
 	in.ImageId, in.BlockDeviceMappings = image(ami.X8664), []types.BlockDeviceMapping{disk("/dev/xvdb", 50)}
 	fails(w.RunInstances(t.Context(), in))(w, "UnsupportedOperation", "The block device /dev/xvdb is not supported yet: instances have their image's volumes alone.")
+}
+
+// Volumes are described as they were asked for, and what they cannot be is refused.
+func TestVolumesAsAskedFor(t *testing.T) {
+	w := newWorld(t)
+	root := func(e types.EbsBlockDevice) *sdk.RunInstancesInput {
+		in := launch(1)
+		in.BlockDeviceMappings = []types.BlockDeviceMapping{{DeviceName: new("/dev/xvda"), Ebs: &e}}
+		return in
+	}
+	id := *must(w.RunInstances(t.Context(), root(types.EbsBlockDevice{VolumeSize: new(int32(100)), VolumeType: "gp2", Encrypted: new(true), KmsKeyId: new("alias/aws/ebs")})))(w).Instances[0].InstanceId
+	v := must(w.DescribeVolumes(t.Context(), &sdk.DescribeVolumesInput{Filters: filters("attachment.instance-id", id)}))(w).Volumes[0]
+	if *v.Size != 100 || v.VolumeType != "gp2" || !*v.Encrypted || *v.KmsKeyId != "alias/aws/ebs" || *v.Iops != 300 || v.Throughput != nil {
+		t.Errorf("got %+v", v)
+	}
+	for _, c := range []struct {
+		e    types.EbsBlockDevice
+		code string
+	}{
+		{types.EbsBlockDevice{DeleteOnTermination: new(false)}, "UnsupportedOperation"},
+		{types.EbsBlockDevice{VolumeType: "io2"}, "MissingParameter"},
+		{types.EbsBlockDevice{VolumeType: "gp2", Iops: new(int32(500))}, "InvalidParameterCombination"},
+		{types.EbsBlockDevice{VolumeType: "sc1"}, "InvalidParameterValue"},
+		{types.EbsBlockDevice{KmsKeyId: new("k")}, "InvalidParameterDependency"},
+		{types.EbsBlockDevice{SnapshotId: new("snap-0123456789abcdef0")}, "InvalidSnapshot.NotFound"},
+	} {
+		fails(w.RunInstances(t.Context(), root(c.e)))(w, c.code, "")
+	}
 }

@@ -166,15 +166,23 @@ func launchRequest(call awsapi.Call, in *ec2.RunInstancesInput) (provision.Insta
 		r.PlacementGroup = or(deref(p.GroupName), deref(p.GroupId))
 	}
 	for _, b := range in.BlockDeviceMappings {
-		if b.Ebs == nil {
-			continue
-		}
-		if err := r.SetDisk(deref(b.DeviceName), b.Ebs.VolumeSize); err != nil {
+		if err := r.SetDisk(deref(b.DeviceName), templateDisk(b.Ebs)); err != nil {
 			return r, err
 		}
 	}
 	r.Interfaces, err = launchInterfaces(in)
 	return r, err
+}
+
+// templateDisk is a volume of a request as a template has it.
+func templateDisk(e *ec2.EbsBlockDevice) *ec2.LaunchTemplateEbsBlockDeviceRequest {
+	if e == nil {
+		return nil
+	}
+	return &ec2.LaunchTemplateEbsBlockDeviceRequest{
+		Encrypted: e.Encrypted, DeleteOnTermination: e.DeleteOnTermination, Iops: e.Iops, KmsKeyId: e.KmsKeyId, SnapshotId: e.SnapshotId,
+		VolumeSize: e.VolumeSize, VolumeType: e.VolumeType, Throughput: e.Throughput,
+	}
 }
 
 func marketOptions(o *ec2.InstanceMarketOptionsRequest, r *provision.InstanceRequest) error {

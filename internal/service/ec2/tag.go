@@ -234,8 +234,10 @@ func changeTagsOf(tx *store.Tx, home resource.Home, id string, change func(resou
 		v, err := provision.LookupPlacementGroup(tx, home, id)
 		return retag(err, tx.PlacementGroups, id, &v, &v.Tags, change)
 	case "vol-":
-		for i := range tx.Instances.Values(func(i resource.Instance) bool { return i.Home == home && i.Spec.RootVolume == id }) {
-			return retag(nil, tx.Instances, i.ID, &i, &i.Spec.VolumeTags, change)
+		has := func(v resource.Volume) bool { return v.ID == id }
+		for i := range tx.Instances.Values(func(i resource.Instance) bool { return i.Home == home && slices.ContainsFunc(i.Spec.Volumes, has) }) {
+			i, _ = tx.Instances.Get(i.ID) // one to change
+			return retag(nil, tx.Instances, i.ID, &i, &i.Spec.Volumes[slices.IndexFunc(i.Spec.Volumes, has)].Tags, change)
 		}
 		return fault("InvalidVolume.NotFound", "The volume '%s' does not exist.", id)
 	}
@@ -319,8 +321,11 @@ func tagged(tx *store.Tx, home resource.Home) func(func(taggedResource) bool) {
 	}
 	for id, v := range tx.Instances.All() {
 		add(v.Home, "instance", id, v.Tags)
-		if v.Status.State != resource.InstanceTerminated {
-			add(v.Home, "volume", v.Spec.RootVolume, v.Spec.VolumeTags)
+		if v.Status.State == resource.InstanceTerminated {
+			continue
+		}
+		for _, d := range v.Spec.Volumes {
+			add(v.Home, "volume", d.ID, d.Tags)
 		}
 	}
 	for id, v := range tx.LaunchTemplates.All() {

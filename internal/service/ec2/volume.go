@@ -6,13 +6,12 @@ import (
 	"slices"
 
 	"ekster.dev/ekster/gen/ec2"
-	"ekster.dev/ekster/internal/ami"
 	"ekster.dev/ekster/internal/awsapi"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
 
-// DescribeVolumes lists the root volumes of instances: there are no others.
+// DescribeVolumes lists the volumes that instances were launched with: there are no others.
 func (s *Service) DescribeVolumes(ctx context.Context, call awsapi.Call, in *ec2.DescribeVolumesInput) (*ec2.DescribeVolumesOutput, error) {
 	match, err := matcher(in.Filters, volumeFields, func(v ec2.Volume) []ec2.Tag { return v.Tags })
 	if err != nil {
@@ -24,7 +23,9 @@ func (s *Service) DescribeVolumes(ctx context.Context, call awsapi.Call, in *ec2
 		for i := range tx.Instances.Values(func(i resource.Instance) bool {
 			return i.Home == homeOf(call) && i.Status.State != resource.InstanceTerminated
 		}) {
-			all[i.Spec.RootVolume] = describeRootVolume(tx, i)
+			for _, v := range i.Spec.Volumes {
+				all[v.ID] = describeVolume(tx, i, v)
+			}
 		}
 		for _, id := range in.VolumeIds {
 			if _, ok := all[id]; !ok {
@@ -44,17 +45,23 @@ func (s *Service) DescribeVolumes(ctx context.Context, call awsapi.Call, in *ec2
 	})
 }
 
-func describeRootVolume(tx *store.Tx, i resource.Instance) ec2.Volume {
-	image, _ := ami.ByID(i.Region, i.Spec.Image)
-	return ec2.Volume{
-		VolumeId: &i.Spec.RootVolume, Size: &i.Spec.DiskGiB, SnapshotId: some(image.Snapshot), AvailabilityZone: &i.Spec.Zone,
-		AvailabilityZoneId: newInstanceView(tx).zoneID(i), State: new(ec2.VolumeStateInUse), CreateTime: &i.Launched, VolumeType: new(ec2.VolumeTypeGp3),
-		Iops: new(int32(3000)), Throughput: new(int32(125)), Encrypted: new(false), MultiAttachEnabled: new(false), Tags: tagSet(i.Spec.VolumeTags),
+func describeVolume(tx *store.Tx, i resource.Instance, v resource.Volume) ec2.Volume {
+	out := ec2.Volume{
+		VolumeId: &v.ID, Size: &v.GiB, SnapshotId: &v.Snapshot, AvailabilityZone: &i.Spec.Zone,
+		AvailabilityZoneId: newInstanceView(tx).zoneID(i), State: new(ec2.VolumeStateInUse), CreateTime: &i.Launched, VolumeType: &v.Type,
+		Encrypted: &v.Encrypted, KmsKeyId: some(v.KMSKey), MultiAttachEnabled: new(false), Tags: tagSet(v.Tags),
 		Attachments: []ec2.VolumeAttachment{{
-			VolumeId: &i.Spec.RootVolume, InstanceId: &i.ID, Device: new(ami.RootDevice), State: new(ec2.VolumeAttachmentStateAttached),
+			VolumeId: &v.ID, InstanceId: &i.ID, Device: &v.Device, State: new(ec2.VolumeAttachmentStateAttached),
 			AttachTime: &i.Launched, DeleteOnTermination: new(true),
 		}},
 	}
+	if v.IOPS > 0 {
+		out.Iops = &v.IOPS
+	}
+	if v.Throughput > 0 {
+		out.Throughput = &v.Throughput
+	}
+	return out
 }
 
 var volumeFields = fields[ec2.Volume]{
