@@ -1,6 +1,10 @@
 package instancetype
 
-import "strings"
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
 
 // A GPU is the accelerator that a family has.
 type GPU struct {
@@ -25,6 +29,49 @@ var gpus = map[string]GPU{
 func (t Type) GPUModel() (GPU, bool) {
 	g, ok := gpus[t.Family()]
 	return g, ok && t.GPU > 0
+}
+
+// generation is the first number in the family's name and what letters follow it: 6 and gd of c6gd.
+func (t Type) generation() (number int, letters string) {
+	family, _, _ := strings.Cut(t.Family(), "-")
+	at := strings.IndexAny(family, "0123456789")
+	if at < 0 {
+		return 0, ""
+	}
+	end := at
+	for end < len(family) && family[end] >= '0' && family[end] <= '9' {
+		end++
+	}
+	number, _ = strconv.Atoi(family[at:end])
+	return number, family[end:]
+}
+
+// ThreadsPerCore is how many threads a core has unless somebody asks for fewer; 0 where that is
+// not known, of the previous generation. ARM has one, and so has AMD since its seventh
+// generation, what is made for computing, and the T2; a type with one vCPU cannot have two.
+func (t Type) ThreadsPerCore() int {
+	number, _ := t.generation()
+	switch {
+	case !t.Current():
+		return 0
+	case t.Arch == ARM64, t.VCPU == 1, t.Family() == "t2", strings.HasPrefix(t.Name, "hpc"), t.Manufacturer() == "AMD" && number >= 7:
+		return 1
+	}
+	return 2
+}
+
+// stored are the families with disks of their own besides those whose name says so.
+var stored = []string{"d2.", "d3.", "d3en.", "dl", "f1.", "f2.", "g5.", "g6.", "g6e.", "g7e.", "gr6.", "h1.", "i", "p5", "p6", "trn", "x1.", "x1e."}
+
+// HasDisks says whether the type comes with disks of its own, an instance store: most with a d
+// among the letters behind the generation, and the families that are made for storage. How
+// big they are the table does not say, and machines here have none.
+func (t Type) HasDisks() bool {
+	if _, letters := t.generation(); strings.Contains(letters, "d") {
+		return true
+	}
+	starts := func(prefix string) bool { return strings.HasPrefix(t.Name, prefix) }
+	return slices.ContainsFunc(stored, starts) && !starts("inf")
 }
 
 // Burstable says whether the type's CPU runs on credits.

@@ -99,3 +99,21 @@ func BenchmarkLookup(b *testing.B) {
 		}
 	}
 }
+
+func TestCoresAndDisks(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		threads int
+		disks   bool
+	}{
+		{"t3.medium", 2, false}, {"t2.medium", 1, false}, {"m5.large", 2, false}, {"m5d.large", 2, true}, {"c6gd.large", 1, true},
+		{"m6a.large", 2, false}, {"m7a.large", 1, false}, {"c7g.large", 1, false}, {"i3.large", 2, true}, {"im4gn.large", 1, true},
+		{"g4dn.xlarge", 2, true}, {"g5g.xlarge", 1, false}, {"inf1.xlarge", 2, false}, {"x1e.xlarge", 2, true}, {"d3en.xlarge", 2, true},
+		{"m3.medium", 0, false}, {"r5b.large", 2, false},
+	} {
+		got, ok := Lookup(c.name)
+		if !ok || got.ThreadsPerCore() != c.threads || got.HasDisks() != c.disks {
+			t.Errorf("%s, %t: %d threads, disks %t", c.name, ok, got.ThreadsPerCore(), got.HasDisks())
+		}
+	}
+}

@@ -77,7 +77,7 @@ func describeType(t instancetype.Type) ec2.InstanceTypeInfo {
 		ProcessorInfo:            &ec2.ProcessorInfo{SupportedArchitectures: []string{t.Architecture()}, Manufacturer: new(t.Manufacturer())},
 		VCpuInfo:                 &ec2.VCpuInfo{DefaultVCpus: new(int32(t.VCPU))},
 		MemoryInfo:               &ec2.MemoryInfo{SizeInMiB: new(int64(t.MemoryMiB))},
-		InstanceStorageSupported: new(false), HibernationSupported: new(false), DedicatedHostsSupported: new(false), AutoRecoverySupported: new(true),
+		InstanceStorageSupported: new(t.HasDisks()), HibernationSupported: new(false), DedicatedHostsSupported: new(false), AutoRecoverySupported: new(true),
 		EbsInfo: &ec2.EbsInfo{EbsOptimizedSupport: new("default"), EncryptionSupport: new("supported"), NvmeSupport: new(nvme(t)), MaximumEbsCards: new(int32(1))},
 		NetworkInfo: &ec2.NetworkInfo{
 			MaximumNetworkInterfaces: new(int32(t.MaxENIs)), Ipv4AddressesPerInterface: new(int32(t.IPv4PerENI)), Ipv6AddressesPerInterface: new(int32(t.IPv4PerENI)),
@@ -89,6 +89,9 @@ func describeType(t instancetype.Type) ec2.InstanceTypeInfo {
 	}
 	if t.Hypervisor != "unknown" {
 		out.Hypervisor = &t.Hypervisor
+	}
+	if n := t.ThreadsPerCore(); n > 0 {
+		out.VCpuInfo.DefaultCores, out.VCpuInfo.DefaultThreadsPerCore = new(int32(t.VCPU/n)), new(int32(n))
 	}
 	if g, ok := t.GPUModel(); ok {
 		out.GpuInfo = &ec2.GpuInfo{
@@ -110,6 +113,16 @@ func nvme(t instancetype.Type) string {
 
 func number(f func(instancetype.Type) int) func(instancetype.Type) []string {
 	return func(t instancetype.Type) []string { return []string{strconv.Itoa(f(t))} }
+}
+
+// known is number for what is known of types whose threads are.
+func known(f func(instancetype.Type) int) func(instancetype.Type) []string {
+	return func(t instancetype.Type) []string {
+		if t.ThreadsPerCore() == 0 {
+			return nil
+		}
+		return []string{strconv.Itoa(f(t))}
+	}
 }
 
 func boolean(f func(instancetype.Type) bool) func(instancetype.Type) []string {
@@ -149,7 +162,7 @@ var typeFields = fields[instancetype.Type]{
 	"instance-storage-info.encryption-support":     constant(),
 	"instance-storage-info.nvme-support":           constant(),
 	"instance-storage-info.total-size-in-gb":       constant(),
-	"instance-storage-supported":                   constant("false"),
+	"instance-storage-supported":                   boolean(instancetype.Type.HasDisks),
 	"instance-type":                                func(t instancetype.Type) []string { return []string{t.Name} },
 	"memory-info.size-in-mib":                      number(func(t instancetype.Type) int { return t.MemoryMiB }),
 	"network-info.bandwidth-weightings":            constant(),
@@ -177,8 +190,8 @@ var typeFields = fields[instancetype.Type]{
 	"supported-root-device-type":                   constant("ebs"),
 	"supported-usage-class":                        constant("on-demand", "spot"),
 	"supported-virtualization-type":                constant("hvm"),
-	"vcpu-info.default-cores":                      constant(),
-	"vcpu-info.default-threads-per-core":           constant(),
+	"vcpu-info.default-cores":                      known(func(t instancetype.Type) int { return t.VCPU / max(t.ThreadsPerCore(), 1) }),
+	"vcpu-info.default-threads-per-core":           known(instancetype.Type.ThreadsPerCore),
 	"vcpu-info.default-vcpus":                      number(func(t instancetype.Type) int { return t.VCPU }),
 	"vcpu-info.valid-cores":                        constant(),
 	"vcpu-info.valid-threads-per-core":             constant(),
