@@ -113,6 +113,7 @@ type API interface {
 	DisassociateSubnetCidrBlock(ctx context.Context, call awsapi.Call, in *DisassociateSubnetCidrBlockInput) (*DisassociateSubnetCidrBlockOutput, error)
 	DisassociateVpcCidrBlock(ctx context.Context, call awsapi.Call, in *DisassociateVpcCidrBlockInput) (*DisassociateVpcCidrBlockOutput, error)
 	GetConsoleOutput(ctx context.Context, call awsapi.Call, in *GetConsoleOutputInput) (*GetConsoleOutputOutput, error)
+	GetInstanceTypesFromInstanceRequirements(ctx context.Context, call awsapi.Call, in *GetInstanceTypesFromInstanceRequirementsInput) (*GetInstanceTypesFromInstanceRequirementsOutput, error)
 	GetManagedPrefixListAssociations(ctx context.Context, call awsapi.Call, in *GetManagedPrefixListAssociationsInput) (*GetManagedPrefixListAssociationsOutput, error)
 	GetManagedPrefixListEntries(ctx context.Context, call awsapi.Call, in *GetManagedPrefixListEntriesInput) (*GetManagedPrefixListEntriesOutput, error)
 	ImportKeyPair(ctx context.Context, call awsapi.Call, in *ImportKeyPairInput) (*ImportKeyPairOutput, error)
@@ -664,6 +665,11 @@ func (Unimplemented) DisassociateVpcCidrBlock(context.Context, awsapi.Call, *Dis
 // GetConsoleOutput is not supported yet.
 func (Unimplemented) GetConsoleOutput(context.Context, awsapi.Call, *GetConsoleOutputInput) (*GetConsoleOutputOutput, error) {
 	return nil, awsapi.NotServed("EC2", "GetConsoleOutput")
+}
+
+// GetInstanceTypesFromInstanceRequirements is not supported yet.
+func (Unimplemented) GetInstanceTypesFromInstanceRequirements(context.Context, awsapi.Call, *GetInstanceTypesFromInstanceRequirementsInput) (*GetInstanceTypesFromInstanceRequirementsOutput, error) {
+	return nil, awsapi.NotServed("EC2", "GetInstanceTypesFromInstanceRequirements")
 }
 
 // GetManagedPrefixListAssociations is not supported yet.
@@ -1402,7 +1408,7 @@ func Service(api API) *awsapi.Service {
 			{Name: "GetImageBlockPublicAccessState"},
 			{Name: "GetInstanceMetadataDefaults"},
 			{Name: "GetInstanceTpmEkPub"},
-			{Name: "GetInstanceTypesFromInstanceRequirements"},
+			{Name: "GetInstanceTypesFromInstanceRequirements", Input: shapeGetInstanceTypesFromInstanceRequirementsInput, Output: shapeGetInstanceTypesFromInstanceRequirementsOutput, Handle: awsapi.Bind(api.GetInstanceTypesFromInstanceRequirements)},
 			{Name: "GetInstanceUefiData"},
 			{Name: "GetIpamAddressHistory"},
 			{Name: "GetIpamDiscoveredAccounts"},

@@ -43,6 +43,7 @@ const (
 	shapeApplicationStatusSummary
 	shapeArchitectureType
 	shapeArchitectureTypeList
+	shapeArchitectureTypeSet
 	shapeArchitectureValues
 	shapeAssignIpv6AddressesInput
 	shapeAssignIpv6AddressesOutput
@@ -465,6 +466,8 @@ const (
 	shapeFpgaInfo
 	shapeGetConsoleOutputInput
 	shapeGetConsoleOutputOutput
+	shapeGetInstanceTypesFromInstanceRequirementsInput
+	shapeGetInstanceTypesFromInstanceRequirementsOutput
 	shapeGetManagedPrefixListAssociationsInput
 	shapeGetManagedPrefixListAssociationsMaxResults
 	shapeGetManagedPrefixListAssociationsOutput
@@ -576,6 +579,8 @@ const (
 	shapeInstanceStorageInfo
 	shapeInstanceTypeHypervisor
 	shapeInstanceTypeInfo
+	shapeInstanceTypeInfoFromInstanceRequirements
+	shapeInstanceTypeInfoFromInstanceRequirementsSet
 	shapeInstanceTypeInfoList
 	shapeInstanceTypeList
 	shapeInstanceTypeOffering
@@ -1030,6 +1035,7 @@ const (
 	shapeVersionStringList
 	shapeVirtualizationType
 	shapeVirtualizationTypeList
+	shapeVirtualizationTypeSet
 	shapeVolume
 	shapeVolumeAttachment
 	shapeVolumeAttachmentList
@@ -1192,6 +1198,7 @@ var shapes = []schema.Shape{
 	}},
 	shapeArchitectureType:     {Kind: schema.String, Enum: []string{"i386", "x86_64", "arm64", "x86_64_mac", "arm64_mac"}},
 	shapeArchitectureTypeList: {Kind: schema.List, Name: "ArchitectureTypeList", Elem: schema.Member{Shape: shapeArchitectureType, Wire: "item"}},
+	shapeArchitectureTypeSet:  {Kind: schema.List, Name: "ArchitectureTypeSet", HasMin: true, Min: 0, HasMax: true, Max: 3, Elem: schema.Member{Shape: shapeArchitectureType, Wire: "item"}},
 	shapeArchitectureValues:   {Kind: schema.String, Enum: []string{"i386", "x86_64", "arm64", "x86_64_mac", "arm64_mac"}},
 	shapeAssignIpv6AddressesInput: {Kind: schema.Structure, Name: "AssignIpv6AddressesRequest", Members: []schema.Member{
 		{Name: "Ipv6PrefixCount", Shape: shape_integer},
@@ -2943,6 +2950,19 @@ var shapes = []schema.Shape{
 		{Name: "Timestamp", Shape: shape_timestamp, Wire: "timestamp"},
 		{Name: "Output", Shape: shape_string, Wire: "output"},
 	}},
+	shapeGetInstanceTypesFromInstanceRequirementsInput: {Kind: schema.Structure, Name: "GetInstanceTypesFromInstanceRequirementsRequest", Members: []schema.Member{
+		{Name: "DryRun", Shape: shape_boolean},
+		{Name: "ArchitectureTypes", Shape: shapeArchitectureTypeSet, Wire: "ArchitectureType", Required: true},
+		{Name: "VirtualizationTypes", Shape: shapeVirtualizationTypeSet, Wire: "VirtualizationType", Required: true},
+		{Name: "InstanceRequirements", Shape: shapeInstanceRequirementsRequest, Required: true},
+		{Name: "MaxResults", Shape: shape_integer},
+		{Name: "NextToken", Shape: shape_string},
+		{Name: "Context", Shape: shape_string},
+	}},
+	shapeGetInstanceTypesFromInstanceRequirementsOutput: {Kind: schema.Structure, Name: "GetInstanceTypesFromInstanceRequirementsResult", Members: []schema.Member{
+		{Name: "InstanceTypes", Shape: shapeInstanceTypeInfoFromInstanceRequirementsSet, Wire: "instanceTypeSet"},
+		{Name: "NextToken", Shape: shape_string, Wire: "nextToken"},
+	}},
 	shapeGetManagedPrefixListAssociationsInput: {Kind: schema.Structure, Name: "GetManagedPrefixListAssociationsRequest", Members: []schema.Member{
 		{Name: "DryRun", Shape: shape_boolean},
 		{Name: "PrefixListId", Shape: shape_string, Required: true},
@@ -3495,8 +3515,12 @@ var shapes = []schema.Shape{
 		{Name: "RebootMigrationSupport", Shape: shapeRebootMigrationSupport, Wire: "rebootMigrationSupport"},
 		{Name: "SupportedInRegion", Shape: shape_boolean, Wire: "supportedInRegion"},
 	}},
-	shapeInstanceTypeInfoList: {Kind: schema.List, Name: "InstanceTypeInfoList", Elem: schema.Member{Shape: shapeInstanceTypeInfo, Wire: "item"}},
-	shapeInstanceTypeList:     {Kind: schema.List, Name: "InstanceTypeList", Elem: schema.Member{Shape: shape_string}},
+	shapeInstanceTypeInfoFromInstanceRequirements: {Kind: schema.Structure, Name: "InstanceTypeInfoFromInstanceRequirements", Members: []schema.Member{
+		{Name: "InstanceType", Shape: shape_string, Wire: "instanceType"},
+	}},
+	shapeInstanceTypeInfoFromInstanceRequirementsSet: {Kind: schema.List, Name: "InstanceTypeInfoFromInstanceRequirementsSet", Elem: schema.Member{Shape: shapeInstanceTypeInfoFromInstanceRequirements, Wire: "item"}},
+	shapeInstanceTypeInfoList:                        {Kind: schema.List, Name: "InstanceTypeInfoList", Elem: schema.Member{Shape: shapeInstanceTypeInfo, Wire: "item"}},
+	shapeInstanceTypeList:                            {Kind: schema.List, Name: "InstanceTypeList", Elem: schema.Member{Shape: shape_string}},
 	shapeInstanceTypeOffering: {Kind: schema.Structure, Name: "InstanceTypeOffering", Members: []schema.Member{
 		{Name: "InstanceType", Shape: shape_string, Wire: "instanceType"},
 		{Name: "LocationType", Shape: shapeLocationType, Wire: "locationType"},
@@ -5332,6 +5356,7 @@ var shapes = []schema.Shape{
 	shapeVersionStringList:      {Kind: schema.List, Name: "VersionStringList", Elem: schema.Member{Shape: shape_string, Wire: "item"}},
 	shapeVirtualizationType:     {Kind: schema.String, Enum: []string{"hvm", "paravirtual"}},
 	shapeVirtualizationTypeList: {Kind: schema.List, Name: "VirtualizationTypeList", Elem: schema.Member{Shape: shapeVirtualizationType, Wire: "item"}},
+	shapeVirtualizationTypeSet:  {Kind: schema.List, Name: "VirtualizationTypeSet", HasMin: true, Min: 0, HasMax: true, Max: 2, Elem: schema.Member{Shape: shapeVirtualizationType, Wire: "item"}},
 	shapeVolume: {Kind: schema.Structure, Name: "Volume", Members: []schema.Member{
 		{Name: "AvailabilityZoneId", Shape: shape_string, Wire: "availabilityZoneId"},
 		{Name: "OutpostArn", Shape: shape_string, Wire: "outpostArn"},

@@ -2356,6 +2356,23 @@ type GetConsoleOutputOutput struct {
 	Output     *string
 }
 
+// GetInstanceTypesFromInstanceRequirementsInput is what GetInstanceTypesFromInstanceRequirements takes.
+type GetInstanceTypesFromInstanceRequirementsInput struct {
+	DryRun               *bool
+	ArchitectureTypes    []string                     // required
+	VirtualizationTypes  []string                     // required
+	InstanceRequirements *InstanceRequirementsRequest // required
+	MaxResults           *int32
+	NextToken            *string
+	Context              *string
+}
+
+// GetInstanceTypesFromInstanceRequirementsOutput is what GetInstanceTypesFromInstanceRequirements answers.
+type GetInstanceTypesFromInstanceRequirementsOutput struct {
+	InstanceTypes []InstanceTypeInfoFromInstanceRequirements
+	NextToken     *string
+}
+
 // GetManagedPrefixListAssociationsInput is what GetManagedPrefixListAssociations takes.
 type GetManagedPrefixListAssociationsInput struct {
 	DryRun       *bool
@@ -2963,6 +2980,11 @@ type InstanceTypeInfo struct {
 	PhcSupport                    *string
 	RebootMigrationSupport        *string
 	SupportedInRegion             *bool
+}
+
+// InstanceTypeInfoFromInstanceRequirements is part of inputs and outputs.
+type InstanceTypeInfoFromInstanceRequirements struct {
+	InstanceType *string
 }
 
 // InstanceTypeOffering is part of inputs and outputs.

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"ekster.dev/ekster/gen/ec2"
+	"ekster.dev/ekster/internal/ami"
 	"ekster.dev/ekster/internal/awsapi"
 	"ekster.dev/ekster/internal/instancetype"
 	"ekster.dev/ekster/internal/provision"
@@ -55,7 +56,11 @@ func fleetPools(tx *store.Tx, call awsapi.Call, in *ec2.CreateFleetInput) ([]fle
 		if len(c.Overrides) == 0 {
 			c.Overrides = []ec2.FleetLaunchTemplateOverridesRequest{{}}
 		}
-		for _, o := range c.Overrides {
+		chosen, err := byRequirements(tx, call, lt, deref(spec.Version), c.Overrides)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range chosen {
 			// An override may name several subnets, and then stands for a pool in each.
 			for subnet := range strings.SplitSeq(deref(o.SubnetId), ",") {
 				one := o
@@ -75,12 +80,50 @@ func fleetPools(tx *store.Tx, call awsapi.Call, in *ec2.CreateFleetInput) ([]fle
 	return out, nil
 }
 
+// byRequirements replaces an override that says what types have to have by one for each type
+// that has it, and the architecture of the image, in the order of their names.
+func byRequirements(tx *store.Tx, call awsapi.Call, lt resource.LaunchTemplate, version string, list []ec2.FleetLaunchTemplateOverridesRequest) ([]ec2.FleetLaunchTemplateOverridesRequest, error) {
+	var out []ec2.FleetLaunchTemplateOverridesRequest
+	for _, o := range list {
+		if o.InstanceRequirements == nil {
+			out = append(out, o)
+			continue
+		}
+		if o.InstanceType != nil {
+			return nil, fault("InvalidParameterCombination", "InstanceType and InstanceRequirements cannot be specified together in an override.")
+		}
+		r := o.InstanceRequirements
+		if err := reject(ask{"Protection from prices in an override", r.SpotMaxPricePercentageOverLowestPrice != nil || r.OnDemandMaxPricePercentageOverLowestPrice != nil ||
+			r.MaxSpotPriceAsPercentageOfOptimalOnDemandPrice != nil}); err != nil {
+			return nil, err
+		}
+		types, err := typesFor(r)
+		if err != nil {
+			return nil, err
+		}
+		launch, err := provision.MergeTemplate(lt, version, provision.InstanceRequest{Home: homeOf(call), Image: deref(o.ImageId)})
+		if err != nil {
+			return nil, err
+		}
+		id, _ := ami.Resolve(call.Region, launch.Image) // the launch says what is wrong with it
+		image, err := provision.LookupImage(tx, homeOf(call), id)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range types {
+			if t.Architecture() == image.Arch {
+				one := o
+				one.InstanceType, one.InstanceRequirements = &t.Name, nil
+				out = append(out, one)
+			}
+		}
+	}
+	return out, nil
+}
+
 // read merges the override and the template into the launch.
 func (p *fleetPool) read(tx *store.Tx, call awsapi.Call) error {
 	o, r := &p.override, &p.launch
-	if err := reject(ask{"Choosing instance types by requirements", o.InstanceRequirements != nil}); err != nil {
-		return err
-	}
 	r.Type, r.Subnet, r.Image, r.KeyName, r.SpotMaxPrice = deref(o.InstanceType), deref(o.SubnetId), deref(o.ImageId), deref(o.KeyName), deref(o.MaxPrice)
 	placement := ec2.Placement{AvailabilityZone: o.AvailabilityZone, AvailabilityZoneId: o.AvailabilityZoneId}
 	if o.Placement != nil {
