@@ -98,13 +98,35 @@ func (l *life) createAddon() {
 	if l.chance(6) {
 		in.AddonVersion, bad = aws.String("v0.0.1-eksbuild.1"), invalidParameter
 	}
-	l.call("CreateAddon "+cluster+"/"+name, func(ctx context.Context) error {
-		_, err := l.daemon.eks.CreateAddon(ctx, in)
+	version := ""
+	if !l.call("CreateAddon "+cluster+"/"+name, func(ctx context.Context) error {
+		out, err := l.daemon.eks.CreateAddon(ctx, in)
+		if err == nil {
+			version = *out.Addon.AddonVersion
+		}
 		return err
 	}, func(v view) []string {
 		_, _, taken := v.of("addon", cluster, name)
 		return answers(forCluster(v, cluster, "ACTIVE", "UPDATING"), when(taken, inUse), bad)
+	}) {
+		return
+	}
+	l.seen("CreateAddon "+name, version, func(v view) string {
+		c, _ := clusterNamed(v, cluster)
+		return defaultVersion(name, c.version)
 	})
+}
+
+// defaultVersion is an add-on's for clusters of a version: the one that they run, not one
+// whose control plane has not come up.
+func defaultVersion(name, minor string) string {
+	addons, err := catalogue()
+	if err != nil {
+		return err.Error()
+	}
+	a, _ := addons.Find(name)
+	v, _ := a.DefaultVersion(minor)
+	return v.Version
 }
 
 func (l *life) updateAddon() {

@@ -309,3 +309,30 @@ func TestDescribeAddonConfiguration(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A cluster whose upgrade has failed runs what it ran: that decides which add-ons fit it.
+func TestAddonsAfterAFailedUpgrade(t *testing.T) {
+	w := newWorld(t)
+	c := w.active(t, "c1", at("1.34"))
+	if _, err := w.root.UpdateClusterVersion(t.Context(), &sdk.UpdateClusterVersionInput{Name: aws.String("c1"), Version: aws.String("1.35"), Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	kubeProxy := func(version *string) func(*sdk.CreateAddonInput) {
+		return func(in *sdk.CreateAddonInput) { in.AddonName, in.AddonVersion = aws.String("kube-proxy"), version }
+	}
+	newer := aws.String("v1.35.4-eksbuild.1")
+	for range 2 { // during the upgrade, and after it has failed
+		_, err := w.createAddon(t, kubeProxy(newer))
+		fails(t, err, "InvalidParameterException", "Addon kube-proxy specified is not supported in 1.34 kubernetes version")
+		w.changeCluster(t, c.ARN, func(c *resource.Cluster) {
+			c.Status.AppliedRevision, c.Status.FailedRevision = c.Spec.Revision, c.Spec.Revision
+		})
+	}
+	a, err := w.createAddon(t, kubeProxy(nil))
+	if err != nil || *a.AddonVersion != "v1.34.4-eksbuild.1" {
+		t.Fatalf("the default after a failed upgrade from 1.34: %+v, %v", a, err)
+	}
+	w.became(t, "kube-proxy", resource.AddonActive, nil)
+	_, err = w.root.UpdateAddon(t.Context(), &sdk.UpdateAddonInput{ClusterName: aws.String("c1"), AddonName: aws.String("kube-proxy"), AddonVersion: newer})
+	fails(t, err, "InvalidParameterException", "Addon kube-proxy specified is not supported in 1.34 kubernetes version")
+}

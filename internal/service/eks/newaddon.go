@@ -57,7 +57,7 @@ func newAddon(call awsapi.Call, c resource.Cluster, catalogue *addon.Catalogue, 
 	}
 	entry, ok := catalogue.Find(name)
 	if !ok {
-		return a, nil, sub.invalidParameter("Addon %s specified is not supported in %s kubernetes version", name, c.Spec.Version)
+		return a, nil, sub.invalidParameter("Addon %s specified is not supported in %s kubernetes version", name, c.Version())
 	}
 	if a.Spec.Version, err = addonVersion(sub, c, entry, in.AddonVersion); err != nil {
 		return a, nil, err
@@ -73,9 +73,9 @@ func newAddon(call awsapi.Call, c resource.Cluster, catalogue *addon.Catalogue, 
 
 // addonVersion is the version asked for, or the default of the cluster's Kubernetes version.
 func addonVersion(sub addonSubject, c resource.Cluster, entry *addon.Addon, asked *string) (string, error) {
-	notHere := sub.invalidParameter("Addon %s specified is not supported in %s kubernetes version", entry.Name, c.Spec.Version)
+	notHere := sub.invalidParameter("Addon %s specified is not supported in %s kubernetes version", entry.Name, c.Version())
 	if asked == nil {
-		v, ok := entry.DefaultVersion(c.Spec.Version)
+		v, ok := entry.DefaultVersion(c.Version())
 		if !ok {
 			return "", notHere
 		}
@@ -85,7 +85,7 @@ func addonVersion(sub addonSubject, c resource.Cluster, entry *addon.Addon, aske
 	if !ok {
 		return "", sub.invalidParameter("Addon version specified is not supported")
 	}
-	if !v.RunsOn(c.Spec.Version) {
+	if !v.RunsOn(c.Version()) {
 		return "", notHere
 	}
 	return v.Version, nil
