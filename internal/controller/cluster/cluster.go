@@ -4,9 +4,10 @@
 //	         ─ controlplane.Ensure until ready ─ self-managed defaults applied ─▶ ACTIVE
 //	process gone, daemon restarted, host rebooted: the same line again
 //	Spec.Revision ahead ─ UPDATING ─ the same line with what is wanted now ─▶ ACTIVE
-//	                         └─ the new version is not up in time ─ the same line with the
-//	                            version before ─▶ ACTIVE, the update Failed (update.go);
-//	                            so too another scaling tier (tier.go)
+//	                         ├─ the new version is not up in time ─ the same line with the
+//	                         │  version before ─▶ ACTIVE, the update Failed (update.go);
+//	                         │  so too another scaling tier (tier.go)
+//	                         └─ nothing is up in time ─▶ ACTIVE, the update Failed, and the same line
 //	something that it needs is gone ─ an issue in its health, until it is back (health.go)
 //	its version's support is over ─ an upgrade by one minor version, as if asked for
 //	Deleting ─ control plane removed ─ authenticator closed ─ guest removed
@@ -142,6 +143,9 @@ func (c *Controller) Reconcile(ctx context.Context, arn string) (time.Duration, 
 	if cl.Status.State == resource.ClusterFailed {
 		return reconcile.Never, nil
 	}
+	if cl, err = c.begin(ctx, cl); err != nil {
+		return reconcile.Never, fmt.Errorf("update of cluster %s: %w", cl.Name, err)
+	}
 	for _, e := range enis {
 		if e.Status.Plugged != cl.Guest() {
 			return reconcile.Never, c.waiting(ctx, arn, "network interface "+e.ID)
@@ -154,9 +158,6 @@ func (c *Controller) Reconcile(ctx context.Context, arn string) (time.Duration, 
 		if cl, _, ok, err = c.get(arn); err != nil || !ok {
 			return reconcile.Never, err
 		}
-	}
-	if cl, err = c.begin(ctx, cl); err != nil {
-		return reconcile.Never, fmt.Errorf("update of cluster %s: %w", cl.Name, err)
 	}
 	again, err := c.run(ctx, cl, enis)
 	if err != nil || again != reconcile.Never {

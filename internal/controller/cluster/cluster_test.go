@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"ekster.dev/ekster/internal/provision"
+	"ekster.dev/ekster/internal/region"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -94,6 +97,118 @@ func TestVersionThatDoesNotComeUpIsGivenUp(t *testing.T) {
 			w.settle()
 			if u := w.updated("u3"); u.State != resource.UpdateSuccessful || w.binary() != "1.36" {
 				t.Fatalf("%+v, runs %s", u, w.binary())
+			}
+		})
+	}
+}
+
+// An update does not wait for a control plane for ever: neither one that changes no version,
+// nor one whose version before does not come back either.
+func TestUpdateOfAClusterThatIsNotUp(t *testing.T) {
+	for _, to := range []string{"1.35", "1.36"} {
+		t.Run(to, func(t *testing.T) {
+			w := newWorld(t)
+			w.settle()
+			w.host.broken["/payload/1.35"], w.host.broken["/payload/1.36"] = "etcd", "etcd"
+			w.ask("Update", "u", w.to(to))
+			asked := w.now
+			for range 200 {
+				if _, err := w.c.Reconcile(t.Context(), clusterARN); err != nil {
+					t.Fatal(err)
+				}
+				w.now = w.now.Add(time.Second)
+			}
+			cl, _ := w.cluster()
+			u := w.updated("u")
+			if u.State != resource.UpdateFailed || len(u.Errors) == 0 || u.Errors[len(u.Errors)-1].Code != "ClusterUnreachable" || u.Ended.Sub(asked) > 3*time.Minute {
+				t.Fatalf("asked at %s: %+v", asked, u)
+			}
+			if cl.Current() != resource.ClusterActive || cl.Version() != "1.35" || cl.Status.UpgradedFrom != "" {
+				t.Errorf("%+v", cl.Status)
+			}
+			clear(w.host.broken)
+			w.settle()
+			w.ask("VersionUpdate", "v", w.to("1.36"))
+			w.settle()
+			if u := w.updated("v"); u.State != resource.UpdateSuccessful || w.binary() != "1.36" {
+				t.Errorf("once it is up again: %+v, runs %s", u, w.binary())
+			}
+		})
+	}
+}
+
+// What EKS keeps in the cluster's security group comes back with the next update.
+func TestUpdateKeepsTheSecurityGroup(t *testing.T) {
+	w := newWorld(t)
+	w.settle()
+	w.ask("LoggingUpdate", "u", func(*resource.Cluster) {})
+	w.settle()
+	cl, _ := w.cluster()
+	_ = w.store.View(func(tx *store.Tx) error {
+		g, _ := tx.SecurityGroups.Get(cl.Spec.ClusterSecurityGroup)
+		if len(g.Rules) != 2 || g.Rules[1].Group != g.ID || g.Rules[1].Egress || g.Tags["kubernetes.io/cluster/c"] != "owned" || g.Tags["Name"] != g.Name {
+			t.Errorf("%+v", g)
+		}
+		return nil
+	})
+	w.ask("LoggingUpdate", "v", func(*resource.Cluster) {})
+	w.settle()
+	_ = w.store.View(func(tx *store.Tx) error {
+		if g, _ := tx.SecurityGroups.Get(cl.Spec.ClusterSecurityGroup); len(g.Rules) != 2 {
+			t.Errorf("with the next one it has %+v", g.Rules)
+		}
+		return nil
+	})
+}
+
+// An upgrade needs the cluster's subnets and groups, and addresses; other updates do not.
+func TestUpgradeWithoutWhatItNeeds(t *testing.T) {
+	for code, take := range map[string]func(*store.Tx, *resource.Cluster) (resourceID string){
+		"SubnetNotFound": func(_ *store.Tx, cl *resource.Cluster) string {
+			cl.Spec.Subnets = append(cl.Spec.Subnets, "subnet-0")
+			return "subnet-0"
+		},
+		"SecurityGroupNotFound": func(_ *store.Tx, cl *resource.Cluster) string {
+			cl.Spec.SecurityGroups = []string{"sg-0"}
+			return "sg-0"
+		},
+		"IpNotAvailable": func(tx *store.Tx, cl *resource.Cluster) string {
+			s, err := provision.Subnet(tx, provision.SubnetRequest{Home: home, VPC: cl.Spec.VPC, CIDR: netip.MustParsePrefix("172.31.240.0/28"), Zone: region.Zone{Name: "us-west-2a", ID: "usw2-az1"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			cl.Spec.Subnets = []string{s.ID}
+			for provision.FreeAddresses(tx, s) > 4 {
+				if _, err := provision.Interface(tx, provision.InterfaceRequest{Home: home, Subnet: s.ID}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return s.ID
+		},
+	} {
+		t.Run(code, func(t *testing.T) {
+			w := newWorld(t)
+			w.settle()
+			lost := ""
+			w.update(func(tx *store.Tx) error {
+				cl, _ := tx.Clusters.Get(clusterARN)
+				lost = take(tx, &cl)
+				tx.Clusters.Put(cl.ARN, cl)
+				return nil
+			})
+			w.ask("VersionUpdate", "u1", w.to("1.36"))
+			w.settle()
+			cl, _ := w.cluster()
+			if u := w.updated("u1"); u.State != resource.UpdateFailed || len(u.Errors) != 1 || u.Errors[0].Code != code || u.Errors[0].ResourceIDs[0] != lost {
+				t.Fatalf("%+v", u)
+			}
+			if cl.Current() != resource.ClusterActive || cl.Version() != "1.35" || w.binary() != "1.35" || cl.Status.UpgradedFrom != "" || slices.Contains(w.host.log, "ensure 1.36") {
+				t.Errorf("%+v, runs %s", cl.Status, w.binary())
+			}
+			w.ask("LoggingUpdate", "u2", func(*resource.Cluster) {})
+			w.settle()
+			if u := w.updated("u2"); u.State != resource.UpdateSuccessful {
+				t.Errorf("%+v", u)
 			}
 		})
 	}

@@ -42,35 +42,65 @@ func failure(cl resource.Cluster) resource.UpdateError {
 		"The control plane %s did not become ready and the cluster stays at %s. %s", what, before, cl.Status.FailedReason)}
 }
 
-// begin shows that an update is carried out, and gives up the version or tier of one that has
-// had its time. It returns the cluster as it is then.
+// begin shows that an update is carried out, and gives up what has had its time: first a version or
+// tier, and then, as any other update, the update itself. It returns the cluster as it is then.
 func (c *Controller) begin(ctx context.Context, cl resource.Cluster) (resource.Cluster, error) {
 	if !cl.Updating() || cl.Status.State == resource.ClusterCreating {
 		return cl, nil
 	}
 	now := c.cfg.Now()
+	if cl.Status.UpdateStarted.IsZero() {
+		if ended, err := c.prepare(ctx, cl.ARN); ended || err != nil {
+			return c.again(cl.ARN, err)
+		}
+	}
 	full, err := c.overflows(cl)
 	if err != nil {
 		return cl, err
 	}
+	late := false
 	err = c.setStatus(ctx, cl.ARN, func(s *resource.ClusterStatus) error {
 		if s.UpdateStarted.IsZero() {
 			s.UpdateStarted, s.UpdateDeaths = now, 0
 		}
-		late := now.Sub(s.UpdateStarted) > c.upgradeTimeout()
+		late = now.Sub(s.UpdateStarted) > c.upgradeTimeout()
 		if switching(cl) && (late || s.UpdateDeaths >= maxDeaths) {
-			s.FailedRevision, s.FailedCode, s.FailedReason = cl.Spec.Revision, "", s.Waiting
+			s.FailedRevision, s.FailedCode, s.FailedReason, s.UpdateStarted, late = cl.Spec.Revision, "", s.Waiting, now, false
 		}
 		if full && s.FailedRevision != cl.Spec.Revision {
 			s.FailedRevision, s.FailedCode, s.FailedReason = cl.Spec.Revision, "OperationNotPermitted", tooLarge
 		}
 		return s.Move(resource.ClusterUpdating)
 	})
-	if err != nil {
-		return cl, err
+	if err == nil && late {
+		err = c.giveUp(ctx, cl.ARN)
 	}
-	cl, _, _, err = c.get(cl.ARN)
+	return c.again(cl.ARN, err)
+}
+
+// again is the cluster as it is now, unless there is an error.
+func (c *Controller) again(arn string, err error) (resource.Cluster, error) {
+	if err != nil {
+		return resource.Cluster{}, err
+	}
+	cl, _, _, err := c.get(arn)
 	return cl, err
+}
+
+// giveUp ends the update of a cluster whose control plane does not become ready, which it
+// does not wait for any longer. What was asked for takes effect when it does.
+func (c *Controller) giveUp(ctx context.Context, arn string) error {
+	return c.store.Update(ctx, func(tx *store.Tx) error {
+		return tx.Clusters.Edit(arn, func(now *resource.Cluster) error {
+			if !now.Updating() {
+				return nil
+			}
+			why := resource.UpdateError{Code: "ClusterUnreachable", ResourceIDs: []string{now.Name},
+				Message: "The control plane of the cluster did not become ready. " + now.Status.Waiting}
+			c.end(tx, *now, &now.Status, why)
+			return now.Status.Move(resource.ClusterActive)
+		})
+	})
 }
 
 func (c *Controller) upgradeTimeout() time.Duration {
@@ -109,21 +139,23 @@ func (c *Controller) ready(ctx context.Context, cl resource.Cluster, f func(*res
 	})
 }
 
-// end ends the update that cl asked for.
-func (c *Controller) end(tx *store.Tx, cl resource.Cluster, s *resource.ClusterStatus) {
-	failed := cl.Status.FailedRevision == cl.Spec.Revision
+// end ends the update that cl asked for; it has failed if there are errors, or if its version or
+// tier has.
+func (c *Controller) end(tx *store.Tx, cl resource.Cluster, s *resource.ClusterStatus, errs ...resource.UpdateError) {
+	if cl.Status.FailedRevision == cl.Spec.Revision {
+		errs = append([]resource.UpdateError{failure(cl)}, errs...)
+	}
 	for id, u := range tx.Updates.All() {
 		if u.Cluster != cl.ARN || u.Nodegroup != "" || u.Addon != "" || u.State != resource.UpdateInProgress || u.Revision > cl.Spec.Revision || ofProvider(u) {
 			continue
 		}
 		u, _ := tx.Updates.Get(id) // one that may be changed
 		u.State, u.Ended = resource.UpdateSuccessful, c.cfg.Now()
-		if failed {
-			u.State = resource.UpdateFailed
-			u.Errors = []resource.UpdateError{failure(cl)}
+		if len(errs) > 0 {
+			u.State, u.Errors = resource.UpdateFailed, errs
 		}
 		tx.Updates.Put(id, u)
-		if upgrading(cl) {
+		if upgrading(cl) && len(errs) == 0 {
 			s.UpgradedFrom, s.Upgraded = "", time.Time{}
 			if u.Type == "VersionUpdate" { // a rollback is a step back that leads nowhere else
 				s.UpgradedFrom, s.Upgraded = cl.Status.RunningVersion, c.cfg.Now()

@@ -133,16 +133,14 @@ func makeClusterParts(tx *store.Tx, call awsapi.Call, c *resource.Cluster, subne
 	group, err := provision.SecurityGroup(tx, provision.SecurityGroupRequest{
 		Home: c.Home, VPC: c.Spec.VPC, Name: name,
 		Description: "EKS created security group applied to ENI that is attached to EKS Control Plane master nodes, as well as any managed workloads.",
-		Tags:        resource.Tags{"Name": name, "aws:eks:cluster-name": c.Name, "kubernetes.io/cluster/" + c.Name: "owned"},
 	})
 	if err != nil {
 		return sub.ofEC2(call, err)
 	}
-	self := resource.SecurityGroupRule{Protocol: "-1", FromPort: -1, ToPort: -1, Group: group.ID}
-	if _, err := provision.AuthorizeRules(tx, c.Home, group.ID, []resource.SecurityGroupRule{self}); err != nil {
+	c.Spec.ClusterSecurityGroup = group.ID
+	if err := provision.KeepClusterGroup(tx, *c); err != nil {
 		return sub.ofEC2(call, err)
 	}
-	c.Spec.ClusterSecurityGroup = group.ID
 	for i, s := range twoZones(subnets) {
 		eni, err := provision.Interface(tx, provision.InterfaceRequest{
 			Home: c.Home, Subnet: s.ID, SecurityGroups: append([]string{group.ID}, c.Spec.SecurityGroups...),
