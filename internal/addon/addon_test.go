@@ -88,7 +88,21 @@ func TestRenderGolden(t *testing.T) {
 func TestObjectsAreStrictlyValid(t *testing.T) {
 	strict := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
 	seen := map[string]bool{}
-	for name, objects := range sets(t) {
+	all := sets(t)
+	c := catalogue(t)
+	for _, a := range c.All() {
+		for _, v := range a.Versions {
+			objects, err := c.Render(values(), Installation{Name: a.Name, Version: v.Version})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, u := range objects {
+				u.SetName(u.GetName() + "-of-" + v.Version)
+			}
+			all[a.Name+" "+v.Version] = objects
+		}
+	}
+	for name, objects := range all {
 		for _, u := range objects {
 			b, err := u.MarshalJSON()
 			if err != nil {
@@ -132,6 +146,33 @@ func TestRenderRefuses(t *testing.T) {
 	for _, i := range []Installation{{Name: "nothing", Version: "v1.0.0-eksbuild.1"}, {Name: "cluster"}, {Name: "coredns", Version: "v0.0.1-eksbuild.1"}} {
 		if _, err := c.Render(values(), i); err == nil {
 			t.Errorf("%+v was rendered", i)
+		}
+	}
+}
+
+// Versions of one program differ in their objects, not in their images.
+func TestAnotherBuild(t *testing.T) {
+	c := catalogue(t)
+	for name, program := range map[string]string{"coredns": "v1.13.2", "metrics-server": "v0.9.0"} {
+		render := func(build string) []*unstructured.Unstructured {
+			out, err := c.Render(values(), Installation{Name: name, Version: program + build})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out
+		}
+		before, after := render("-eksbuild.1"), render("-eksbuild.2")
+		for i, u := range after {
+			if u.GetKind() != "PodDisruptionBudget" {
+				continue
+			}
+			if got := find(t, after, u.GetKind(), "spec", "unhealthyPodEvictionPolicy"); got != "AlwaysAllow" {
+				t.Errorf("%s: the policy is %v", name, got)
+			}
+			unstructured.RemoveNestedField(after[i].Object, "spec", "unhealthyPodEvictionPolicy")
+		}
+		if d := cmp.Diff(before, after); d != "" {
+			t.Errorf("%s differs otherwise too (-eksbuild.1 +eksbuild.2):\n%s", name, d)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package addon
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"encoding/json"
 	"fmt"
@@ -40,7 +41,7 @@ type Addon struct {
 	RequiresConfiguration  bool `json:"requiresConfiguration"`
 	RequiresIAMPermissions bool `json:"requiresIamPermissions"`
 
-	// Images are what its templates call .Images; one without a tag has the version as its tag.
+	// Images are what its templates call .Images; one without a tag has the version's.
 	Images map[string]string `json:"images"`
 	// Defaults is the configuration where the caller says nothing.
 	Defaults map[string]any `json:"defaults"`
@@ -62,6 +63,7 @@ type Version struct {
 	Version    string   `json:"version"`
 	Kubernetes []string `json:"kubernetes"` // minor versions that it runs on
 	Default    []string `json:"default"`    // those among them whose default it is
+	Image      string   `json:"image"`      // tag of its images; "": Version
 }
 
 // Load reads the catalogue, and refuses one that contradicts itself.
@@ -179,9 +181,10 @@ func (v Version) RunsOn(minor string) bool { return slices.Contains(v.Kubernetes
 // images are the full names of a version's images.
 func (a *Addon) images(version string) map[string]string {
 	out := map[string]string{}
+	v, _ := a.Version(version)
 	for name, image := range a.Images {
 		if !strings.Contains(path.Base(image), ":") {
-			image += ":" + version
+			image += ":" + cmp.Or(v.Image, version)
 		}
 		out[name] = image
 	}

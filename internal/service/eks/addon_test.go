@@ -124,6 +124,15 @@ func TestAddonLife(t *testing.T) {
 	if _, err := w.root.UpdateAddon(t.Context(), change); err != nil {
 		t.Fatalf("an update after a failed one: %v", err)
 	}
+	w.became(t, "coredns", resource.AddonActive, nil)
+	out, err = w.root.UpdateAddon(t.Context(), &sdk.UpdateAddonInput{ClusterName: aws.String("c1"), AddonName: aws.String("coredns"), AddonVersion: aws.String("v1.13.2-eksbuild.2")})
+	if err != nil || len(out.Update.Params) != 1 || out.Update.Params[0].Type != types.UpdateParamTypeAddonVersion || *out.Update.Params[0].Value != "v1.13.2-eksbuild.2" {
+		t.Fatalf("an update to another version: %+v, %v", out, err)
+	}
+	got, err = w.root.DescribeAddon(t.Context(), describe)
+	if err != nil || *got.Addon.AddonVersion != "v1.13.2-eksbuild.2" || aws.ToString(got.Addon.ConfigurationValues) != "{}" {
+		t.Fatalf("at another version: %+v, %v", got.Addon, err)
+	}
 
 	if _, err := w.root.TagResource(t.Context(), &sdk.TagResourceInput{ResourceArn: a.AddonArn, Tags: map[string]string{"x": "y"}}); err != nil {
 		t.Fatal(err)
@@ -251,8 +260,8 @@ func TestDescribeAddonVersions(t *testing.T) {
 	}{
 		{"of one Kubernetes", sdk.DescribeAddonVersionsInput{AddonName: aws.String("kube-proxy"), KubernetesVersion: aws.String("1.35")}, []string{"kube-proxy v1.35.4-eksbuild.1", "kube-proxy v1.34.4-eksbuild.1"}},
 		{"of another", sdk.DescribeAddonVersionsInput{AddonName: aws.String("kube-proxy"), KubernetesVersion: aws.String("1.34")}, []string{"kube-proxy v1.34.4-eksbuild.1"}},
-		{"by owner", sdk.DescribeAddonVersionsInput{Owners: []string{"community"}}, []string{"metrics-server v0.9.0-eksbuild.1"}},
-		{"by type", sdk.DescribeAddonVersionsInput{Types: []string{"observability"}}, []string{"metrics-server v0.9.0-eksbuild.1"}},
+		{"by owner", sdk.DescribeAddonVersionsInput{Owners: []string{"community"}}, []string{"metrics-server v0.9.0-eksbuild.2", "metrics-server v0.9.0-eksbuild.1"}},
+		{"by type", sdk.DescribeAddonVersionsInput{Types: []string{"observability"}}, []string{"metrics-server v0.9.0-eksbuild.2", "metrics-server v0.9.0-eksbuild.1"}},
 		{"by publisher", sdk.DescribeAddonVersionsInput{Publishers: []string{"somebody"}}, []string{}},
 		{"that is not there", sdk.DescribeAddonVersionsInput{AddonName: aws.String("nothing")}, []string{}},
 		{"of a Kubernetes that is not there", sdk.DescribeAddonVersionsInput{KubernetesVersion: aws.String("1.20")}, []string{}},
@@ -280,7 +289,7 @@ func TestDescribeAddonVersions(t *testing.T) {
 			}
 		}
 	}
-	if pages != len(names(&sdk.DescribeAddonVersionsInput{}))-2 { // kube-proxy has three versions
+	if pages != len(names(&sdk.DescribeAddonVersionsInput{}))-4 { // kube-proxy has three versions, coredns and metrics-server two
 		t.Errorf("%d pages of one", pages)
 	}
 	for what, n := range defaults {
