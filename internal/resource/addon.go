@@ -38,6 +38,7 @@ type AddonStatus struct {
 	AppliedRevision int64     // of Spec.Revision: carried out, or given up
 	Applied         AddonSpec // whose objects the cluster has; the zero value for none
 	Changed         time.Time // since when its workloads are awaited; zero once they are whole
+	Begun           time.Time // since when a create, update or delete is carried out; zero: none is
 }
 
 // States of an add-on, as the API spells them.

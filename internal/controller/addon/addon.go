@@ -6,6 +6,9 @@
 //	Spec.Revision ahead ─ UPDATING ─ the same line ─▶ ACTIVE, the update Successful
 //	                          └─ a field is another's ─▶ UPDATE_FAILED, the update Failed
 //	Deleting ─ objects deleted, unless they are preserved ─ updates and record deleted
+//	         └─ they cannot be, or do not go in time ─▶ DELETE_FAILED
+//	the API server does not answer in time ─ CREATE_FAILED, UPDATE_FAILED, DELETE_FAILED,
+//	                                         ClusterUnreachable
 //
 // Objects are applied as EKS's user eks:addon-manager with the field manager "eks". Whose a
 // field is decides what resolveConflicts means: with NONE nothing is changed if somebody else
@@ -22,6 +25,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -49,7 +53,7 @@ type Config struct {
 	API            func(resource.Cluster) (*rest.Config, error) // as a member of system:masters
 	AWSEndpointURL string                                       // of the AWS API, as nodes reach it
 	Settle         time.Duration                                // how long workloads may be incomplete until an add-on is DEGRADED
-	UpdateTimeout  time.Duration                                // how long, until an update has failed
+	UpdateTimeout  time.Duration                                // how long, until an update has failed; and whatever else the API server does not do
 	Now            func() time.Time
 	Log            *slog.Logger
 }
@@ -93,18 +97,24 @@ func (c *Controller) Reconcile(ctx context.Context, arn string) (time.Duration, 
 	if err != nil || !ok {
 		return reconcile.Never, err
 	}
+	parent := ctx
 	ctx, cancel := context.WithTimeout(ctx, attempt)
 	defer cancel()
 	again, err := c.bring(ctx, w)
-	if err != nil {
-		return reconcile.Never, fmt.Errorf("add-on %s of cluster %s: %w", w.addon.Name, w.cluster.Name, err)
+	if err == nil {
+		return again, nil
 	}
-	return again, nil
+	if issue, ok := c.tooLate(w.addon, err); ok {
+		return reconcile.Never, c.fail(parent, w.addon, issue)
+	}
+	return reconcile.Never, fmt.Errorf("add-on %s of cluster %s: %w", w.addon.Name, w.cluster.Name, err)
 }
 
 func (c *Controller) bring(ctx context.Context, w work) (time.Duration, error) {
 	a := w.addon
 	switch {
+	case a.Deleting && a.Status.State == resource.AddonDeleteFailed:
+		return reconcile.Never, nil // until it is asked for again
 	case a.Deleting:
 		return c.remove(ctx, w)
 	case a.Status.AppliedRevision == a.Spec.Revision && (a.Status.State == resource.AddonCreateFailed || a.Status.State == resource.AddonUpdateFailed):
@@ -178,22 +188,30 @@ func (c *Controller) objects(w work, spec resource.AddonSpec) ([]*unstructured.U
 // remove takes the add-on's objects out of the cluster, unless they are to stay, and then
 // its record.
 func (c *Controller) remove(ctx context.Context, w work) (time.Duration, error) {
+	if err := c.begin(ctx, w.addon); err != nil {
+		return reconcile.Never, err
+	}
 	if !w.addon.Preserve {
 		objects, err := c.objects(w, w.addon.Status.Applied)
 		if err != nil {
 			return reconcile.Never, err
 		}
 		if err := kubeapply.Delete(ctx, w.client, objects); err != nil {
-			return reconcile.Never, err
+			return c.refused(ctx, w, err)
 		}
 		for _, u := range objects {
 			now, err := kubeapply.Get(ctx, w.client, u)
 			if err != nil {
 				return reconcile.Never, err
 			}
-			if now != nil {
-				return 100 * time.Millisecond, c.waiting(ctx, w.addon.ARN, kubeapply.Name(u)+" to go")
+			if now == nil {
+				continue
 			}
+			if c.late(w.addon) {
+				return reconcile.Never, c.fail(ctx, w.addon, resource.Issue{Code: "InternalFailure", ResourceIDs: []string{u.GetName()},
+					Message: kubeapply.Name(u) + " has been deleted and does not go. Its finalizers: " + strings.Join(now.GetFinalizers(), ", ")})
+			}
+			return 100 * time.Millisecond, c.waiting(ctx, w.addon.ARN, kubeapply.Name(u)+" to go")
 		}
 	}
 	return reconcile.Never, c.store.Update(ctx, func(tx *store.Tx) error {

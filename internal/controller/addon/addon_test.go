@@ -1,10 +1,12 @@
 package addon
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apiresource "k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -147,6 +149,23 @@ func TestLifeOfCoreDNS(t *testing.T) {
 		}, func() string { return a.Status.Waiting })
 		if u := w.ends(id); u.State != resource.UpdateSuccessful {
 			t.Errorf("update %+v", u)
+		}
+	})
+	t.Run("another version, and back", func(t *testing.T) {
+		for _, f := range []struct {
+			version string
+			policy  *policyv1.UnhealthyPodEvictionPolicyType
+		}{{"v1.13.2-eksbuild.2", new(policyv1.AlwaysAllow)}, {"v1.13.2-eksbuild.1", nil}} {
+			id := w.move("coredns", f.version)
+			w.eventually("coredns is ACTIVE", func() bool {
+				w.kubelet()
+				a, _ = w.addon("coredns")
+				return a.Current() == resource.AddonActive
+			}, func() string { return a.Status.Waiting })
+			pdb, err := w.kube.PolicyV1().PodDisruptionBudgets("kube-system").Get(t.Context(), "coredns", metav1.GetOptions{})
+			if u := w.ends(id); err != nil || u.State != resource.UpdateSuccessful || !reflect.DeepEqual(pdb.Spec.UnhealthyPodEvictionPolicy, f.policy) {
+				t.Errorf("%s: %+v, %v, budget %+v", f.version, u, err, pdb.Spec)
+			}
 		}
 	})
 	t.Run("a workload that somebody deletes", func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -25,7 +26,23 @@ type played struct {
 	api   *kubeapplytest.Server
 	c     *Controller
 	now   time.Time
+	away  bool // the API server does not answer
 }
+
+// A line to the API server, which may be broken.
+type line struct {
+	to *played
+	http.RoundTripper
+}
+
+func (l line) RoundTrip(q *http.Request) (*http.Response, error) {
+	if l.to.away {
+		return nil, errAway
+	}
+	return l.RoundTripper.RoundTrip(q)
+}
+
+var errAway = errors.New("connection refused")
 
 // loaded is the catalogue, which takes a while to read.
 var loaded = sync.OnceValues(catalogue.Load)
@@ -43,7 +60,7 @@ func newPlayed(t *testing.T) *played {
 
 // restart is a daemon that begins: it knows the records.
 func (p *played) restart() {
-	api := p.calls.Transport(p.api)
+	api := line{p, p.calls.Transport(p.api)}
 	p.c = New(Config{
 		Store: p.store, Catalogue: p.catalogue, Settle: time.Minute, UpdateTimeout: 2 * time.Minute, Log: slog.New(slog.DiscardHandler),
 		API: func(resource.Cluster) (*rest.Config, error) {
@@ -60,7 +77,7 @@ func (p *played) rest(name string) {
 	for range 500 {
 		before, _ := p.addon(name)
 		again, err := p.c.Reconcile(p.t.Context(), arnOf(name))
-		if err != nil && !errors.Is(err, reconciletest.ErrInjected) {
+		if err != nil && !errors.Is(err, reconciletest.ErrInjected) && !errors.Is(err, errAway) {
 			p.t.Fatal(err)
 		}
 		p.now = p.now.Add(max(again, time.Second))
@@ -124,6 +141,12 @@ var lives = map[string]func(*played){
 		p.world.change("kube-proxy", overwrite, "")
 		p.rest("kube-proxy")
 	},
+	"another version": func(p *played) {
+		p.create("kube-proxy", func(s *resource.AddonSpec) { s.Version = "v1.34.4-eksbuild.1" })
+		p.rest("kube-proxy")
+		p.move("kube-proxy", "v1.35.4-eksbuild.1")
+		p.rest("kube-proxy")
+	},
 	"delete": func(p *played) {
 		p.create("kube-proxy", nil)
 		p.rest("kube-proxy")
@@ -144,3 +167,57 @@ func (p *played) Again()                     { p.restart(); p.rest("kube-proxy")
 
 func TestEachHostCallFailsOnce(t *testing.T) { reconciletest.EachCallFailsOnce(t, lives, newPlayed) }
 func TestRunTwice(t *testing.T)              { reconciletest.RunTwice(t, lives, newPlayed) }
+
+// fails lets an add-on come to rest in a failed state, with one issue.
+func (p *played) fails(state, code string) {
+	p.t.Helper()
+	began := p.now
+	p.rest("kube-proxy")
+	a, _ := p.addon("kube-proxy")
+	if a.Current() != state || len(a.Status.Issues) != 1 || a.Status.Issues[0].Code != code {
+		p.t.Fatalf("%s, not %s with %s: %+v", a.Current(), state, code, a.Status)
+	}
+	if took := p.now.Sub(began); took < 2*time.Minute || took > 4*time.Minute {
+		p.t.Errorf("it took %s", took)
+	}
+}
+
+// What an API server does not do that stays away has failed; an update, or another delete,
+// is how one gets out of it.
+func TestClusterThatStaysAway(t *testing.T) {
+	p := newPlayed(t)
+	p.away = true
+	p.create("kube-proxy", nil)
+	p.fails(resource.AddonCreateFailed, "ClusterUnreachable")
+
+	p.away = false
+	p.world.change("kube-proxy", overwrite, "")
+	p.rest("kube-proxy")
+	if a, _ := p.addon("kube-proxy"); a.Current() != resource.AddonActive || len(a.Status.Issues) > 0 {
+		t.Fatalf("once it is back: %+v", a.Status)
+	}
+
+	p.away = true
+	id := p.world.change("kube-proxy", overwrite, "")
+	p.fails(resource.AddonUpdateFailed, "ClusterUnreachable")
+	if u := p.ends(id); u.State != resource.UpdateFailed || len(u.Errors) != 1 || u.Errors[0].Code != "ClusterUnreachable" {
+		t.Errorf("%+v", u)
+	}
+
+	p.remove("kube-proxy", false)
+	p.fails(resource.AddonDeleteFailed, "ClusterUnreachable")
+	p.away = false
+	p.rest("kube-proxy")
+	if a, _ := p.addon("kube-proxy"); a.Current() != resource.AddonDeleteFailed {
+		t.Errorf("by itself it becomes %s", a.Current())
+	}
+	if err := p.store.Update(t.Context(), func(tx *store.Tx) error { // as DeleteAddon does
+		return tx.Addons.Edit(arnOf("kube-proxy"), func(a *resource.Addon) error { return a.Status.Move(resource.AddonDeleting) })
+	}); err != nil {
+		t.Fatal(err)
+	}
+	p.rest("kube-proxy")
+	if _, ok := p.addon("kube-proxy"); ok || len(p.api.Paths()) > 0 {
+		t.Errorf("left: %v", p.api.Paths())
+	}
+}

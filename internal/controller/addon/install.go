@@ -2,6 +2,7 @@ package addon
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -25,7 +26,7 @@ const conflictText = "Conflicts found when trying to apply. Will not continue du
 // install applies the objects that the Spec wants. What the cluster refuses for good ends
 // the create or the update as failed, with nothing changed.
 func (c *Controller) install(ctx context.Context, w work) (time.Duration, error) {
-	if err := c.begin(ctx, w.addon.ARN); err != nil {
+	if err := c.begin(ctx, w.addon); err != nil {
 		return reconcile.Never, err
 	}
 	objects, err := c.objects(w, w.addon.Spec)
@@ -81,10 +82,20 @@ func lines(conflicts []kubeapply.Conflict) string {
 	return strings.Join(out, "\n")
 }
 
-// refused tells what the cluster will not have, which ends the create or update, from what
-// may pass, which is an error to come back from.
+// refused tells what the cluster will not have, which ends the create, update or delete, from
+// what may pass, which is an error to come back from.
 func (c *Controller) refused(ctx context.Context, w work, err error) (time.Duration, error) {
-	issue := resource.Issue{Message: err.Error()}
+	issue, final := issueFor(err)
+	if !final {
+		return reconcile.Never, err
+	}
+	return reconcile.Never, c.fail(ctx, w.addon, issue)
+}
+
+// issueFor is the issue that an error is, and whether it does not pass.
+func issueFor(err error) (issue resource.Issue, final bool) {
+	issue.Message = err.Error()
+	var status apierrors.APIStatus
 	switch {
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "admission webhook"), apierrors.IsForbidden(err) && strings.Contains(err.Error(), "ValidatingAdmissionPolicy"):
 		issue.Code = "AdmissionRequestDenied"
@@ -92,10 +103,25 @@ func (c *Controller) refused(ctx context.Context, w work, err error) (time.Durat
 		issue.Code = "AccessDenied"
 	case apierrors.IsInvalid(err):
 		issue.Code = "UnsupportedAddonModification"
+	case errors.As(err, &status):
+		issue.Code = "InternalFailure"
+		return issue, false
 	default:
-		return reconcile.Never, err
+		issue.Code = "ClusterUnreachable"
+		return issue, false
 	}
-	return reconcile.Never, c.fail(ctx, w.addon, issue)
+	return issue, true
+}
+
+// tooLate is the issue that err is, if the create, update or delete has had its time.
+func (c *Controller) tooLate(a resource.Addon, err error) (resource.Issue, bool) {
+	issue, _ := issueFor(err)
+	return issue, c.late(a)
+}
+
+// late says whether what is under way has had its time.
+func (c *Controller) late(a resource.Addon) bool {
+	return !a.Status.Begun.IsZero() && c.cfg.Now().Sub(a.Status.Begun) >= c.cfg.UpdateTimeout
 }
 
 // namespace is the namespace of the add-on as an object, unless Kubernetes makes it.

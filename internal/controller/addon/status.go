@@ -19,14 +19,24 @@ func (c *Controller) waiting(ctx context.Context, arn, what string) error {
 	return c.change(ctx, arn, func(_ *store.Tx, a *resource.Addon) error { a.Status.Waiting = what; return nil })
 }
 
-// begin is at the start of a revision that is not the first.
-func (c *Controller) begin(ctx context.Context, arn string) error {
-	return c.change(ctx, arn, func(_ *store.Tx, a *resource.Addon) error {
-		if a.Status.State == resource.AddonCreating {
-			return nil
+// begin is at the start of what was asks for: a revision, or the end.
+func (c *Controller) begin(ctx context.Context, was resource.Addon) error {
+	return c.change(ctx, was.ARN, func(_ *store.Tx, a *resource.Addon) error {
+		s := &a.Status
+		to := resource.AddonUpdating
+		switch {
+		case was.Deleting:
+			to = resource.AddonDeleting
+		case s.State == resource.AddonCreating:
+			to = resource.AddonCreating
 		}
-		a.Status.Issues = nil
-		return a.Status.Move(resource.AddonUpdating)
+		if s.Begun.IsZero() || was.Deleting && s.State != to {
+			s.Begun = c.now()
+		}
+		if s.State != to {
+			s.Issues = nil
+		}
+		return s.Move(to)
 	})
 }
 
@@ -38,13 +48,17 @@ func (c *Controller) applied(ctx context.Context, was resource.Addon) error {
 	})
 }
 
-// fail ends a create or an update that changed nothing.
+// fail ends a create, an update or a delete that cannot be carried out.
 func (c *Controller) fail(ctx context.Context, was resource.Addon, issue resource.Issue) error {
 	return c.change(ctx, was.ARN, func(tx *store.Tx, a *resource.Addon) error {
 		a.Status.Issues, a.Status.Waiting, a.Status.AppliedRevision = []resource.Issue{issue}, "", was.Spec.Revision
+		a.Status.Begun = time.Time{}
 		c.end(tx, *a, resource.UpdateFailed)
-		if a.Status.State == resource.AddonCreating {
+		switch a.Status.State {
+		case resource.AddonCreating:
 			return a.Status.Move(resource.AddonCreateFailed)
+		case resource.AddonDeleting:
+			return a.Status.Move(resource.AddonDeleteFailed)
 		}
 		return a.Status.Move(resource.AddonUpdateFailed)
 	})
@@ -76,7 +90,7 @@ func (c *Controller) health(ctx context.Context, arn string, issues []resource.I
 		} else {
 			s.Changed = time.Time{}
 		}
-		s.Issues, s.AppliedRevision = issues, a.Spec.Revision
+		s.Issues, s.AppliedRevision, s.Begun = issues, a.Spec.Revision, time.Time{}
 		c.end(tx, *a, ended)
 		if s.State == to {
 			return nil

@@ -223,10 +223,21 @@ func (w *world) create(name string, change func(*resource.AddonSpec)) {
 // change records an update as service/eks does, and returns its id.
 func (w *world) change(name, mode, configuration string) string {
 	w.t.Helper()
+	return w.ask(name, func(s *resource.AddonSpec) { s.ResolveConflicts, s.Configuration = mode, configuration })
+}
+
+// move is the same to another version.
+func (w *world) move(name, version string) string {
+	w.t.Helper()
+	return w.ask(name, func(s *resource.AddonSpec) { s.Version = version })
+}
+
+func (w *world) ask(name string, change func(*resource.AddonSpec)) string {
+	w.t.Helper()
 	id := ""
 	w.update(func(tx *store.Tx) {
 		a, _ := tx.Addons.Get(arnOf(name))
-		a.Spec.ResolveConflicts, a.Spec.Configuration = mode, configuration
+		change(&a.Spec)
 		a.Spec.Revision++
 		id = fmt.Sprintf("%s-%d", name, a.Spec.Revision)
 		tx.Addons.Put(a.ARN, a)

@@ -98,6 +98,12 @@ func (s *Service) DeleteAddon(ctx context.Context, call awsapi.Call, in *eks.Del
 		if a.Current() == resource.AddonDeleting {
 			return nil, addonSubject{c.Name, a.Name}.inUse("Addon %s cannot be deleted as it is currently in DELETING state", a.Name)
 		}
+		if a.Status.State == resource.AddonDeleteFailed {
+			if err := a.Status.Move(resource.AddonDeleting); err != nil { // or its controller lets it rest
+				return nil, err
+			}
+			a.Status.Issues = nil
+		}
 		a.Deleting, a.Preserve, a.Modified = true, deref(in.Preserve), moment(call.Time)
 		if !a.Preserve {
 			for _, p := range associationsOf(tx, a.ARN) {
