@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"ekster.dev/ekster/internal/controller/cluster"
+	"ekster.dev/ekster/internal/provision"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -59,7 +60,7 @@ func (d *Daemon) Status() Status {
 		for _, n := range tx.Nodegroups.All() {
 			_, clusterName, _ := strings.Cut(n.Cluster, "cluster/")
 			out.Nodegroups = append(out.Nodegroups, NodegroupStatus{
-				Name: n.Name, Cluster: clusterName, State: n.Current(), Waiting: n.Status.Waiting, Ready: n.Status.ReadyNodes, Desired: int(n.Spec.Desired),
+				Name: n.Name, Cluster: clusterName, State: n.Current(), Waiting: n.Status.Waiting, Ready: n.Status.ReadyNodes, Desired: int(provision.DesiredNodes(tx, n)),
 			})
 		}
 		nodes := map[string]resource.Node{}

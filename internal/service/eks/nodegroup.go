@@ -6,6 +6,7 @@ import (
 
 	"ekster.dev/ekster/gen/eks"
 	"ekster.dev/ekster/internal/awsapi"
+	"ekster.dev/ekster/internal/provision"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -141,7 +142,7 @@ func describeNodegroup(tx *store.Tx, c resource.Cluster, n resource.Nodegroup) *
 		NodegroupName: new(n.Name), NodegroupArn: new(n.ARN), ClusterName: new(c.Name), Version: new(n.Spec.Version),
 		ReleaseVersion: new(n.Spec.ReleaseVersion), CreatedAt: new(n.Created), ModifiedAt: new(n.Modified), Status: new(n.Current()),
 		CapacityType:  new(n.Spec.CapacityType),
-		ScalingConfig: &eks.NodegroupScalingConfig{MinSize: new(n.Spec.Min), MaxSize: new(n.Spec.Max), DesiredSize: new(desired(tx, n))},
+		ScalingConfig: &eks.NodegroupScalingConfig{MinSize: new(n.Spec.Min), MaxSize: new(n.Spec.Max), DesiredSize: new(provision.DesiredNodes(tx, n))},
 		Subnets:       list(n.Spec.Subnets), AmiType: new(n.Spec.AMIType), NodeRole: new(n.Spec.NodeRole), Labels: tagsOf(n.Spec.Labels),
 		DiskSize: optional(n.Spec.DiskGiB), Health: &eks.NodegroupHealth{Issues: []eks.Issue{}},
 		UpdateConfig: &eks.NodegroupUpdateConfig{
@@ -173,18 +174,4 @@ func describeNodegroup(tx *store.Tx, c resource.Cluster, n resource.Nodegroup) *
 		}
 	}
 	return out
-}
-
-// desired is how many nodes are wanted: what the group's Auto Scaling group says, unless
-// the caller has said something since that has not reached it.
-func desired(tx *store.Tx, n resource.Nodegroup) int32 {
-	if n.Status.AutoScalingGroup == "" || n.Deleting || n.Status.AppliedRevision < n.Spec.ForcedConfigUpdateRevision {
-		return n.Spec.Desired
-	}
-	for _, g := range tx.AutoScalingGroups.All() {
-		if g.Home == n.Home && g.Name == n.Status.AutoScalingGroup {
-			return g.Spec.Desired - int32(len(n.Status.Rebalancing))
-		}
-	}
-	return n.Spec.Desired
 }

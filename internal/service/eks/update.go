@@ -10,6 +10,7 @@ import (
 	"ekster.dev/ekster/gen/eks"
 	"ekster.dev/ekster/internal/awsapi"
 	"ekster.dev/ekster/internal/awsid"
+	"ekster.dev/ekster/internal/provision"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -56,7 +57,7 @@ func updateNodegroup(tx *store.Tx, call awsapi.Call, n resource.Nodegroup, kind,
 		return nil, sub.inUse("Nodegroup cannot be updated as it is currently not in Active State")
 	}
 	n.Spec = n.Rolled()
-	n.Spec.Desired = desired(tx, n) // an autoscaler's choice is kept, unless the caller makes another
+	n.Spec.Desired = provision.DesiredNodes(tx, n) // an autoscaler's choice is kept, unless the caller makes another
 	n.Spec.ForcedConfigUpdateRevision++
 	params, err := f(&n.Spec)
 	if err != nil {
