@@ -83,7 +83,8 @@ type NodegroupStatus struct {
 	AppliedRevision  int64     // of Spec.ForcedConfigUpdateRevision
 	WaitingSince     time.Time // since when nodes are awaited
 	EverActive       bool
-	RolledRevision   int64 // of the last Spec.Roll that all nodes have been replaced for
+	Unreachable      time.Time // since when the cluster's API server has been needed, and has not answered
+	RolledRevision   int64     // of the last Spec.Roll that all nodes have been replaced for
 	Roll             RollStatus
 	Rebalancing      map[string]bool      // Spot instances at risk for which the group has one node more
 	Rebooted         map[string]time.Time // by instance: when a repair last had it booted again

@@ -17,15 +17,7 @@ var lives = map[string]func(*world){
 	"create": func(w *world) { w.untilActive() },
 	"config": func(w *world) {
 		w.untilActive()
-		w.update(func(tx *store.Tx) error {
-			ng, _ := tx.Nodegroups.Get(groupName1)
-			ng.Spec.ForcedConfigUpdateRevision++
-			ng.Spec.Labels = map[string]string{"a": "b"}
-			tx.Nodegroups.Put(ng.ARN, ng)
-			tx.Updates.Put("u1", resource.Update{ID: "u1", Cluster: clusterARN, Nodegroup: ng.ARN, Revision: 1, State: resource.UpdateInProgress,
-				Params: []resource.UpdateParam{{Type: "LabelsToAdd", Value: `{"a":"b"}`}}})
-			return nil
-		})
+		w.relabel()
 		w.untilActive()
 	},
 	"roll": func(w *world) {
@@ -38,6 +30,19 @@ var lives = map[string]func(*world){
 		w.delete()
 		w.until("gone", func() bool { _, ok := w.group(); return !ok })
 	},
+}
+
+// relabel records an UpdateNodegroupConfig as service/eks does.
+func (w *world) relabel() {
+	w.update(func(tx *store.Tx) error {
+		ng, _ := tx.Nodegroups.Get(groupName1)
+		ng.Spec.ForcedConfigUpdateRevision++
+		ng.Spec.Labels = map[string]string{"a": "b"}
+		tx.Nodegroups.Put(ng.ARN, ng)
+		tx.Updates.Put("u1", resource.Update{ID: "u1", Cluster: clusterARN, Nodegroup: ng.ARN, Revision: ng.Spec.ForcedConfigUpdateRevision, State: resource.UpdateInProgress,
+			Params: []resource.UpdateParam{{Type: "LabelsToAdd", Value: `{"a":"b"}`}}})
+		return nil
+	})
 }
 
 // End is the state that a life ends in.

@@ -213,8 +213,9 @@ func (c *Controller) cannotDelete(ctx context.Context, arn string, issue resourc
 	})
 }
 
-// failUpdates ends the updates of a group that has lost what they would change.
-func (c *Controller) failUpdates(ctx context.Context, s state, why resource.Issue) error {
+// failUpdates ends the updates of a group that has lost what they would change, or cannot
+// reach it.
+func (c *Controller) failUpdates(ctx context.Context, s state, why resource.UpdateError) error {
 	return c.store.Update(ctx, func(tx *store.Tx) error {
 		ng, ok := tx.Nodegroups.Get(s.ng.ARN)
 		if !ok {
@@ -224,7 +225,7 @@ func (c *Controller) failUpdates(ctx context.Context, s state, why resource.Issu
 		for id, u := range tx.Updates.All() {
 			if u.Nodegroup == ng.ARN && u.State == resource.UpdateInProgress && u.Revision <= ng.Status.AppliedRevision {
 				u.State, u.Ended = resource.UpdateFailed, c.cfg.Now()
-				u.Errors = []resource.UpdateError{{Code: "Unknown", Message: why.Message, ResourceIDs: why.ResourceIDs}}
+				u.Errors = []resource.UpdateError{why}
 				tx.Updates.Put(id, u)
 			}
 		}
@@ -239,11 +240,11 @@ func (c *Controller) failUpdates(ctx context.Context, s state, why resource.Issu
 }
 
 // lost is the issue of a group that cannot be updated, since a part of it has gone.
-func (s state) lost() (resource.Issue, bool) {
+func (s state) lost() (resource.UpdateError, bool) {
 	for _, i := range s.faults {
 		if i.Code == groupNotFound || i.Code == "Ec2LaunchTemplateNotFound" {
-			return i, true
+			return resource.UpdateError{Code: "Unknown", Message: i.Message, ResourceIDs: i.ResourceIDs}, true
 		}
 	}
-	return resource.Issue{}, false
+	return resource.UpdateError{}, false
 }

@@ -34,7 +34,11 @@ const (
 // make records all that the node group consists of in one transaction.
 func (c *Controller) make(ctx context.Context, s state) error {
 	if s.cluster.Spec.AuthenticationMode == "CONFIG_MAP" {
-		if err := c.nodes.EnsureAWSAuthRole(ctx, s.ng.Cluster, s.ng.Spec.NodeRole); err != nil {
+		late, err := c.reached(ctx, s, c.nodes.EnsureAWSAuthRole(ctx, s.ng.Cluster, s.ng.Spec.NodeRole))
+		switch {
+		case late:
+			return faultError{resource.Issue(s.unreachable(err))}
+		case err != nil:
 			return fmt.Errorf("aws-auth of cluster %s: %w", s.cluster.Name, err)
 		}
 	}
@@ -145,7 +149,11 @@ func (c *Controller) remove(ctx context.Context, s state) error {
 		})
 	}
 	if s.cluster.Spec.AuthenticationMode == "CONFIG_MAP" && !c.roleInUse(s) {
-		if err := c.nodes.RemoveAWSAuthRole(ctx, s.ng.Cluster, s.ng.Spec.NodeRole); err != nil {
+		late, err := c.reached(ctx, s, c.nodes.RemoveAWSAuthRole(ctx, s.ng.Cluster, s.ng.Spec.NodeRole))
+		switch {
+		case late:
+			return c.cannotDelete(ctx, s.ng.ARN, resource.Issue(s.unreachable(err)))
+		case err != nil:
 			return fmt.Errorf("aws-auth of cluster %s: %w", s.cluster.Name, err)
 		}
 	}

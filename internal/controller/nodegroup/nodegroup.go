@@ -11,6 +11,7 @@
 //	ACTIVE ─ UpdateNodegroupVersion ─ UPDATING ─ nodes replaced (roll.go) ─▶ ACTIVE
 //	Deleting ─ group deleted, its nodes drained ─ template, profile, entry and record deleted
 //	         └─ somebody needs its security group ─▶ DELETE_FAILED
+//	the cluster's API server is needed and stays away ─ what needs it has failed (reach.go)
 //
 // It acts as a client of IAM, EC2 and Auto Scaling: it writes their records, and their
 // controllers go on from there. It moves no pods itself (Nodes does).
@@ -41,7 +42,7 @@ type Nodes interface {
 
 // Config holds the waits that EKS has and tests shorten.
 type Config struct {
-	JoinTimeout  time.Duration // until nodes that do not become Ready fail the group
+	JoinTimeout  time.Duration // until nodes that do not become Ready, or a cluster that does not answer, fail the group
 	DrainTimeout time.Duration // until a node is terminated although pods are left on it
 	// DeleteDrainTimeout is DrainTimeout for a group that is deleted, which EKS gives less:
 	// with a cluster's last nodes, a disruption budget is never satisfied again.
@@ -60,14 +61,14 @@ type Controller struct {
 	log   *slog.Logger
 
 	mu       sync.Mutex
-	draining map[string]bool // instances
+	draining map[string]draining // by instance
 	emptying map[string]context.CancelFunc
 	ctx      context.Context
 }
 
 // New returns the controller; Run starts it.
 func New(cfg Config, st *store.Store, nodes Nodes, log *slog.Logger) *Controller {
-	c := &Controller{cfg: cfg, store: st, nodes: nodes, log: log, draining: map[string]bool{}, emptying: map[string]context.CancelFunc{}}
+	c := &Controller{cfg: cfg, store: st, nodes: nodes, log: log, draining: map[string]draining{}, emptying: map[string]context.CancelFunc{}}
 	c.queue = reconcile.New("nodegroup", c.Reconcile, log)
 	return c
 }
@@ -245,46 +246,72 @@ func (c *Controller) follow(ctx context.Context, s state) (time.Duration, error)
 	return again, err
 }
 
-// drain empties every node whose instance waits to be terminated, and then lets it go.
+// A draining is the emptying of a node whose instance waits to be terminated.
+type draining struct {
+	timeout time.Duration
+	cancel  context.CancelFunc
+}
+
+// drain empties every node whose instance waits to be terminated, and then lets it go. One
+// that is being emptied already when its group is deleted has no more time than the others.
 func (c *Controller) drain(s state) {
+	timeout := c.cfg.DrainTimeout
+	if s.ng.Deleting {
+		timeout = c.cfg.DeleteDrainTimeout
+	}
 	for _, m := range s.members {
 		if m.Lifecycle != resource.MemberTerminatingWait || !m.Awaits(drainHook) {
 			continue
 		}
-		c.mu.Lock()
-		busy := c.draining[m.Instance]
-		c.draining[m.Instance] = true
-		c.mu.Unlock()
-		if busy {
-			continue
+		if d := s.ng.Status.Roll.Drains[m.Instance]; !d.Done.IsZero() {
+			m.joined = false // it has been emptied, or had its time
 		}
-		go func() {
-			defer func() {
-				c.mu.Lock()
-				delete(c.draining, m.Instance)
-				c.mu.Unlock()
-			}()
-			timeout := c.cfg.DrainTimeout
-			if s.ng.Deleting {
-				timeout = c.cfg.DeleteDrainTimeout
-			}
-			if d := s.ng.Status.Roll.Drains[m.Instance]; !d.Done.IsZero() {
-				m.joined = false // it has been emptied, or had its time
-			}
-			if err := c.drainOne(m, s.ng.Cluster, timeout); err != nil && c.ctx.Err() == nil {
-				c.log.Error("draining a node", "node", m.node.Name, "instance", m.Instance, "err", err)
-				c.queue.Wake(s.ng.ARN)
-			}
-		}()
+		c.mu.Lock()
+		was, busy := c.draining[m.Instance]
+		switch {
+		case !busy:
+			ctx, cancel := context.WithCancel(c.ctx)
+			c.draining[m.Instance] = draining{timeout, cancel}
+			go c.drainInTime(ctx, s.ng, m, timeout)
+		case was.timeout != timeout:
+			was.cancel() // its end begins it again
+		}
+		c.mu.Unlock()
 	}
 }
 
-func (c *Controller) drainOne(m member, cluster string, timeout time.Duration) error {
+// drainInTime drains one node, however often that breaks off, and has the group looked at
+// again if it is not the node's time that has ended it.
+func (c *Controller) drainInTime(ctx context.Context, ng resource.Nodegroup, m member, timeout time.Duration) {
+	tick := time.NewTicker(drainsEvery)
+	defer tick.Stop()
+	for {
+		err := c.drainOne(ctx, m, ng.Cluster, timeout)
+		if err == nil || ctx.Err() != nil {
+			break
+		}
+		c.log.Error("draining a node", "node", m.node.Name, "instance", m.Instance, "err", err)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+	stopped := ctx.Err() != nil
+	c.mu.Lock()
+	c.draining[m.Instance].cancel()
+	delete(c.draining, m.Instance)
+	c.mu.Unlock()
+	if stopped && c.ctx.Err() == nil {
+		c.queue.Wake(ng.ARN)
+	}
+}
+
+func (c *Controller) drainOne(ctx context.Context, m member, cluster string, timeout time.Duration) error {
 	if m.joined {
-		ctx, cancel := context.WithDeadline(c.ctx, m.Waiting.Add(timeout))
+		timed, cancel := context.WithTimeout(ctx, m.Waiting.Add(timeout).Sub(c.cfg.Now()))
 		defer cancel()
-		if err := c.nodes.Drain(ctx, cluster, m.node.Name); err != nil {
-			if ctx.Err() == nil {
+		if err := c.nodes.Drain(timed, cluster, m.node.Name); err != nil {
+			if ctx.Err() != nil || timed.Err() == nil {
 				return err
 			}
 			// As on EKS the instance goes when the time is over, whatever is left on it.

@@ -20,8 +20,9 @@ import (
 //	upgrade    old nodes, at most maxUnavailable at a time: drained, a pause, terminated
 //	           through the group, which makes a new one for each
 //	scale down the surge is given back, one by one
-//	give up    no node in time, or a pod that cannot be evicted: the template goes back, old
-//	           nodes take pods again, the surge goes
+//	give up    no node in time, a pod that cannot be evicted, or an Auto Scaling group that may
+//	           not terminate, an API server that stays away: the template goes back, old nodes
+//	           take pods again, the surge goes
 //
 // The strategy MINIMAL has no surge: an old node goes only while no more than maxUnavailable
 // are missing.
@@ -47,6 +48,9 @@ const (
 // roll brings the replacement on by what can be done now.
 func (c *Controller) roll(ctx context.Context, s state) (time.Duration, error) {
 	r := s.ng.Status.Roll
+	if err := c.setStatus(ctx, s.ng.ARN, func(st *resource.NodegroupStatus) error { st.Issues = s.faults; return nil }); err != nil {
+		return reconcile.Never, err
+	}
 	switch {
 	case !s.grouped:
 		return reconcile.Never, fmt.Errorf("node group %s has lost its Auto Scaling group", s.ng.Name)
@@ -168,6 +172,38 @@ func (c *Controller) change(ctx context.Context, s state, f func(*resource.RollS
 
 // awaitNodes says for how much longer the nodes that are awaited may be, and what for.
 func (c *Controller) awaitNodes(ctx context.Context, s state, waiting string) (time.Duration, error) {
+	return c.await(ctx, s, waiting, func() resource.UpdateError {
+		e := resource.UpdateError{Code: nodeCreationFailure, Message: "Couldn't proceed with upgrade process as new nodes are not joining node group " + s.ng.Name}
+		if why := s.group.Status.Waiting; why != "" {
+			e.Message += ". " + why
+		}
+		for _, m := range s.members {
+			if m.template == s.ng.Status.Roll.Template && !m.ready() {
+				e.ResourceIDs = append(e.ResourceIDs, m.Instance)
+			}
+		}
+		return e
+	})
+}
+
+// awaitEnds is the same for nodes that are to go. Usually they do, without a time of their
+// own; an Auto Scaling group that may not terminate keeps them until somebody resumes it.
+func (c *Controller) awaitEnds(ctx context.Context, s state, waiting string) (time.Duration, error) {
+	if !s.group.Spec.Suspended(processTerminate) {
+		return reconcile.Never, c.setStatus(ctx, s.ng.ARN, func(st *resource.NodegroupStatus) error {
+			st.Waiting, st.ReadyNodes, st.Roll.Since = waiting, s.ready(), time.Time{}
+			return nil
+		})
+	}
+	return c.await(ctx, s, waiting, func() resource.UpdateError {
+		why := terminateSuspended(s.group)
+		return resource.UpdateError{Code: "Unknown", Message: why.Message, ResourceIDs: why.ResourceIDs}
+	})
+}
+
+// await says for how much longer something may be awaited, and gives the roll up when that
+// has been too long.
+func (c *Controller) await(ctx context.Context, s state, waiting string, late func() resource.UpdateError) (time.Duration, error) {
 	now, left := c.cfg.Now(), c.cfg.JoinTimeout
 	err := c.setStatus(ctx, s.ng.ARN, func(st *resource.NodegroupStatus) error {
 		if st.Roll.Since.IsZero() {
@@ -180,16 +216,7 @@ func (c *Controller) awaitNodes(ctx context.Context, s state, waiting string) (t
 	if err != nil || left > 0 {
 		return left, err
 	}
-	e := resource.UpdateError{Code: nodeCreationFailure, Message: "Couldn't proceed with upgrade process as new nodes are not joining node group " + s.ng.Name}
-	if why := s.group.Status.Waiting; why != "" {
-		e.Message += ". " + why
-	}
-	for _, m := range s.members {
-		if m.template == s.ng.Status.Roll.Template && !m.ready() {
-			e.ResourceIDs = append(e.ResourceIDs, m.Instance)
-		}
-	}
-	return reconcile.Never, c.fail(ctx, s, e)
+	return reconcile.Never, c.fail(ctx, s, late())
 }
 
 func (c *Controller) fail(ctx context.Context, s state, e resource.UpdateError) error {
@@ -206,14 +233,26 @@ func (c *Controller) scaleUp(ctx context.Context, s state) (time.Duration, error
 	if n := s.readyNew(); n < int(r.Surge) {
 		return c.awaitNodes(ctx, s, fmt.Sprintf("%d of %d new nodes to be ready", int(r.Surge)-n, r.Surge))
 	}
-	for _, m := range s.old() {
-		if err := c.exclude(ctx, s, m, true); err != nil {
-			return reconcile.Never, err
-		}
+	if ok, err := c.cordon(ctx, s, s.old()); !ok {
+		return reconcile.Never, err
 	}
 	return reconcile.Never, c.change(ctx, s, func(r *resource.RollStatus, _ *resource.AutoScalingGroupSpec) {
 		r.Cordoned, r.Since = true, time.Time{}
 	})
+}
+
+// cordon excludes nodes. If that cannot be done it gives the roll up, at last.
+func (c *Controller) cordon(ctx context.Context, s state, nodes []member) (done bool, _ error) {
+	for _, m := range nodes {
+		late, err := c.reached(ctx, s, c.exclude(ctx, s, m, true))
+		switch {
+		case late:
+			return false, c.fail(ctx, s, s.unreachable(err))
+		case err != nil:
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // exclude takes a node out of scheduling and load balancing, or back into it.
@@ -235,11 +274,7 @@ func (c *Controller) exclude(ctx context.Context, s state, m member, out bool) e
 func (c *Controller) replace(ctx context.Context, s state) (time.Duration, error) {
 	drains, now := s.ng.Status.Roll.Drains, c.cfg.Now()
 	again := reconcile.Never
-	soon := func(d time.Duration) {
-		if again == reconcile.Never || d < again {
-			again = d
-		}
-	}
+	soon := func(d time.Duration) { again = sooner(again, d) }
 	var untouched []member
 	for _, m := range s.old() {
 		d, begun := drains[m.Instance]
@@ -272,13 +307,11 @@ func (c *Controller) replace(ctx context.Context, s state) (time.Duration, error
 	if next := s.next(untouched, s.maxUnavailable()-missing); len(next) > 0 {
 		return reconcile.Never, c.take(ctx, s, next)
 	}
-	if again == reconcile.Never && len(untouched) > 0 && s.ng.Spec.UpdateStrategy == strategyMinimal {
+	if again == reconcile.Never && len(untouched) > 0 && s.ng.Spec.UpdateStrategy == strategyMinimal && !s.group.Spec.Suspended(processTerminate) {
 		return c.awaitNodes(ctx, s, fmt.Sprintf("%d nodes to be ready", missing))
 	}
-	return again, c.setStatus(ctx, s.ng.ARN, func(st *resource.NodegroupStatus) error {
-		st.Waiting, st.ReadyNodes = fmt.Sprintf("%d nodes to be replaced", len(s.old())), s.ready()
-		return nil
-	})
+	left, err := c.awaitEnds(ctx, s, fmt.Sprintf("%d nodes to be replaced", len(s.old())))
+	return sooner(again, left), err
 }
 
 // next are the old nodes whose turn it is, at random, if room more may be missing. With
@@ -300,10 +333,8 @@ func (s state) next(untouched []member, room int) (out []member) {
 
 // take begins the emptying of nodes.
 func (c *Controller) take(ctx context.Context, s state, nodes []member) error {
-	for _, m := range nodes {
-		if err := c.exclude(ctx, s, m, true); err != nil {
-			return err
-		}
+	if ok, err := c.cordon(ctx, s, nodes); !ok {
+		return err
 	}
 	now := c.cfg.Now()
 	return c.change(ctx, s, func(r *resource.RollStatus, _ *resource.AutoScalingGroupSpec) {
@@ -349,7 +380,7 @@ func (c *Controller) scaleDown(ctx context.Context, s state) (time.Duration, err
 	case s.ready() < int(g.Desired):
 		return c.awaitNodes(ctx, s, fmt.Sprintf("%d of %d nodes to be ready", int(g.Desired)-s.ready(), g.Desired))
 	case leaving || len(s.members) != int(g.Desired):
-		return reconcile.Never, nil // woken when the one before is gone
+		return c.awaitEnds(ctx, s, fmt.Sprintf("%d nodes to be gone", len(s.members)-int(g.Desired))) // woken when one is
 	case r.Surge > 0 && g.Desired == r.Expect:
 		return reconcile.Never, c.change(ctx, s, func(r *resource.RollStatus, g *resource.AutoScalingGroupSpec) {
 			r.Surge, r.Expect, r.Since = r.Surge-1, r.Expect-1, time.Time{}

@@ -161,6 +161,66 @@ func TestNodesThatDoNotJoin(t *testing.T) {
 	}
 }
 
+// suspend has the Auto Scaling group do without some of its processes.
+func (w *world) suspend(processes ...string) {
+	w.update(func(tx *store.Tx) error {
+		g, _ := tx.AutoScalingGroups.Get(w.state().group.ARN)
+		g.Spec.SuspendedProcesses = nil
+		for _, name := range processes {
+			g.Spec.SuspendedProcesses = append(g.Spec.SuspendedProcesses, resource.SuspendedProcess{Name: name, Since: w.clock()})
+		}
+		tx.AutoScalingGroups.Put(g.ARN, g)
+		return nil
+	})
+}
+
+// A group that may not terminate its instances keeps those that have been replaced: that is
+// said at once, and ends the roll in the time that nodes have to join.
+func TestRollWithTerminateSuspended(t *testing.T) {
+	for _, c := range []struct {
+		name, strategy string
+		when           func(*world) bool
+		version        string // of the group in the end
+	}{
+		{"from the start", "DEFAULT", func(*world) bool { return true }, "1.34"},
+		{"from the start, minimal", "MINIMAL", func(*world) bool { return true }, "1.34"},
+		{"once the old nodes are gone", "DEFAULT", func(w *world) bool { return len(w.state().old()) == 0 }, "1.34"},
+		{"for a while", "DEFAULT", func(*world) bool { return true }, "1.35"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, func(n *resource.Nodegroup) { n.Spec.UpdateStrategy = c.strategy })
+			w.untilActive()
+			w.ask("1.35", false)
+			w.until("begun", func() bool { ng, _ := w.group(); return ng.Status.Roll.Revision == 1 && c.when(w) })
+			w.suspend("Terminate")
+			w.untilState(resource.NodegroupUpdating, "AutoScalingGroupInvalidConfiguration")
+			if c.version == "1.35" {
+				w.until("blocked", func() bool {
+					ng, _ := w.group()
+					return len(w.state().group.Spec.Condemned) > 0 && !ng.Status.Roll.Since.IsZero()
+				})
+				w.suspend()
+				w.untilActive()
+				if u := w.updated("u1"); u.State != resource.UpdateSuccessful || w.templates() != "2 2 2" || w.left() != "" {
+					t.Errorf("resumed it ends with %+v, templates %s, left: %s", u, w.templates(), w.left())
+				}
+				return
+			}
+			w.until("given up", func() bool { return w.updated("u1").State != resource.UpdateInProgress })
+			u := w.updated("u1")
+			if u.State != resource.UpdateFailed || len(u.Errors) != 1 || u.Errors[0].Message != "Couldn't terminate instances in ASG as Terminate process is suspended" {
+				t.Fatalf("%+v", u)
+			}
+			w.untilState(resource.NodegroupDegraded, "AutoScalingGroupInvalidConfiguration")
+			w.suspend()
+			w.untilActive()
+			if ng, _ := w.group(); ng.Rolled().Version != c.version || w.left() != "" {
+				t.Errorf("version %s, left: %s", ng.Rolled().Version, w.left())
+			}
+		})
+	}
+}
+
 func TestAutoscalerIsLeftAlone(t *testing.T) {
 	w := newWorld(t, func(n *resource.Nodegroup) { n.Spec.Max = 10 })
 	w.untilActive()
@@ -187,10 +247,42 @@ func TestDeleteWhileRolling(t *testing.T) {
 	w.until("gone", func() bool { _, ok := w.group(); return !ok })
 }
 
+// A node that is being emptied when its group is deleted has no more time than the others.
+func TestDeleteWhileDraining(t *testing.T) {
+	w := newWorld(t, nil)
+	w.cfg.DrainTimeout, w.cfg.DeleteDrainTimeout = time.Hour, 0
+	w.restart()
+	w.untilActive()
+	w.nodes.allStuck = true
+	w.update(func(tx *store.Tx) error {
+		g, _ := tx.AutoScalingGroups.Get(w.state().group.ARN)
+		g.Spec.Desired = 2
+		tx.AutoScalingGroups.Put(g.ARN, g)
+		return nil
+	})
+	w.until("draining", func() bool {
+		w.nodes.mu.Lock()
+		defer w.nodes.mu.Unlock()
+		return w.nodes.draining == 1
+	})
+	w.delete()
+	w.until("gone", func() bool { _, ok := w.group(); return !ok })
+}
+
 func (w *world) delete() {
 	w.update(func(tx *store.Tx) error {
 		ng, _ := tx.Nodegroups.Get(groupName1)
 		ng.Deleting = true
+		tx.Nodegroups.Put(ng.ARN, ng)
+		return nil
+	})
+}
+
+// again asks for the deletion of a group that could not be deleted.
+func (w *world) again() {
+	w.update(func(tx *store.Tx) error {
+		ng, _ := tx.Nodegroups.Get(groupName1)
+		ng.Status.State = resource.NodegroupDeleting // as DeleteNodegroup does
 		tx.Nodegroups.Put(ng.ARN, ng)
 		return nil
 	})

@@ -22,7 +22,11 @@ func (c *Controller) giveUp(ctx context.Context, s state) error {
 		if m.leaving() {
 			continue
 		}
-		if err := c.exclude(ctx, s, m, false); err != nil {
+		late, err := c.reached(ctx, s, c.exclude(ctx, s, m, false))
+		switch {
+		case late: // nodes stay cordoned, which only a cluster that answers can change
+			return c.endRoll(ctx, s, resource.UpdateFailed, s.unreachable(err))
+		case err != nil:
 			return err
 		}
 	}
@@ -31,8 +35,8 @@ func (c *Controller) giveUp(ctx context.Context, s state) error {
 
 // endRoll ends the roll's update and leaves the group at its size of before, or at an
 // autoscaler's. One that has failed sends off as many new nodes as the surge still has, and
-// all that never became Ready.
-func (c *Controller) endRoll(ctx context.Context, s state, outcome string) error {
+// all that never became Ready; further is what went wrong when it was taken back.
+func (c *Controller) endRoll(ctx context.Context, s state, outcome string, further ...resource.UpdateError) error {
 	return c.store.Update(ctx, func(tx *store.Tx) error {
 		ng, g, ok := records(tx, s)
 		if !ok {
@@ -66,7 +70,7 @@ func (c *Controller) endRoll(ctx context.Context, s state, outcome string) error
 			}
 			u.State, u.Ended = outcome, c.cfg.Now()
 			if failed != nil {
-				u.Errors = []resource.UpdateError{*failed}
+				u.Errors = append([]resource.UpdateError{*failed}, further...)
 			}
 			tx.Updates.Put(id, u)
 		}

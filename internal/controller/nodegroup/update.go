@@ -28,7 +28,11 @@ func (c *Controller) applyConfig(ctx context.Context, s state) error {
 			if !m.joined {
 				continue
 			}
-			if err := c.nodes.Configure(ctx, s.ng.Cluster, m.node.Name, change); err != nil {
+			late, err := c.reached(ctx, s, c.nodes.Configure(ctx, s.ng.Cluster, m.node.Name, change))
+			switch {
+			case late:
+				return c.failUpdates(ctx, s, s.unreachable(err))
+			case err != nil:
 				return fmt.Errorf("node %s of node group %s: %w", m.node.Name, s.ng.Name, err)
 			}
 		}

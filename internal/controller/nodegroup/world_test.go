@@ -40,6 +40,15 @@ type fakeNodes struct {
 	draining int
 	most     int // drains at a time
 	roles    map[string]bool
+	away     bool // the API server does not answer
+}
+
+// do is the start of every request; the caller holds mu.
+func (f *fakeNodes) do(what string) error {
+	if f.away {
+		return errors.New("connection refused")
+	}
+	return f.Call(what)
 }
 
 // A leftError is what package controller/node answers.
@@ -50,8 +59,8 @@ func (e leftError) Pods() []string { return e.pods }
 
 func (f *fakeNodes) Drain(ctx context.Context, _, node string) error {
 	f.mu.Lock()
-	err := f.Call("drain")
-	f.cordoned[node] = true
+	err := f.do("drain")
+	f.cordoned[node] = f.cordoned[node] || err == nil
 	stuck := f.stuck[node] || f.allStuck
 	f.draining++
 	f.most = max(f.most, f.draining)
@@ -77,7 +86,7 @@ func (f *fakeNodes) Drain(ctx context.Context, _, node string) error {
 func (f *fakeNodes) Configure(_ context.Context, _, node string, change resource.NodeChange) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.Call("configure"); err != nil {
+	if err := f.do("configure"); err != nil {
 		return err
 	}
 	if change.Cordon != nil {
@@ -98,7 +107,7 @@ func (f *fakeNodes) Configure(_ context.Context, _, node string, change resource
 func (f *fakeNodes) EnsureAWSAuthRole(_ context.Context, _, role string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.Call("let in"); err != nil {
+	if err := f.do("let in"); err != nil {
 		return err
 	}
 	f.roles[role] = true
@@ -108,7 +117,7 @@ func (f *fakeNodes) EnsureAWSAuthRole(_ context.Context, _, role string) error {
 func (f *fakeNodes) RemoveAWSAuthRole(_ context.Context, _, role string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.Call("shut out"); err != nil {
+	if err := f.do("shut out"); err != nil {
 		return err
 	}
 	delete(f.roles, role)
@@ -229,7 +238,10 @@ func (w *world) state() state {
 func (w *world) step() {
 	w.t.Helper()
 	ctx := w.t.Context()
-	if _, err := w.c.Reconcile(ctx, groupName1); err != nil && !errors.Is(err, reconciletest.ErrInjected) {
+	w.nodes.mu.Lock()
+	away := w.nodes.away
+	w.nodes.mu.Unlock()
+	if _, err := w.c.Reconcile(ctx, groupName1); err != nil && !errors.Is(err, reconciletest.ErrInjected) && !away {
 		w.t.Fatal(err)
 	}
 	var groups []string
@@ -333,9 +345,10 @@ func (w *world) templates() string {
 
 // free are the nodes that take pods: Ready and not cordoned.
 func (w *world) free() (n int) {
+	s := w.state()
 	w.nodes.mu.Lock()
 	defer w.nodes.mu.Unlock()
-	for _, m := range w.state().members {
+	for _, m := range s.members {
 		if m.ready() && !w.nodes.cordoned[m.node.Name] {
 			n++
 		}
