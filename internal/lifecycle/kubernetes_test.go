@@ -143,6 +143,12 @@ func (n *nodes) RemoveAWSAuthRole(ctx context.Context, cluster, role string) err
 	return err
 }
 
+func (n *nodes) HasAWSAuthRole(cluster, role string) (has, known bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.roles[cluster+" "+role], true
+}
+
 // applied says whether the cluster's API server has an object whose path ends so.
 func (h *host) applied(dir, suffix string) bool {
 	h.mu.Lock()

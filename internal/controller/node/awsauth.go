@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	core "k8s.io/api/core/v1"
@@ -39,7 +40,7 @@ func (cl *cluster) awsAuthChanged(o runtime.Object, gone bool) {
 
 func (cl *cluster) replaceAWSAuth(all []runtime.Object) {
 	cl.mu.Lock()
-	cl.awsAuth = nil
+	cl.awsAuth, cl.listed = nil, true
 	cl.mu.Unlock()
 	for _, o := range all {
 		cl.awsAuthChanged(o, false)
@@ -57,6 +58,24 @@ func (c *Controller) AWSAuth(arn string) (map[string]string, bool) {
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
 	return maps.Clone(cl.awsAuth), cl.awsAuth != nil
+}
+
+// HasAWSAuthRole says whether a cluster's aws-auth has an entry for a role, by what was seen of
+// it last; known is false as long as it has not been looked for.
+func (c *Controller) HasAWSAuthRole(arn, role string) (has, known bool) {
+	cl := c.watched(arn)
+	if cl == nil {
+		return false, false
+	}
+	cl.mu.Lock()
+	text, known := cl.awsAuth[mapRoles], cl.listed
+	cl.mu.Unlock()
+	var entries []map[string]any
+	if err := yaml.Unmarshal([]byte(text), &entries); err != nil {
+		return false, known // nobody gets in by what cannot be read
+	}
+	role = withoutPath(role)
+	return slices.ContainsFunc(entries, func(e map[string]any) bool { return is(e, role) }), known
 }
 
 // EnsureAWSAuthRole lets the nodes that have a role into the cluster by aws-auth, which is

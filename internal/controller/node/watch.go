@@ -38,6 +38,7 @@ type cluster struct {
 	nodes    map[string]*seen  // by name
 	requests map[string]signer // certificates that kubelets ask for, by the request's name
 	awsAuth  map[string]string // data of the ConfigMap; nil: there is none
+	listed   bool              // it has been looked for
 }
 
 func newCluster(arn string, cancel context.CancelFunc) *cluster {

@@ -80,8 +80,30 @@ func faultsOf(tx *store.Tx, s state) (out []resource.Issue) {
 	}
 	if s.grouped {
 		out = append(out, misconfigured(s)...)
+		for _, r := range tx.InstanceRefreshes.All() {
+			add(r.Group == s.group.ARN && r.Active(), "AutoScalingGroupInstanceRefreshActive",
+				"An instance refresh of somebody else is active on the Auto Scaling group of your managed node group.", s.group.Name)
+		}
 	}
 	return out
+}
+
+// modeConfigMap is the authentication mode without access entries.
+const modeConfigMap = "CONFIG_MAP"
+
+// awsAuthEvery is how often aws-auth is looked at: it is the cluster's, and no record.
+const awsAuthEvery = 15 * time.Second
+
+// shutOut is the issue of a group whose nodes somebody has taken out of aws-auth, where
+// nothing else lets them in.
+func (c *Controller) shutOut(s state) []resource.Issue {
+	if s.cluster.Spec.AuthenticationMode != modeConfigMap || s.ng.Status.AutoScalingGroup == "" || s.ng.Deleting {
+		return nil
+	}
+	if has, known := c.nodes.HasAWSAuthRole(s.ng.Cluster, s.ng.Spec.NodeRole); has || !known {
+		return nil
+	}
+	return []resource.Issue{{Code: "AccessDenied", Message: defaultNoAccessText, ResourceIDs: []string{s.ng.Spec.NodeRole}}}
 }
 
 // misconfigured are settings of the Auto Scaling group that EKS relies on and somebody else
@@ -126,6 +148,9 @@ func (s state) launchFailure() (resource.Issue, bool) {
 	case "InsufficientFreeAddressesInSubnet":
 		out.Code, out.ResourceIDs = "InsufficientFreeAddresses", s.ng.Spec.Subnets
 		out.Message = "One or more of the subnets associated with your managed node group does not have enough available IP addresses for new nodes."
+	case "InvalidAMIID.NotFound":
+		out.Code, out.ResourceIDs = "AmiIdNotFound", []string{s.ng.Status.LaunchTemplate}
+		out.Message = "We couldn't find the AMI associated with your launch template. Make sure that the AMI exists and is shared with your account. " + st.Waiting
 	case "InstanceLimitExceeded", "VcpuLimitExceeded":
 		out.Code = "InstanceLimitExceeded"
 	}

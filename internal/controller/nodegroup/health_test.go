@@ -90,6 +90,11 @@ func TestIssuesComeAndGo(t *testing.T) {
 		{"AutoScalingGroupInvalidConfiguration", edit(func(g *resource.AutoScalingGroup) {
 			g.Spec.SuspendedProcesses = []resource.SuspendedProcess{{Name: "Terminate"}}
 		})},
+		{"AutoScalingGroupInstanceRefreshActive", func(tx *store.Tx) func(*store.Tx) {
+			// Baking, it does nothing.
+			tx.InstanceRefreshes.Put("r", resource.InstanceRefresh{Home: home, ID: "r", Group: w.state().group.ARN, State: resource.RefreshBaking, Baking: w.clock(), Preferences: resource.RefreshPreferences{BakeTime: 3600}})
+			return func(tx *store.Tx) { tx.InstanceRefreshes.Delete("r") }
+		}},
 		{"Ec2LaunchTemplateVersionMismatch", edit(func(g *resource.AutoScalingGroup) { g.Spec.LaunchTemplateVersion = "7" })},
 	} {
 		var giveBack func(*store.Tx)
@@ -98,6 +103,24 @@ func TestIssuesComeAndGo(t *testing.T) {
 		w.update(func(tx *store.Tx) error { giveBack(tx); return nil })
 		w.untilState(resource.NodegroupActive, "")
 	}
+}
+
+// In the mode without access entries it is aws-auth that lets nodes in.
+func TestTakenOutOfAWSAuth(t *testing.T) {
+	w := newWorld(t, nil)
+	w.untilActive()
+	let := func(in bool) {
+		w.nodes.mu.Lock()
+		defer w.nodes.mu.Unlock()
+		w.nodes.roles[nodeRole] = in
+	}
+	let(false)
+	w.untilState(resource.NodegroupDegraded, "AccessDenied")
+	if again, err := w.c.Reconcile(t.Context(), groupName1); err != nil || again > awsAuthEvery {
+		t.Errorf("looked at again in %s, %v", again, err)
+	}
+	let(true)
+	w.untilState(resource.NodegroupActive, "")
 }
 
 func TestLaunchFailures(t *testing.T) {
@@ -139,9 +162,9 @@ func TestLaunchFailures(t *testing.T) {
 	}
 	good := image()
 	change("ami-00000000000000000", 2)
-	w.untilState(resource.NodegroupDegraded, "AsgInstanceLaunchFailures")
+	w.untilState(resource.NodegroupDegraded, "AmiIdNotFound")
 	ng, _ := w.group()
-	if m := ng.Status.Issues[0].Message; m != "Could not launch On-Demand Instances. InvalidAMIID.NotFound - The image id '[ami-00000000000000000]' does not exist Launching EC2 instance failed." {
+	if m := ng.Status.Issues[0].Message; !strings.HasSuffix(m, "The image id '[ami-00000000000000000]' does not exist") {
 		t.Errorf("the issue says %q", m)
 	}
 	change(good, 2)

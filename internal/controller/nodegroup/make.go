@@ -25,15 +25,17 @@ func groupARN(ng resource.Nodegroup) string {
 	return fmt.Sprintf("arn:aws:autoscaling:%s:%s:autoScalingGroup:%s:autoScalingGroupName/%s", ng.Region, ng.Account, ng.ID, groupName(ng))
 }
 
-// The hook that holds an instance until its node has been drained, and for how many seconds.
+// The hooks of a group, and for how many seconds they hold an instance: one that EKS lets it
+// through by at its launch, and one until its node has been drained.
 const (
-	drainHook      = "Terminate-LC-Hook"
-	drainHeartbeat = 1800
+	launchHook = "Launch-LC-Hook"
+	drainHook  = "Terminate-LC-Hook"
+	heartbeat  = 1800
 )
 
 // make records all that the node group consists of in one transaction.
 func (c *Controller) make(ctx context.Context, s state) error {
-	if s.cluster.Spec.AuthenticationMode == "CONFIG_MAP" {
+	if s.cluster.Spec.AuthenticationMode == modeConfigMap {
 		late, err := c.reached(ctx, s, c.nodes.EnsureAWSAuthRole(ctx, s.ng.Cluster, s.ng.Spec.NodeRole))
 		switch {
 		case late:
@@ -69,7 +71,7 @@ func (c *Controller) make(ctx context.Context, s state) error {
 			}
 		}
 		tx.AutoScalingGroups.Put(g.ARN, g)
-		if s.cluster.Spec.AuthenticationMode != "CONFIG_MAP" {
+		if s.cluster.Spec.AuthenticationMode != modeConfigMap {
 			letIn(tx, ng, s.cluster, c.cfg.Now)
 		}
 		ng.Status.AutoScalingGroup, ng.Status.LaunchTemplate, ng.Status.InstanceProfile = g.Name, lt.ID, profileName(ng)
@@ -105,9 +107,10 @@ func groupFor(ng resource.Nodegroup, cl resource.Cluster, lt resource.LaunchTemp
 			tag("eks:cluster-name", cl.Name), tag("eks:nodegroup-name", ng.Name), tag("kubernetes.io/cluster/"+cl.Name, "owned"),
 			tag("k8s.io/cluster-autoscaler/enabled", "true"), tag("k8s.io/cluster-autoscaler/"+cl.Name, "owned"),
 		},
-		Hooks: []resource.LifecycleHook{{
-			Name: drainHook, Transition: resource.HookTerminating, Heartbeat: drainHeartbeat, Default: resource.ActionContinue,
-		}},
+		Hooks: []resource.LifecycleHook{
+			{Name: launchHook, Transition: resource.HookLaunching, Heartbeat: heartbeat, Default: resource.ActionContinue},
+			{Name: drainHook, Transition: resource.HookTerminating, Heartbeat: heartbeat, Default: resource.ActionContinue},
+		},
 	}
 	if ng.Spec.CapacityType == "SPOT" {
 		spec.SpotPercentage = 100
@@ -148,7 +151,7 @@ func (c *Controller) remove(ctx context.Context, s state) error {
 			return nil
 		})
 	}
-	if s.cluster.Spec.AuthenticationMode == "CONFIG_MAP" && !c.roleInUse(s) {
+	if s.cluster.Spec.AuthenticationMode == modeConfigMap && !c.roleInUse(s) {
 		late, err := c.reached(ctx, s, c.nodes.RemoveAWSAuthRole(ctx, s.ng.Cluster, s.ng.Spec.NodeRole))
 		switch {
 		case late:

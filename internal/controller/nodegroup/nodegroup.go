@@ -38,6 +38,8 @@ type Nodes interface {
 	Configure(ctx context.Context, cluster, node string, change resource.NodeChange) error
 	EnsureAWSAuthRole(ctx context.Context, cluster, role string) error
 	RemoveAWSAuthRole(ctx context.Context, cluster, role string) error
+	// HasAWSAuthRole says whether aws-auth lets nodes of the role in, as far as that is known.
+	HasAWSAuthRole(cluster, role string) (has, known bool)
 }
 
 // Config holds the waits that EKS has and tests shorten.
@@ -85,7 +87,7 @@ func (c *Controller) Errors() map[string]error { return c.queue.Errors() }
 func (c *Controller) changed(tx *store.Tx, ch store.Change) {
 	switch ch.Table {
 	case store.Clusters, store.Nodes, store.AutoScalingGroups, store.GroupInstances, store.LaunchTemplates,
-		store.InstanceProfiles, store.Roles, store.SecurityGroups, store.Subnets, store.AccessEntries, store.SpotRequests:
+		store.InstanceProfiles, store.Roles, store.SecurityGroups, store.Subnets, store.AccessEntries, store.SpotRequests, store.InstanceRefreshes:
 		// A handful of groups: finding the right one costs more code than looking.
 		for arn := range tx.Nodegroups.All() {
 			c.queue.Wake(arn)
@@ -154,6 +156,9 @@ func (c *Controller) get(arn string) (s state, ok bool, err error) {
 		s.faults = faultsOf(tx, s)
 		return nil
 	})
+	if err == nil && ok {
+		s.faults = append(s.faults, c.shutOut(s)...)
+	}
 	return s, ok, err
 }
 
@@ -164,6 +169,9 @@ func (c *Controller) Reconcile(ctx context.Context, arn string) (time.Duration, 
 		return reconcile.Never, err
 	}
 	c.drain(s)
+	if err := c.admit(ctx, s); err != nil {
+		return reconcile.Never, err
+	}
 	if err := c.leaveSpot(ctx, s); err != nil {
 		return reconcile.Never, err
 	}
@@ -193,6 +201,9 @@ func (c *Controller) Reconcile(ctx context.Context, arn string) (time.Duration, 
 		again, err := c.follow(ctx, s)
 		if err != nil {
 			return again, err
+		}
+		if s.cluster.Spec.AuthenticationMode == modeConfigMap {
+			again = sooner(again, awsAuthEvery)
 		}
 		next, err := c.repair(ctx, s)
 		return sooner(again, next), err
@@ -244,6 +255,21 @@ func (c *Controller) follow(ctx context.Context, s state) (time.Duration, error)
 		return settle(st, false, issues)
 	})
 	return again, err
+}
+
+// admit lets new instances through: there is nothing that EKS does with them by its own hook.
+func (c *Controller) admit(ctx context.Context, s state) error {
+	if !slices.ContainsFunc(s.members, func(m member) bool { return m.Awaits(launchHook) }) {
+		return nil
+	}
+	return c.store.Update(ctx, func(tx *store.Tx) error {
+		for _, m := range s.members {
+			if g, ok := tx.GroupInstances.Get(m.Instance); ok && g.Complete(launchHook, "", resource.ActionContinue, "") {
+				tx.GroupInstances.Put(m.Instance, g)
+			}
+		}
+		return nil
+	})
 }
 
 // A draining is the emptying of a node whose instance waits to be terminated.

@@ -124,6 +124,12 @@ func (f *fakeNodes) RemoveAWSAuthRole(_ context.Context, _, role string) error {
 	return nil
 }
 
+func (f *fakeNodes) HasAWSAuthRole(_, role string) (has, known bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.roles[role], true
+}
+
 // A world is a store with a cluster and a node group in it that is CREATING, a real Auto
 // Scaling controller, instances that run and join at once, and a clock that moves by a
 // second a step.
