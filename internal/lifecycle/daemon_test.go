@@ -27,6 +27,7 @@ import (
 	"ekster.dev/ekster/internal/controller/cluster"
 	"ekster.dev/ekster/internal/controller/instance"
 	"ekster.dev/ekster/internal/controller/nodegroup"
+	"ekster.dev/ekster/internal/controller/spotrequest"
 	"ekster.dev/ekster/internal/controller/vpc"
 	"ekster.dev/ekster/internal/identity/identitytest"
 	"ekster.dev/ekster/internal/resource"
@@ -38,6 +39,11 @@ import (
 
 // versions are those that there is a payload of, oldest first.
 var versions = []string{"1.34", "1.35", "1.36"}
+
+// clock goes from a day on which EKS supports the versions, whatever day it is.
+func clock() time.Time { return firstDay.Add(time.Since(began)) }
+
+var began, firstDay = time.Now(), time.Date(2026, time.November, 20, 12, 0, 0, 0, time.UTC)
 
 var catalogue = sync.OnceValues(addon.Load)
 
@@ -83,10 +89,14 @@ func (l *life) start() {
 	}
 	d.door = identitytest.Over(l.t, d.store, func(door *identitytest.Door) []*awsapi.Service {
 		payload := func(minor string) bool { return slices.Contains(versions, minor) }
-		return []*awsapi.Service{
+		services := []*awsapi.Service{
 			geneks.Service(eksservice.New(eksservice.Config{Store: d.store, Policies: door.Policies, Payload: payload, Addons: addons})),
 			genec2.Service(ec2service.New(d.store)), genautoscaling.Service(autoscalingservice.New(d.store)),
 		}
+		for i, s := range services {
+			services[i] = identitytest.Clocked(s, clock)
+		}
+		return services
 	})
 	cfg := d.door.AsRoot()
 	d.eks, d.ec2, d.asg = eks.NewFromConfig(cfg), ec2.NewFromConfig(cfg), autoscaling.NewFromConfig(cfg)
@@ -112,9 +122,9 @@ func (d *daemon) controllers(addons *addon.Catalogue) map[string]controller {
 		"vpc":  vpc.New(d.store, networks{d.hands()}, vpcDoors{d.hands()}, log),
 		"node": workers,
 		"instance": instance.New(instance.Config{
-			Dir: filepath.Join(l.dir, "instances"), CgroupParent: "test", Kube: kube, BootID: "boot", Now: time.Now,
+			Dir: filepath.Join(l.dir, "instances"), CgroupParent: "test", Kube: kube, BootID: "boot", Now: clock,
 		}, d.store, machines{d.hands()}, d.hands(), log),
-		"autoscalinggroup": autoscalinggroup.New(d.store, time.Now, log),
+		"autoscalinggroup": autoscalinggroup.New(d.store, clock, log),
 		"cluster": cluster.New(cluster.Config{
 			Dir: l.clusters(), Kube: kube, Issuer: func(c resource.Cluster) string { return "https://issuer/" + c.Spec.Hex },
 			Loopback: netip.MustParsePrefix("127.70.0.0/24"), Bindable: func(netip.AddrPort) bool { return true },
@@ -128,16 +138,17 @@ func (d *daemon) controllers(addons *addon.Catalogue) map[string]controller {
 				defer h.mu.Unlock()
 				return resource.Inspection{}, h.begin(ctx)
 			},
-			Now: time.Now, Own: func() []netip.Addr { return nil }, UpgradeTimeout: l.patience,
+			Now: clock, Own: func() []netip.Addr { return nil }, UpgradeTimeout: l.patience,
 		}, d.store, planes{d.hands()}, d.hands(), d.hands(), log),
 		"nodegroup": nodegroup.New(nodegroup.Config{
-			JoinTimeout: l.patience, DrainTimeout: l.patience, DeleteDrainTimeout: l.patience, DrainedPause: time.Millisecond, Now: time.Now,
+			JoinTimeout: l.patience, DrainTimeout: l.patience, DeleteDrainTimeout: l.patience, DrainedPause: time.Millisecond, Now: clock,
 		}, d.store, workers, log),
 		"addon": addoncontroller.New(addoncontroller.Config{
 			Store: d.store, Catalogue: addons, API: d.api, AWSEndpointURL: "http://198.18.0.1", Settle: l.patience, UpdateTimeout: l.patience,
-			Now: time.Now, Log: log,
+			Now: clock, Log: log,
 		}),
-		"account": account.New(d.store, time.Now, log),
+		"spotrequest": spotrequest.New(d.store, clock, log),
+		"account":     account.New(d.store, clock, log),
 	}
 }
 

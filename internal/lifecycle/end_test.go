@@ -102,6 +102,7 @@ func (l *life) clean() {
 	l.t.Helper()
 	l.note("the end")
 	l.host.turn((*knobs).heal)
+	l.resume()
 	l.await("empty", func() bool {
 		if l.daemon.dead.Load() {
 			return false

@@ -17,6 +17,7 @@ import (
 	"ekster.dev/ekster/internal/machine"
 	"ekster.dev/ekster/internal/network"
 	"ekster.dev/ekster/internal/pki"
+	"ekster.dev/ekster/internal/store"
 )
 
 var (
@@ -38,20 +39,6 @@ type host struct {
 	roles    map[string]bool // in an aws-auth, by cluster and role
 	cordoned map[string]bool // nodes
 }
-
-// knobs are what is wrong with the host.
-type knobs struct {
-	failures int             // so many calls fail from now on
-	slow     int             // how often the control plane that is started next is not ready yet
-	broken   map[string]bool // Kubernetes versions whose control plane does not become ready
-	dies     map[string]bool // the same, whose process ends at once
-	strange  bool            // machines that boot do not become nodes
-	bloated  bool            // control planes have more data than a standard one holds
-	stuck    bool            // nodes have pods that cannot be evicted
-	cluster  kubeapplytest.Knobs
-}
-
-func (k *knobs) heal() { *k = knobs{broken: map[string]bool{}, dies: map[string]bool{}} }
 
 // A plane is a control plane. Its objects outlast a change of its version.
 type plane struct {
@@ -112,6 +99,17 @@ type hands struct {
 	daemon *daemon
 }
 
+var errGone = errors.New("connection refused")
+
+// ask is begin for what an API server is asked for.
+func (h hands) ask(ctx context.Context) error {
+	err := h.begin(ctx)
+	if err == nil && h.knobs.gone {
+		return errGone
+	}
+	return err
+}
+
 // begin is the start of every call, which it may fail; the caller unlocks.
 func (h hands) begin(ctx context.Context) error {
 	if d := h.daemon.life.delay; d > 0 {
@@ -138,6 +136,12 @@ func (h hands) begin(ctx context.Context) error {
 type planes struct{ hands }
 
 func (h planes) Ensure(ctx context.Context, c controlplane.Config) (controlplane.Status, error) {
+	served := false
+	_ = h.daemon.store.View(func(tx *store.Tx) error { // the function returns no error
+		cl, _ := tx.Clusters.Get(c.ID)
+		served = cl.Status.DefaultsApplied
+		return nil
+	})
 	err := h.begin(ctx)
 	defer h.mu.Unlock()
 	if err != nil {
@@ -171,7 +175,10 @@ func (h planes) Ensure(ctx context.Context, c controlplane.Config) (controlplane
 	default:
 		p.up = true
 	}
-	st.Ready = p.up
+	st.Ready = p.up && !(h.knobs.down && served)
+	if p.up && !st.Ready {
+		st.Waiting = "the API server's /readyz: etcd"
+	}
 	return st, nil
 }
 

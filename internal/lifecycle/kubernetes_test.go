@@ -31,7 +31,7 @@ type apiServer struct {
 }
 
 func (s apiServer) RoundTrip(q *http.Request) (*http.Response, error) {
-	err := s.begin(q.Context())
+	err := s.ask(q.Context())
 	p, k := s.host.planes[s.dir], s.knobs.cluster
 	up := p != nil && p.up
 	s.mu.Unlock()
@@ -105,8 +105,8 @@ func (stuckError) Error() string  { return "left: default/web-1" }
 func (stuckError) Pods() []string { return []string{"default/web-1"} }
 
 func (n *nodes) Drain(ctx context.Context, _, node string) error {
-	err := n.begin(ctx)
-	n.cordoned[node] = true
+	err := n.ask(ctx)
+	n.cordoned[node] = n.cordoned[node] || err == nil
 	stuck := n.knobs.stuck
 	n.mu.Unlock()
 	if err != nil || !stuck {
@@ -117,7 +117,7 @@ func (n *nodes) Drain(ctx context.Context, _, node string) error {
 }
 
 func (n *nodes) Configure(ctx context.Context, _, node string, change resource.NodeChange) error {
-	err := n.begin(ctx)
+	err := n.ask(ctx)
 	defer n.mu.Unlock()
 	if err == nil && change.Cordon != nil {
 		n.cordoned[node] = *change.Cordon
@@ -126,7 +126,7 @@ func (n *nodes) Configure(ctx context.Context, _, node string, change resource.N
 }
 
 func (n *nodes) EnsureAWSAuthRole(ctx context.Context, cluster, role string) error {
-	err := n.begin(ctx)
+	err := n.ask(ctx)
 	defer n.mu.Unlock()
 	if err == nil {
 		n.roles[cluster+" "+role] = true
@@ -135,7 +135,7 @@ func (n *nodes) EnsureAWSAuthRole(ctx context.Context, cluster, role string) err
 }
 
 func (n *nodes) RemoveAWSAuthRole(ctx context.Context, cluster, role string) error {
-	err := n.begin(ctx)
+	err := n.ask(ctx)
 	defer n.mu.Unlock()
 	if err == nil {
 		delete(n.roles, cluster+" "+role)

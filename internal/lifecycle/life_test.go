@@ -82,6 +82,7 @@ func live(t *testing.T, seed uint64) {
 		l.act()
 		l.check()
 	}
+	l.resume()
 	l.rest()
 	l.compare()
 	l.clean()
@@ -152,7 +153,7 @@ func (l *life) begin(d *daemon) {
 
 // landscape is what clusters need of an account.
 func (l *life) landscape(tx *store.Tx) error {
-	if _, err := provision.EnsureRegion(tx, home, time.Now()); err != nil {
+	if _, err := provision.EnsureRegion(tx, home, clock()); err != nil {
 		return err
 	}
 	for _, r := range []struct{ arn, service, policy string }{
@@ -312,6 +313,10 @@ func (l *life) count() map[string]int {
 			case resource.Instance:
 				if r.Status.State == resource.InstanceTerminated {
 					return false // EC2 shows it for an hour
+				}
+			case resource.SpotRequest:
+				if r.State != resource.SpotActive && r.State != resource.SpotOpen {
+					return false // EC2 shows it for a while
 				}
 			case resource.ScalingActivity:
 				if !r.Ended.IsZero() && !tx.AutoScalingGroups.Has(r.Group) {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
 )
@@ -75,8 +74,8 @@ var acts = []act{
 	{1, (*life).createCluster}, {1, (*life).deleteCluster}, {6, (*life).updateVersion}, {6, (*life).updateConfig}, {1, (*life).cancelUpdate},
 	{6, (*life).createNodegroup}, {6, (*life).updateNodegroupConfig}, {8, (*life).updateNodegroupVersion}, {2, (*life).deleteNodegroup},
 	{5, (*life).createAddon}, {6, (*life).updateAddon}, {2, (*life).deleteAddon},
-	{3, (*life).entry}, {1, (*life).tag}, {3, (*life).provider},
-	{3, (*life).scale}, {2, (*life).killMachine}, {8, (*life).trouble}, {3, (*life).read},
+	{3, (*life).people}, {1, (*life).tag}, {3, (*life).provider},
+	{3, (*life).scale}, {2, (*life).suspend}, {2, (*life).wantBack}, {2, (*life).killMachine}, {8, (*life).trouble}, {3, (*life).read},
 	{12, (*life).pause}, {8, (*life).rest},
 }
 
@@ -134,6 +133,8 @@ func (l *life) trouble() {
 		{"sick", func(k *knobs) { k.cluster.Sick = true }},
 		{"touched", func(k *knobs) { k.cluster.Touched = true }},
 		{"denied", func(k *knobs) { k.cluster.Denied = true }},
+		{"gone", func(k *knobs) { k.gone = true }},
+		{"down", func(k *knobs) { k.down = true }},
 	}
 	t := turns[l.rnd.IntN(len(turns))]
 	// A control plane that is new has no other version to go back to.
@@ -255,32 +256,6 @@ func (l *life) cancelUpdate() {
 		u, ok := v[id]
 		return answers(when(!ok || forCluster(v, name) == notFound, notFound), when(u.status == "InProgress", invalidRequest), when(ok && u.status != "InProgress", invalidState))
 	})
-}
-
-// scale is what an autoscaler does. One that scales down during a roll takes the new nodes
-// away that it waits for, and the update fails: that is something going wrong.
-func (l *life) scale() {
-	l.t.Helper()
-	cluster, name := l.part("nodegroup", false)
-	if _, n, _ := l.now().of("nodegroup", cluster, name); l.calm && n.status != "ACTIVE" {
-		return
-	}
-	group := ""
-	err := l.view(func(ctx context.Context) error {
-		out, err := l.daemon.eks.DescribeNodegroup(ctx, &eks.DescribeNodegroupInput{ClusterName: &cluster, NodegroupName: &name})
-		if err == nil && out.Nodegroup.Resources != nil {
-			group = *out.Nodegroup.Resources.AutoScalingGroups[0].Name
-		}
-		return err
-	})
-	if err != nil || group == "" {
-		return
-	}
-	n := int32(l.rnd.IntN(4))
-	l.call(fmt.Sprintf("SetDesiredCapacity %s/%s %d", cluster, name, n), func(ctx context.Context) error {
-		_, err := l.daemon.asg.SetDesiredCapacity(ctx, &autoscaling.SetDesiredCapacityInput{AutoScalingGroupName: &group, DesiredCapacity: &n})
-		return err
-	}, func(view) []string { return []string{accepted, "ValidationError", "ScalingActivityInProgress"} })
 }
 
 func (l *life) killMachine() {

@@ -8,6 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
+
+	"ekster.dev/ekster/internal/addon"
 )
 
 func (l *life) createNodegroup() {
@@ -18,8 +20,9 @@ func (l *life) createNodegroup() {
 	in := &eks.CreateNodegroupInput{
 		ClusterName: &cluster, NodegroupName: &name, NodeRole: aws.String(nodeRole), Subnets: l.subnets,
 		ScalingConfig: &types.NodegroupScalingConfig{MinSize: &least, MaxSize: &most, DesiredSize: &desired},
+		CapacityType:  pick(l, []types.CapacityTypes{types.CapacityTypesOnDemand, types.CapacityTypesOnDemand, types.CapacityTypesSpot}),
 	}
-	l.call(fmt.Sprintf("CreateNodegroup %s/%s %d %d %d", cluster, name, least, desired, most), func(ctx context.Context) error {
+	l.call(fmt.Sprintf("CreateNodegroup %s/%s %s %d %d %d", cluster, name, in.CapacityType, least, desired, most), func(ctx context.Context) error {
 		_, err := l.daemon.eks.CreateNodegroup(ctx, in)
 		return err
 	}, func(v view) []string {
@@ -32,7 +35,7 @@ func (l *life) updateNodegroupConfig() {
 	l.t.Helper()
 	cluster, name := l.part("nodegroup", false)
 	in := &eks.UpdateNodegroupConfigInput{ClusterName: &cluster, NodegroupName: &name}
-	what, bad := pick(l, []string{"sizes", "sizes", "labels", "strategy", "nothing"}), ""
+	what, bad := pick(l, []string{"sizes", "sizes", "labels", "taints", "strategy", "repair", "nothing"}), ""
 	switch what {
 	case "sizes":
 		least, most := int32(l.rnd.IntN(2)), int32(1+l.rnd.IntN(3))
@@ -42,6 +45,14 @@ func (l *life) updateNodegroupConfig() {
 		what = fmt.Sprintf("sizes %d %d %d", least, desired, most)
 	case "labels":
 		in.Labels = &types.UpdateLabelsPayload{AddOrUpdateLabels: map[string]string{"l": fmt.Sprint(l.rnd.IntN(9))}}
+	case "taints":
+		t := []types.Taint{{Key: aws.String("t"), Value: aws.String(fmt.Sprint(l.rnd.IntN(9))), Effect: types.TaintEffectNoSchedule}}
+		in.Taints = &types.UpdateTaintsPayload{AddOrUpdateTaints: t}
+		if l.chance(2) {
+			in.Taints = &types.UpdateTaintsPayload{RemoveTaints: t}
+		}
+	case "repair":
+		in.NodeRepairConfig = &types.NodeRepairConfig{Enabled: aws.Bool(l.chance(2))}
 	case "strategy":
 		in.UpdateConfig = &types.NodegroupUpdateConfig{MaxUnavailable: aws.Int32(int32(1 + l.rnd.IntN(2))), UpdateStrategy: pick(l, types.NodegroupUpdateStrategies("").Values())}
 	case "nothing":
@@ -111,22 +122,26 @@ func (l *life) createAddon() {
 	}) {
 		return
 	}
+	// It is the default of the version that the cluster runs, and not of one that has not come up.
 	l.seen("CreateAddon "+name, version, func(v view) string {
 		c, _ := clusterNamed(v, cluster)
-		return defaultVersion(name, c.version)
+		d, _ := l.entry(name).DefaultVersion(c.version)
+		return d.Version
 	})
 }
 
-// defaultVersion is an add-on's for clusters of a version: the one that they run, not one
-// whose control plane has not come up.
-func defaultVersion(name, minor string) string {
-	addons, err := catalogue()
+// entry is what the catalogue says of an add-on.
+func (l *life) entry(name string) *addon.Addon {
+	l.t.Helper()
+	all, err := catalogue()
 	if err != nil {
-		return err.Error()
+		l.t.Fatal(err)
 	}
-	a, _ := addons.Find(name)
-	v, _ := a.DefaultVersion(minor)
-	return v.Version
+	a, ok := all.Find(name)
+	if !ok {
+		l.t.Fatalf("the catalogue has no %s", name)
+	}
+	return a
 }
 
 func (l *life) updateAddon() {
@@ -137,10 +152,18 @@ func (l *life) updateAddon() {
 	if l.chance(6) {
 		in.ConfigurationValues, bad = aws.String("no: [json"), invalidParameter
 	}
-	l.call("UpdateAddon "+cluster+"/"+name+" "+string(in.ResolveConflicts), func(ctx context.Context) error {
+	version := addon.Version{}
+	if l.chance(2) {
+		version = pick(l, l.entry(name).Versions)
+		in.AddonVersion = &version.Version
+	}
+	l.call("UpdateAddon "+cluster+"/"+name+" "+string(in.ResolveConflicts)+" "+version.Version, func(ctx context.Context) error {
 		_, err := l.daemon.eks.UpdateAddon(ctx, in)
 		return err
-	}, func(v view) []string { return with(forAddon(v, cluster, name), bad) })
+	}, func(v view) []string {
+		c, _ := clusterNamed(v, cluster)
+		return with(with(forAddon(v, cluster, name), bad), when(in.AddonVersion != nil && !version.RunsOn(c.version), invalidParameter))
+	})
 }
 
 // with adds a reason to what EKS answers.
@@ -164,8 +187,8 @@ func (l *life) deleteAddon() {
 	})
 }
 
-// entry lets people in, or out again.
-func (l *life) entry() {
+// people lets people in, or out again.
+func (l *life) people() {
 	l.t.Helper()
 	cluster, principal := l.cluster(), aws.String(peopleRole)
 	f := l.facts[cluster]
