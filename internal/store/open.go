@@ -26,7 +26,7 @@ const startTimeout = 30 * time.Second
 // Open returns the store with every record in memory. The embedded etcd listens on
 // two unix sockets in its directory and nowhere else.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{rows: newTables()}
+	s := &Store{rows: newTables(), patience: usual}
 	s.read = s.rows.begin(false)
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -46,11 +46,13 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 }
 
 func (s *Store) dial(endpoints []string) error {
-	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: 5 * time.Second})
+	c, err := clientv3.New(clientv3.Config{
+		Endpoints: endpoints, DialTimeout: 5 * time.Second, DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 5 * time.Second,
+	})
 	if err != nil {
 		return fmt.Errorf("connecting to etcd at %v: %w", endpoints, err)
 	}
-	s.etcd, s.close = c, c.Close
+	s.kv, s.close = c, c.Close
 	return nil
 }
 
@@ -89,11 +91,12 @@ func (s *Store) embed(ctx context.Context, dir string) error {
 		e.Close()
 		return fmt.Errorf("starting the embedded etcd in %s: %w", dir, ctx.Err())
 	}
-	s.etcd = v3client.New(e.Server)
+	c := v3client.New(e.Server)
+	s.kv = c
 	s.close = func() error {
 		// The in-process client has no connection; it can only report that its own
 		// context has ended.
-		_ = s.etcd.Close()
+		_ = c.Close()
 		e.Close()
 		return nil
 	}

@@ -25,13 +25,15 @@ var ErrForeignWriter = errors.New("the store's etcd keys have been changed by an
 
 // A Store holds the records.
 type Store struct {
-	etcd  *clientv3.Client
-	close func() error
+	kv       clientv3.KV
+	close    func() error
+	patience patience
 
-	writer sync.Mutex   // held by the Update that runs
-	mu     sync.RWMutex // guards rows; taken for writing only to apply a commit
-	rows   tables
-	read   *Tx // of every View: it has no state of its own
+	writer    sync.Mutex   // held by the Update that runs
+	unsettled []op         // of a commit of which nobody knows whether it has happened
+	mu        sync.RWMutex // guards rows; taken for writing only to apply a commit
+	rows      tables
+	read      *Tx // of every View: it has no state of its own
 
 	subsMu sync.Mutex
 	subs   []func([]Change)
@@ -58,6 +60,9 @@ func (s *Store) View(f func(tx *Tx) error) error {
 func (s *Store) Update(ctx context.Context, f func(tx *Tx) error) error {
 	s.writer.Lock()
 	defer s.writer.Unlock()
+	if err := s.settle(ctx); err != nil {
+		return err
+	}
 	// Only the writer changes rows, and that is us: no lock is needed to read.
 	tx := s.rows.begin(true)
 	if err := f(tx); err != nil {
@@ -71,6 +76,12 @@ func (s *Store) Update(ctx context.Context, f func(tx *Tx) error) error {
 	if err != nil {
 		return err
 	}
+	s.show(ops, rev)
+	return nil
+}
+
+// show applies what has been committed to memory, and tells subscribers.
+func (s *Store) show(ops []op, rev int64) {
 	changes := make([]Change, len(ops))
 	s.mu.Lock()
 	for i, o := range ops {
@@ -84,7 +95,6 @@ func (s *Store) Update(ctx context.Context, f func(tx *Tx) error) error {
 	for _, f := range subs {
 		f(changes)
 	}
-	return nil
 }
 
 // Read is View for what answers something; an error leaves no answer.
@@ -111,30 +121,6 @@ func Write[Out any](ctx context.Context, s *Store, f func(tx *Tx) (*Out, error))
 	return out, nil
 }
 
-func (s *Store) commit(ctx context.Context, ops []op) (rev int64, err error) {
-	cmps := make([]clientv3.Cmp, 0, len(ops))
-	puts := make([]clientv3.Op, 0, len(ops))
-	for _, o := range ops {
-		key := prefix + o.change.Table + "/" + o.change.Key
-		cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(key), "=", o.rev))
-		if o.change.Deleted {
-			puts = append(puts, clientv3.OpDelete(key))
-		} else {
-			puts = append(puts, clientv3.OpPut(key, string(o.value)))
-		}
-	}
-	// A commit is not given up half-way because the caller has hung up: whether it
-	// has happened would be unknown, and memory would disagree with etcd.
-	res, err := s.etcd.Txn(context.WithoutCancel(ctx)).If(cmps...).Then(puts...).Commit()
-	if err != nil {
-		return 0, fmt.Errorf("committing %d records: %w", len(ops), err)
-	}
-	if !res.Succeeded {
-		return 0, ErrForeignWriter
-	}
-	return res.Header.Revision, nil
-}
-
 // load reads every record of etcd into memory.
 func (s *Store) load(ctx context.Context) error {
 	byName := map[string]anyTable{}
@@ -144,7 +130,7 @@ func (s *Store) load(ctx context.Context) error {
 	const page = 500
 	from, end := prefix, clientv3.GetPrefixRangeEnd(prefix)
 	for {
-		res, err := s.etcd.Get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(page))
+		res, err := s.kv.Get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(page))
 		if err != nil {
 			return fmt.Errorf("reading the records: %w", err)
 		}

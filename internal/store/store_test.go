@@ -186,7 +186,7 @@ func TestForeignWriterIsNoticed(t *testing.T) {
 	s := open(t, t.TempDir())
 	defer s.Close()
 	put(t, s, "vpc-1", nil)
-	if _, err := s.etcd.Put(t.Context(), prefix+"vpcs/vpc-1", "{}"); err != nil {
+	if _, err := s.kv.Put(t.Context(), prefix+"vpcs/vpc-1", "{}"); err != nil {
 		t.Fatal(err)
 	}
 	err := s.Update(t.Context(), func(tx *Tx) error {
