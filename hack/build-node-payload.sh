@@ -53,7 +53,7 @@ if ! stamp runc runtime/runc/go.mod runtime/runc/go.sum; then
 	done_with runc
 fi
 
-if ! stamp machine-init go.mod $(find cmd/machine-init internal/nodeconfig internal/machine/spec -name '*.go' ! -name '*_test.go' | sort); then
+if ! stamp machine-init go.mod $(find cmd/machine-init internal/nodeconfig internal/durable internal/machine/spec -name '*.go' ! -name '*_test.go' | sort); then
 	CGO_ENABLED=0 build . machine-init ./cmd/machine-init "" ""
 	done_with machine-init
 fi

@@ -16,7 +16,7 @@ var data = []string{
 
 // host are the packages that touch the machine. They take plain values.
 var host = []string{
-	"internal/controlplane", "internal/image", "internal/imds", "internal/kubeapply", "internal/machine", "internal/machine/spec",
+	"internal/controlplane", "internal/durable", "internal/image", "internal/imds", "internal/kubeapply", "internal/machine", "internal/machine/spec",
 	"internal/network", "internal/pki", "internal/process", "internal/resolver",
 }
 
@@ -56,12 +56,13 @@ var layers = map[string][]string{
 	"internal/reconcile":      {"internal/store"},
 	"internal/reconcile/*":    {},
 	"internal/controller/*":   slices.Concat([]string{"internal/provision", "internal/reconcile", "internal/resource", "internal/store"}, host, data),
-	"internal/controlplane":   {"internal/pki", "internal/process"},
+	"internal/controlplane":   {"internal/durable", "internal/pki", "internal/process"},
 	"internal/controlplane/*": {"internal/pki", "internal/process"},
 	"internal/kubeapply/*":    {},
-	"internal/machine":        {"internal/machine/spec", "internal/process"},
-	"internal/machine/spec":   {},
-	"internal/addon":          {}, "internal/kubeapply": {}, "internal/image": {}, "internal/imds": {}, "internal/network": {}, "internal/pki": {}, "internal/process": {},
+	"internal/durable":        {},
+	"internal/machine":        {"internal/durable", "internal/machine/spec", "internal/process"},
+	"internal/machine/spec":   {"internal/durable"},
+	"internal/addon":          {}, "internal/kubeapply": {}, "internal/image": {}, "internal/imds": {}, "internal/network": {}, "internal/pki": {"internal/durable"}, "internal/process": {"internal/durable"},
 	"internal/resolver": {}, "internal/vpccni": {},
 
 	"internal/lifecycle": {}, // only a test, of everything above

@@ -119,7 +119,7 @@ func (p *Planes) ensure(ctx context.Context, cfg Config) (Status, error) {
 		return Status{}, err
 	}
 	files := filesFor(cfg, keys.ca)
-	if err := files.write(cfg.Dir); err != nil {
+	if err := errors.Join(files.write(cfg.Dir), name(cfg).write(cfg.Dir)); err != nil {
 		return Status{}, err
 	}
 	if err := p.diedYoung(cfg.Dir); err != nil {

@@ -11,9 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"sigs.k8s.io/yaml"
 
+	"ekster.dev/ekster/internal/durable"
 	"ekster.dev/ekster/internal/pki"
 )
 
@@ -22,6 +24,7 @@ const (
 	configFile         = "control-plane.json"
 	authenticationFile = "authentication.yaml"
 	authorizationFile  = "authorization.yaml"
+	nameFile           = "cluster-name"
 	auditPolicyFile    = "audit-policy.yaml"
 	controllersFile    = "controller-manager.kubeconfig"
 	schedulerFile      = "scheduler.kubeconfig"
@@ -169,11 +172,21 @@ func (f files) write(dir string) error {
 		if err == nil && bytes.Equal(have, f[name]) {
 			continue
 		}
-		if err := pki.WriteFile(file, f[name]); err != nil {
+		if err := durable.WriteFile(file, f[name]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// name is the file that says whose a directory is. It is none of the process's.
+func name(cfg Config) files { return files{nameFile: []byte(cfg.ClusterName + "\n")} }
+
+// ClusterName is the name of the cluster whose control plane is in dir. The error wraps
+// fs.ErrNotExist if none has come to be there.
+func ClusterName(dir string) (string, error) {
+	raw, err := os.ReadFile(filepath.Join(dir, nameFile))
+	return strings.TrimSuffix(string(raw), "\n"), err
 }
 
 // digest names the content of the files that a running process does not read again.

@@ -2,11 +2,9 @@ package controlplane
 
 import (
 	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
+
+	"ekster.dev/ekster/internal/process"
 )
 
 // Kinds of logs that EKS can be asked to write, as its API spells them, and that are files of
@@ -67,41 +65,12 @@ func auditPolicy() object {
 // maxLog is how long control-plane.log and the authenticator's log become.
 const maxLog = 16 << 20
 
-// RotateLogs keeps what the control plane in dir has said from growing for ever: a log that
-// has become too long is copied to NAME.1, in the place of the one before, and begun anew. Its
-// writers append, and need not be told; what they write between the two steps is lost.
+// RotateLogs keeps what the control plane in dir has said from growing for ever.
 func RotateLogs(dir string) error { return rotate(dir, maxLog) }
 
 func rotate(dir string, most int64) error {
-	var all []error
-	for _, path := range []string{LogFile(dir, ""), LogFile(dir, LogAuthenticator)} {
-		fi, err := os.Stat(path)
-		if errors.Is(err, fs.ErrNotExist) || err == nil && fi.Size() < most {
-			continue
-		}
-		if err == nil {
-			err = copyFile(path, path+".1")
-		}
-		if err == nil {
-			err = os.Truncate(path, 0)
-		}
-		if err != nil {
-			all = append(all, fmt.Errorf("rotating %s: %w", path, err))
-		}
-	}
-	return errors.Join(all...)
-}
-
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
+	return errors.Join(
+		process.RotateLog(LogFile(dir, ""), most),
+		process.RotateLog(LogFile(dir, LogAuthenticator), most),
+	)
 }

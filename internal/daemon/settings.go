@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"ekster.dev/ekster/internal/durable"
 	"ekster.dev/ekster/internal/pki"
 )
 
@@ -114,7 +115,7 @@ func (d Dir) write(name string, v any) error {
 	if err != nil {
 		return err
 	}
-	return pki.WriteFile(d.join(name), append(raw, '\n'))
+	return durable.WriteFile(d.join(name), append(raw, '\n'))
 }
 
 // ensureSettings reads the settings, or makes them from the wishes of the first start.

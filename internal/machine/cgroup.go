@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -226,6 +227,49 @@ func hierarchies() ([]hierarchy, error) {
 		return nil, errors.New("no cgroup hierarchy is mounted")
 	}
 	return all, nil
+}
+
+// CgroupSupport says which controllers this host lacks of those that bound instances, and
+// that a kubelet does not start without.
+func CgroupSupport() error {
+	all, err := hierarchies()
+	if err != nil {
+		return err
+	}
+	var v2 []byte
+	for _, h := range all {
+		if h.v2 {
+			if v2, err = os.ReadFile(filepath.Join(h.mount, "cgroup.controllers")); err != nil {
+				return err
+			}
+		}
+	}
+	v1, err := os.ReadFile("/proc/cgroups")
+	if err != nil {
+		return err
+	}
+	return lackControllers(string(v1), string(v2))
+}
+
+// lackControllers finds the controllers in /proc/cgroups, where they are of v1 if they have
+// a hierarchy, and in v2's list.
+func lackControllers(v1, v2 string) error {
+	have := strings.Fields(v2)
+	for line := range strings.Lines(v1) {
+		if f := strings.Fields(line); len(f) == 4 && f[1] != "0" && f[3] == "1" {
+			have = append(have, f[0])
+		}
+	}
+	var lacks []string
+	for _, c := range []string{"cpu", "cpuset", "memory", "pids"} {
+		if !slices.Contains(have, c) {
+			lacks = append(lacks, c)
+		}
+	}
+	if len(lacks) > 0 {
+		return fmt.Errorf("no controller %s", strings.Join(lacks, ", "))
+	}
+	return nil
 }
 
 type mount struct{ device, path, fstype string }

@@ -27,12 +27,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"ekster.dev/ekster/internal/durable"
 	"ekster.dev/ekster/internal/machine/spec"
 	"ekster.dev/ekster/internal/process"
 )
@@ -276,6 +278,8 @@ func Console(dir string, most int64) ([]byte, time.Time, error) {
 	return raw, st.ModTime(), err
 }
 
+func stateFile(dir string) string { return filepath.Join(dir, "state.json") }
+
 func specFile(dir string) string { return filepath.Join(dir, "instance.json") }
 
 func (c Config) check() error {
@@ -332,11 +336,17 @@ func readSpec(dir string) (spec.Instance, bool, error) {
 	if errors.Is(err, os.ErrNotExist) {
 		return i, false, nil
 	}
+	if errors.Is(err, spec.ErrTorn) { // by a power loss, which has ended the cgroup, too
+		slog.Warn("the description of an instance cannot be read and counts as none", "err", err)
+		return i, false, nil
+	}
 	return i, err == nil, err
 }
 
+// loadState reads the state of the instance in dir. One that was torn by a power loss counts
+// as none, as if the instance had not been started: by then it does not run any more.
 func loadState(dir string) (state, bool, error) {
-	raw, err := os.ReadFile(filepath.Join(dir, "state.json"))
+	raw, err := os.ReadFile(stateFile(dir))
 	if errors.Is(err, os.ErrNotExist) {
 		return state{}, false, nil
 	}
@@ -345,7 +355,8 @@ func loadState(dir string) (state, bool, error) {
 	}
 	var s state
 	if err := json.Unmarshal(raw, &s); err != nil {
-		return state{}, false, fmt.Errorf("reading the state of the instance in %s: %w", dir, err)
+		slog.Warn("the state of an instance cannot be read and counts as none", "file", stateFile(dir), "err", err)
+		return state{}, false, nil
 	}
 	return s, true, nil
 }
@@ -355,9 +366,5 @@ func saveState(dir string, s state) error {
 	if err != nil {
 		return err
 	}
-	file := filepath.Join(dir, "state.json")
-	if err := os.WriteFile(file+".new", raw, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(file+".new", file)
+	return durable.WriteFile(stateFile(dir), raw)
 }

@@ -12,6 +12,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"ekster.dev/ekster/internal/durable"
 )
 
 const (
@@ -78,7 +80,7 @@ func newCA(dir, name, commonName string) (*CA, error) {
 	if err := writeKey(KeyFile(dir, name), key); err != nil {
 		return nil, err
 	}
-	return ca, WriteFile(CertFile(dir, name), ca.PEM)
+	return ca, durable.WriteFile(CertFile(dir, name), ca.PEM)
 }
 
 // A Leaf is what a certificate is to say. Server and Client are what it may be used for.
@@ -135,7 +137,7 @@ func (ca *CA) issue(dir, name string, leaf Leaf) (*x509.Certificate, crypto.Sign
 	if err := writeKey(KeyFile(dir, name), key); err != nil {
 		return nil, nil, err
 	}
-	return cert, key, WriteFile(CertFile(dir, name), certPEM(cert))
+	return cert, key, durable.WriteFile(CertFile(dir, name), certPEM(cert))
 }
 
 // fits says whether a certificate and key that were found serve as leaf.

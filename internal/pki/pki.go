@@ -26,6 +26,8 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+
+	"ekster.dev/ekster/internal/durable"
 )
 
 const (
@@ -98,7 +100,7 @@ func writeKey(file string, key crypto.Signer) error {
 	if err != nil {
 		return fmt.Errorf("encoding key %s: %w", file, err)
 	}
-	return WriteFile(file, data)
+	return durable.WriteFile(file, data)
 }
 
 func keyPEM(key crypto.Signer) ([]byte, error) {
@@ -135,42 +137,4 @@ func readPEM(file, kind string) ([]byte, error) {
 
 func certPEM(cert *x509.Certificate) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: certBlock, Bytes: cert.Raw})
-}
-
-// WriteFile writes a file that only its owner may read, whole or not at all, and durably.
-func WriteFile(file string, data []byte) (err error) {
-	dir := filepath.Dir(file)
-	tmp, err := os.CreateTemp(dir, "."+filepath.Base(file)+"-*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", file, err)
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(tmp.Name())
-			err = fmt.Errorf("writing %s: %w", file, err)
-		}
-	}()
-	_, err = tmp.Write(data)
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), file)
-	}
-	if err == nil {
-		err = syncDir(dir)
-	}
-	return err
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

@@ -22,12 +22,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ekster.dev/ekster/internal/durable"
 )
 
 // A Spec says what to start. Two equal Specs are the same process.
@@ -200,6 +203,9 @@ func normal(s Spec) Spec {
 
 func file(dir, name string) string { return filepath.Join(dir, name+".json") }
 
+// load reads the record of a child. One that cannot be read as such counts as none: it is
+// the rest of what a power loss or a full disk has torn, and a child that runs all the same
+// is found by its mark.
 func load(dir, name string) (record, bool, error) {
 	raw, err := os.ReadFile(file(dir, name))
 	if errors.Is(err, os.ErrNotExist) {
@@ -210,22 +216,19 @@ func load(dir, name string) (record, bool, error) {
 	}
 	var r record
 	if err := json.Unmarshal(raw, &r); err != nil {
-		return record{}, false, fmt.Errorf("reading %s: %w", file(dir, name), err)
+		slog.Warn("the record of a process cannot be read and counts as none", "file", file(dir, name), "err", err)
+		return record{}, false, nil
 	}
 	return r, true, nil
 }
 
-// save replaces the file in one step: a torn one would hide a running child.
+// save replaces the file whole or not at all: a torn one would hide a running child.
 func save(dir, name string, r record) error {
 	raw, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return err
 	}
-	tmp := file(dir, name) + ".new"
-	if err := os.WriteFile(tmp, append(raw, '\n'), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(tmp, file(dir, name))
+	return durable.WriteFile(file(dir, name), append(raw, '\n'))
 }
 
 func bootID() string {

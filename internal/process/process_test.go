@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -89,6 +90,38 @@ func TestEnsureEndsAnUnrecordedChild(t *testing.T) {
 		t.Fatal("not started")
 	}
 	waitGone(t, lost)
+}
+
+// A record that a power loss has torn hides nothing, and is in nobody's way.
+func TestTornRecordCountsAsNone(t *testing.T) {
+	for _, content := range []string{"", "{\n \"pid\": 12", "\x00\x00\x00\x00", "[]"} {
+		dir := t.TempDir()
+		tear := func() {
+			if err := os.WriteFile(file(dir, "child"), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		lost, _ := ensure(t, dir, sleeper(dir, "600"))
+		tear()
+		if _, alive, err := Find(dir, "child"); err != nil || alive {
+			t.Errorf("%q: Find says alive=%v, %v", content, alive, err)
+		}
+		second, started := ensure(t, dir, sleeper(dir, "600"))
+		if !started {
+			t.Errorf("%q: not started", content)
+		}
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d/exe", lost.PID)); err == nil {
+			t.Errorf("%q: the child without a record still runs", content)
+		}
+		tear()
+		if err := Stop(t.Context(), dir, "child", time.Second); err != nil {
+			t.Errorf("%q: Stop: %v", content, err)
+		}
+		waitGone(t, second)
+		if _, err := os.Stat(file(dir, "child")); !os.IsNotExist(err) {
+			t.Errorf("%q: the record is still there: %v", content, err)
+		}
+	}
 }
 
 // A pid that another process has got meanwhile is nobody we know.

@@ -108,8 +108,8 @@ func end(ctx context.Context, pid int, alive func() bool, grace time.Duration) e
 	return (Process{PID: pid}).Wait(ctx)
 }
 
-// endStrays kills a child that runs under this name although no record tells of
-// it: its daemon died right after the fork.
+// endStrays kills a child that runs under this name although no record tells of it, and
+// waits until it is gone: its daemon died right after the fork, or the record was torn.
 func endStrays(dir, name string) error {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -130,6 +130,12 @@ func endStrays(dir, name string) error {
 				continue
 			}
 			if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+				return fmt.Errorf("ending stray process %d of %s: %w", pid, name, err)
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), killGrace)
+			err := Process{PID: pid}.Wait(ctx)
+			cancel()
+			if err != nil {
 				return fmt.Errorf("ending stray process %d of %s: %w", pid, name, err)
 			}
 		}

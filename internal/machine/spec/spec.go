@@ -1,6 +1,6 @@
 // Package spec is the file by which package machine tells machine-init, the
 // first process of an instance, what the instance is made of. Both sides are
-// built from it, so it imports nothing.
+// built from it, so it imports next to nothing.
 //
 // What the instance is to do (its user data, its role) is not in it: that
 // comes from the instance metadata service, as it does on EC2.
@@ -8,9 +8,12 @@ package spec
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"ekster.dev/ekster/internal/durable"
 )
 
 // An Instance is the hardware and the place of one instance.
@@ -46,19 +49,19 @@ const (
 // empty while it runs, and if it dies.
 func EndingFile(dir string) string { return filepath.Join(dir, "ending") }
 
-// Write stores i in file, in one step.
+// Write stores i in file, whole or not at all.
 func Write(file string, i Instance) error {
 	raw, err := json.MarshalIndent(i, "", "\t")
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(file+".new", raw, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(file+".new", file)
+	return durable.WriteFile(file, raw)
 }
 
-// Read loads what Write stored.
+// ErrTorn says that a file holds no Instance.
+var ErrTorn = errors.New("it holds no description of an instance")
+
+// Read loads what Write stored; the error wraps ErrTorn if the file is not what Write writes.
 func Read(file string) (Instance, error) {
 	raw, err := os.ReadFile(file)
 	if err != nil {
@@ -66,7 +69,7 @@ func Read(file string) (Instance, error) {
 	}
 	var i Instance
 	if err := json.Unmarshal(raw, &i); err != nil {
-		return Instance{}, fmt.Errorf("reading %s: %w", file, err)
+		return Instance{}, fmt.Errorf("reading %s: %w: %w", file, ErrTorn, err)
 	}
 	return i, nil
 }
