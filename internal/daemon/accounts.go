@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/big"
 	"net/http"
-	"strings"
 	"time"
 
 	"ekster.dev/ekster/internal/identity"
@@ -84,8 +83,8 @@ func (d *Daemon) createAccount(r *http.Request) (Credentials, error) {
 		}
 		id = fmt.Sprint(n.Int64() + 100_000_000_000)
 	}
-	if len(id) != 12 || strings.Trim(id, "0123456789") != "" {
-		return Credentials{}, fmt.Errorf("%w, not %q", errAccountID, id)
+	if err := CheckAccount(id); err != nil {
+		return Credentials{}, err
 	}
 	var key resource.AccessKey
 	err := d.store.Update(r.Context(), func(tx *store.Tx) error {

@@ -6,6 +6,7 @@ import (
 
 	"ekster.dev/ekster/internal/controller/cluster"
 	"ekster.dev/ekster/internal/controlplane"
+	"ekster.dev/ekster/internal/process"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -22,7 +23,10 @@ func (d *Daemon) authenticatorLog(arn string) (path string) {
 	return path
 }
 
-// rotateLogs keeps the logs of all control planes short.
+// maxLog is how long the daemon's own log becomes.
+const maxLog = 16 << 20
+
+// rotateLogs keeps the logs of all control planes short, and the daemon's own.
 func (d *Daemon) rotateLogs() error {
 	var all []resource.Cluster
 	err := d.store.View(func(tx *store.Tx) error {
@@ -31,6 +35,7 @@ func (d *Daemon) rotateLogs() error {
 		}
 		return nil
 	})
+	err = errors.Join(err, process.RotateLog(d.cfg.Dir.Log(), maxLog))
 	for _, cl := range all {
 		err = errors.Join(err, controlplane.RotateLogs(cluster.Dir(d.cfg.Dir.Clusters(), cl)))
 	}

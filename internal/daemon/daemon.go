@@ -59,8 +59,11 @@ type Config struct {
 	MaxSession                 time.Duration // the longest that temporary credentials last; 0: as on AWS
 	// AllowIssuers are hosts beyond this machine where OIDC issuers may be (CheckIssuerHost).
 	AllowIssuers []string
-	Log          *slog.Logger
-	Ready        func() // called once requests are answered; may be nil
+	// Reader, if there is one, is who may read what `ekster env` reads, besides root: who
+	// has started the daemon by sudo.
+	Reader *Owner
+	Log    *slog.Logger
+	Ready  func() // called once requests are answered; may be nil
 }
 
 // DefaultRepairWait is for how long a node is unhealthy before EKS repairs it.
@@ -109,7 +112,10 @@ func (d *Daemon) Endpoint() string { return "http://127.0.0.1:" + strconv.Itoa(d
 // Run runs a daemon until ctx ends. Only one may run on a state directory.
 func Run(ctx context.Context, cfg Config) error {
 	d := &Daemon{cfg: cfg, log: cfg.Log, errors: map[string]func() map[string]error{}}
-	for _, dir := range []string{string(cfg.Dir), cfg.Dir.Run(), cfg.Dir.join("tls"), cfg.Dir.Clusters(), cfg.Dir.Instances()} {
+	if err := cfg.Dir.Claim(); err != nil {
+		return err
+	}
+	for _, dir := range []string{cfg.Dir.Run(), cfg.Dir.join("tls"), cfg.Dir.Clusters(), cfg.Dir.Instances()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
@@ -119,7 +125,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer unlock()
-	if d.settings, err = cfg.Dir.ensureSettings(cfg.Port, cfg.Account); err != nil {
+	if d.settings, err = cfg.Dir.settingsFor(cfg.Port, cfg.Account, taken); err != nil {
 		return err
 	}
 	front, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(d.settings.Port)))
@@ -127,6 +133,10 @@ func Run(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("opening the front door: %w", err)
 	}
 	defer front.Close()
+	// Not before: a port that nobody can listen on would stay, and be in the way of every later start.
+	if err := cfg.Dir.keep(d.settings); err != nil {
+		return err
+	}
 	if d.store, err = store.Open(ctx, store.Options{Dir: cfg.Dir.join("etcd"), Endpoints: cfg.Etcd}); err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func (h *housekeeping) Run(ctx context.Context) error {
 			h.d.log.Error("recording the versions that are built", "err", err)
 		}
 		if err := h.d.rotateLogs(); err != nil {
-			h.d.log.Error("rotating the logs of control planes", "err", err)
+			h.d.log.Error("rotating the logs", "err", err)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"ekster.dev/ekster/internal/durable"
 	"ekster.dev/ekster/internal/pki"
@@ -44,14 +44,14 @@ const (
 // A Dir is a state directory:
 //
 //	config.json               Settings
-//	root-credentials.json     the root user's access key, mode 0600
+//	root-credentials.json     the root user's access key, mode 0600; of who ran `sudo ekster up`
 //	tls/                      the authority of the front door and its certificate
 //	etcd/                     the records (package store)
 //	registry/                 images that were loaded (package image)
 //	clusters/<hex>/           a control plane each (package controlplane)
 //	instances/<id>/           a machine each (package machine)
 //	run/                      sockets, and the daemon's own process record
-//	log/daemon.log
+//	log/daemon.log            and daemon.log.1, the one before
 type Dir string
 
 func (d Dir) join(parts ...string) string {
@@ -90,13 +90,20 @@ type Credentials struct {
 // the first start.
 func (d Dir) Credentials() (Credentials, error) {
 	var c Credentials
-	return c, d.read("root-credentials.json", &c)
+	return c, d.read(credentialsFile, &c)
 }
 
-// Settings reads the settings; the error wraps fs.ErrNotExist before the first start.
+// Settings reads the settings; the error wraps fs.ErrNotExist before the first start, and
+// ErrNotOurs if somebody else has a file of that name there.
 func (d Dir) Settings() (Settings, error) {
 	var s Settings
-	return s, d.read("config.json", &s)
+	if err := d.read(settingsFile, &s); err != nil {
+		return Settings{}, err
+	}
+	if err := s.check(); err != nil {
+		return Settings{}, fmt.Errorf("%s %w: %s has the %w", d, ErrNotOurs, settingsFile, err)
+	}
+	return s, nil
 }
 
 func (d Dir) read(name string, into any) error {
@@ -118,9 +125,11 @@ func (d Dir) write(name string, v any) error {
 	return durable.WriteFile(d.join(name), append(raw, '\n'))
 }
 
-// ensureSettings reads the settings, or makes them from the wishes of the first start.
-// A later start may change the port: nothing that outlives the daemon knows it.
-func (d Dir) ensureSettings(port int, account string) (Settings, error) {
+// settingsFor reads the settings, or makes them from the wishes of the first start; they are
+// not kept yet. A later start may change the port: nothing that outlives the daemon knows it.
+// Of the names on the host that the path of the directory gives, the first are taken that
+// are not taken.
+func (d Dir) settingsFor(port int, account string, taken func(Settings) (bool, error)) (Settings, error) {
 	s, err := d.Settings()
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return s, err
@@ -129,34 +138,49 @@ func (d Dir) ensureSettings(port int, account string) (Settings, error) {
 		if account != "" && account != s.Account {
 			return s, fmt.Errorf("%s belongs to account %s and cannot become one of account %s", d, s.Account, account)
 		}
-		if port == 0 || port == s.Port {
-			return s, nil
-		}
-		s.Port = port
-		return s, d.write("config.json", s)
+		s.Port = cmp.Or(port, s.Port)
+		return s, nil
 	}
 	abs, err := filepath.Abs(string(d))
 	if err != nil {
 		return s, err
 	}
-	h := fnv.New32a()
-	h.Write([]byte(abs))
-	sum := h.Sum32()
-	s = Settings{
-		Prefix: fmt.Sprintf("ek%04x", sum&0xffff), Account: account, Port: port,
+	s = Settings{Account: cmp.Or(account, DefaultAccount), Port: cmp.Or(port, DefaultPort)}
+	if err := CheckAccount(s.Account); err != nil {
+		return s, err
+	}
+	for try := range 100 {
+		h := fnv.New32a()
+		h.Write([]byte(abs))
+		if try > 0 {
+			fmt.Fprintf(h, "\x00%d", try)
+		}
+		sum := h.Sum32()
+		s.Prefix = fmt.Sprintf("ek%04x", sum&0xffff)
 		// 127.64.0.0 to 127.191.0.0: away from what people use by hand, and from Debian's 127.0.1.1.
-		Loopback: netip.PrefixFrom(netip.AddrFrom4([4]byte{127, byte(64 + sum>>16&127), 0, 0}), 16),
+		s.Loopback = netip.PrefixFrom(netip.AddrFrom4([4]byte{127, byte(64 + sum>>16&127), 0, 0}), 16)
+		if other, err := taken(s); err != nil || !other {
+			return s, err
+		}
 	}
-	if s.Account == "" {
-		s.Account = DefaultAccount
+	return s, errors.New("other daemons have all names that this one could have on this host")
+}
+
+// keep writes the settings unless they are what is there.
+func (d Dir) keep(s Settings) error {
+	if have, err := d.Settings(); err == nil && have == s {
+		return nil
 	}
-	if s.Port == 0 {
-		s.Port = DefaultPort
+	return d.writeSettings(s)
+}
+
+// writeSettings lets everybody read them whom the directory lets in: there is no secret in
+// them, and `ekster env` needs the port.
+func (d Dir) writeSettings(s Settings) error {
+	if err := d.write(settingsFile, s); err != nil {
+		return err
 	}
-	if len(s.Account) != 12 || strings.Trim(s.Account, "0123456789") != "" {
-		return s, fmt.Errorf("an account id has 12 digits, not %q", s.Account)
-	}
-	return s, d.write("config.json", s)
+	return os.Chmod(d.join(settingsFile), 0o644)
 }
 
 // NextEpoch records that everything has been stopped on purpose.
@@ -166,5 +190,5 @@ func (d Dir) NextEpoch() error {
 		return err
 	}
 	s.Epoch++
-	return d.write("config.json", s)
+	return d.writeSettings(s)
 }

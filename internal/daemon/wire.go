@@ -110,10 +110,15 @@ func (d *Daemon) ensureRoot(ctx context.Context) error {
 		return err
 	}
 	want := Credentials{AccessKeyID: key.ID, SecretAccessKey: key.Secret, Account: d.settings.Account}
-	if have, err := d.cfg.Dir.Credentials(); err == nil && have == want {
+	if have, err := d.cfg.Dir.Credentials(); err != nil || have != want {
+		if err := d.cfg.Dir.write(credentialsFile, want); err != nil {
+			return err
+		}
+	}
+	if d.cfg.Reader == nil {
 		return nil
 	}
-	return d.cfg.Dir.write("root-credentials.json", want)
+	return d.cfg.Dir.openTo(*d.cfg.Reader)
 }
 
 func (d *Daemon) controllers(doors vpc.Doors, authorizer *identity.Authorizer) []controller {
