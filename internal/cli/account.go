@@ -3,7 +3,9 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -25,6 +27,7 @@ func (a *app) account() *cobra.Command {
 for each test or CI job, and delete it with everything in it.`,
 		Example: "  eval \"$(ekster account create)\"\n  ekster account list\n  ekster account delete 123456789012",
 		Args:    args(cobra.NoArgs),
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() }, // without it no argument is looked at
 	}
 	c.AddCommand(a.accountCreate(), a.accountList(), a.accountDelete())
 	for _, sub := range c.Commands() {
@@ -43,7 +46,7 @@ func (a *app) accountCreate() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			settings, err := a.dir().Settings()
 			if err != nil {
-				return a.noDaemon()
+				return a.unreached(err)
 			}
 			path := "/accounts"
 			if id != "" {
@@ -151,7 +154,11 @@ func (a *app) untilGone(ctx context.Context, id string) error {
 	}
 }
 
-func (a *app) noDaemon() error {
+// unreached is what err means, which came of asking the daemon.
+func (a *app) unreached(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("the daemon on %s answers root only: %w", a.stateDir, errDenied)
+	}
 	return fmt.Errorf("%w: no daemon answers on %s (ekster up)", errNotFound, a.stateDir)
 }
 
@@ -170,7 +177,7 @@ func (a *app) admin(ctx context.Context, method, path string, into any) error {
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		return a.noDaemon()
+		return a.unreached(err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode == http.StatusOK {

@@ -9,7 +9,7 @@
 //	quickstart  a cluster with nodes and a workload, from nothing
 //
 // Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong, 3 there is no
-// running daemon or no such thing. Commands talk to the daemon over its unix socket and
+// running daemon or no such thing, 4 it takes root. Commands talk to the daemon over its unix socket and
 // its AWS APIs; they read no records.
 package cli
 
@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -30,6 +31,7 @@ const (
 	exitFailed   = 1
 	exitUsage    = 2
 	exitNotFound = 3
+	exitDenied   = 4
 )
 
 // DefaultStateDir is where the daemon keeps everything unless told otherwise.
@@ -40,6 +42,9 @@ var errNotFound = errors.New("not found")
 
 // errUsage marks errors of the command line.
 var errUsage = errors.New("usage")
+
+// errDenied marks errors that root would not get.
+var errDenied = errors.New("it takes root (try sudo)")
 
 // exitStatus is the exit code of a program that was run on the user's behalf.
 type exitStatus int
@@ -67,8 +72,13 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	if status, ok := errors.AsType[exitStatus](err); ok {
 		return int(status)
 	}
+	if errors.Is(err, fs.ErrPermission) && !errors.Is(err, errDenied) && os.Geteuid() != 0 {
+		err = fmt.Errorf("%w: %w", err, errDenied)
+	}
 	fmt.Fprintln(errOut, "ekster:", err)
 	switch {
+	case errors.Is(err, errDenied):
+		return exitDenied
 	case errors.Is(err, errUsage):
 		return exitUsage
 	case errors.Is(err, errNotFound):
@@ -77,13 +87,19 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	return exitFailed
 }
 
-func (a *app) root() *cobra.Command {
+func (a *app) root() *cobra.Command { return a.rootWith(&upFlags{}) }
+
+// rootWith has the flags of up written to f.
+func (a *app) rootWith(f *upFlags) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "ekster",
 		Short: "An EKS that you own: the Amazon EKS API with real effects on this machine",
 		Long: `Ekster serves the Amazon EKS API and the part of AWS around it (IAM, STS, EC2,
 Auto Scaling, SSM) with real effects on this machine: real Kubernetes control
-planes, and nodes that run real containers.`,
+planes, and nodes that run real containers.
+
+Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong, 3 there is
+no running daemon or no such thing, 4 it takes root.`,
 		Example:       "  sudo ekster up --detach\n  eval \"$(ekster env)\"\n  aws eks list-clusters",
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -101,7 +117,7 @@ planes, and nodes that run real containers.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w: %w (see %s --help)", errUsage, err, c.CommandPath())
 	})
-	root.AddCommand(a.up(), a.down(), a.env(), a.status(), a.doctor(), a.logs(), a.kubectl(), a.image(), a.account(), a.fault(), a.quickstart())
+	root.AddCommand(a.up(f), a.down(), a.env(), a.status(), a.doctor(), a.logs(), a.kubectl(), a.image(), a.account(), a.fault(), a.quickstart())
 	for _, c := range root.Commands() {
 		c.DisableFlagsInUseLine = true
 	}

@@ -3,6 +3,8 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,7 +24,7 @@ func state(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, v := range map[string]any{
-		"config.json":           map[string]any{"prefix": "ektest", "account": "000000000000", "port": 4600, "loopback": "127.80.0.0/16"},
+		"config.json":           map[string]any{"prefix": "ek0e57", "account": "000000000000", "port": 4600, "loopback": "127.80.0.0/16"},
 		"root-credentials.json": map[string]any{"accessKeyId": "AKIAEXAMPLE", "secretAccessKey": "secret", "account": "000000000000"},
 	} {
 		raw, err := json.Marshal(v)
@@ -47,6 +49,15 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"up", "--prot", "1"}, exitUsage, "unknown flag: --prot"},
 		{[]string{"up", "--max-session", "9s"}, exitUsage, "--max-session is at least 10s, not 9s"},
 		{[]string{"up", "--allow-issuer", "https://issuer.example"}, exitUsage, `"https://issuer.example" is no host`},
+		{[]string{"up", "--port", "0"}, exitUsage, "--port is 1 to 65535, not 0"},
+		{[]string{"up", "--port", "99999"}, exitUsage, "--port is 1 to 65535, not 99999"},
+		{[]string{"quickstart", "--port", "-1"}, exitUsage, "--port is 1 to 65535, not -1"},
+		{[]string{"up", "--account", "abc"}, exitUsage, `an account id has 12 digits, not "abc"`},
+		{[]string{"up", "--account", ""}, exitUsage, "an account id has 12 digits"},
+		{[]string{"up", "--vcpu-limit", "reserved=1"}, exitUsage, "--vcpu-limit reserved=1"},
+		{[]string{"account", "bogus"}, exitUsage, `unknown command "bogus" for "ekster account"`},
+		{[]string{"fault", "bogus"}, exitUsage, `unknown command "bogus" for "ekster fault"`},
+		{[]string{"image", "bogus"}, exitUsage, `unknown command "bogus" for "ekster image"`},
 		{[]string{"status", "-o", "yaml"}, exitUsage, "-o takes table or json"},
 		{[]string{"status", "extra"}, exitUsage, "extra"},
 		{[]string{"logs"}, exitUsage, "logs --help"},
@@ -104,6 +115,7 @@ unset AWS_SESSION_TOKEN AWS_PROFILE
 func TestWriteProfileKeepsTheRest(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("HOME", home)
+	t.Setenv("SUDO_UID", "")
 	dir := filepath.Join(home, ".aws")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -153,20 +165,66 @@ func TestKubectlArgs(t *testing.T) {
 	}
 }
 
-// A directory that is not ours is not deleted, whatever the flag says.
+// A directory that is not ours is not deleted, whatever the flag says, nor written to.
 func TestPurgeDeletesNothingForeign(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: down refuses everybody else")
 	}
-	dir := t.TempDir()
-	file := filepath.Join(dir, "precious")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
+	for name, files := range map[string]map[string]string{
+		"something":               {"precious": ""},
+		"an etcd":                 {"etcd/member": "", "dpkg/status": ""},
+		"what docker keeps":       {"config.json": `{"auths":{"registry":{"auth":"c2VjcmV0"}}}`, "contexts/meta": ""},
+		"clusters and instances":  {"config.json": `{"port":80}`, "instances/i-1/disk": "", "clusters/c/data": ""},
+		"no JSON":                 {"config.json": "# mine\n"},
+		"a prefix of others":      {"config.json": `{"prefix":"eth0","account":"000000000000","loopback":"127.80.0.0/16"}`},
+		"addresses of others":     {"config.json": `{"prefix":"ek0e57","account":"000000000000","loopback":"10.0.0.0/16"}`},
+		"names that we use, too":  {"run/lock/other": "", "log/syslog": ""},
+		"a log of the same name":  {"log/daemon.log": "", "log/daemon.log.gz": ""},
+		"a directory called lock": {"run/lock/": ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for file, content := range files {
+				path := filepath.Join(dir, file)
+				if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, file+"x")), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if strings.HasSuffix(file, "/") {
+					continue
+				}
+				if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := tree(t, dir)
+			for _, argv := range [][]string{{"down", "--purge"}, {"down"}} {
+				code, _, errOut := run(t, append(argv, "--state-dir", dir)...)
+				if code == 0 || len(argv) == 2 && code != exitFailed {
+					t.Errorf("%v: code %d, %s", argv, code, errOut)
+				}
+			}
+			if after := tree(t, dir); !maps.Equal(before, after) {
+				t.Errorf("%v has become %v", before, after)
+			}
+		})
+	}
+}
+
+// tree is what is in a directory: paths and what their files hold.
+func tree(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			raw, readErr := os.ReadFile(path)
+			all[path], err = string(raw), readErr
+		} else {
+			all[path] = "a directory"
+		}
+		return err
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if code, _, errOut := run(t, "down", "--purge", "--state-dir", dir); code != exitFailed || !strings.Contains(errOut, "not a state directory") {
-		t.Errorf("code %d, %s", code, errOut)
-	}
-	if _, err := os.Stat(file); err != nil {
-		t.Error(err)
-	}
+	return all
 }

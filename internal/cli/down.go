@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,7 +36,7 @@ mount, namespace, link, rule, cgroup or file.`,
 		Args:    args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if os.Geteuid() != 0 {
-				return errors.New("down needs root (try sudo)")
+				return fmt.Errorf("down ends processes and removes namespaces: %w", errDenied)
 			}
 			ctx, cancel := context.WithTimeout(c.Context(), downTimeout)
 			defer cancel()
@@ -55,7 +56,8 @@ func (a *app) stop(ctx context.Context, purge bool) error {
 	settings, err := dir.Settings()
 	if errors.Is(err, fs.ErrNotExist) {
 		if purge {
-			return removeState(dir)
+			_, err := dir.Purge()
+			return err
 		}
 		return fmt.Errorf("%w: no daemon has been started on %s", errNotFound, abs)
 	}
@@ -82,8 +84,13 @@ func (a *app) stop(ctx context.Context, purge bool) error {
 		return fmt.Errorf("removing the networks: %w", err)
 	}
 	if purge {
-		if err := removeState(dir); err != nil {
+		left, err := dir.Purge()
+		if err != nil {
 			return err
+		}
+		if len(left) > 0 {
+			fmt.Fprintf(a.out, "Ekster is gone from this machine. %s stays: not Ekster's in it is %s.\n", abs, strings.Join(left, ", "))
+			return nil
 		}
 		fmt.Fprintf(a.out, "Ekster is gone from this machine, with all that was in %s.\n", abs)
 		return nil
@@ -144,24 +151,4 @@ func forEach(ctx context.Context, dir string, f func(context.Context, string) er
 	}
 	wg.Wait()
 	return errors.Join(errs...)
-}
-
-// removeState deletes a state directory, and refuses to delete anything else.
-func removeState(dir daemon.Dir) error {
-	for _, e := range []string{"config.json", "etcd"} {
-		if _, err := os.Stat(filepath.Join(string(dir), e)); err == nil {
-			return os.RemoveAll(string(dir))
-		}
-	}
-	entries, err := os.ReadDir(string(dir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if len(entries) > 0 {
-		return fmt.Errorf("%s is not a state directory of Ekster", dir)
-	}
-	return os.Remove(string(dir))
 }

@@ -31,7 +31,7 @@ func (a *app) env() *cobra.Command {
 			}
 			endpoint := fmt.Sprintf("http://127.0.0.1:%d", settings.Port)
 			if write {
-				return a.writeProfile(creds, endpoint)
+				return asInvoker(func(home string) error { return a.writeProfile(home, creds, endpoint) })
 			}
 			a.printExports(creds, endpoint)
 			return nil
@@ -50,14 +50,13 @@ func (a *app) credentials() (daemon.Credentials, daemon.Settings, error) {
 		return daemon.Credentials{}, settings, err
 	}
 	creds, err := a.dir().Credentials()
+	if errors.Is(err, fs.ErrNotExist) {
+		return creds, settings, fmt.Errorf("%w: the daemon on %s has not come to make its root user yet (ekster up)", errNotFound, a.stateDir)
+	}
 	return creds, settings, err
 }
 
-func (a *app) writeProfile(creds daemon.Credentials, endpoint string) error {
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return err
-	}
+func (a *app) writeProfile(home string, creds daemon.Credentials, endpoint string) error {
 	dir := filepath.Join(home, ".aws")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err

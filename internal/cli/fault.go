@@ -12,6 +12,7 @@ func (a *app) fault() *cobra.Command {
 capacity that EC2 has run out of, a Spot instance that it takes back.`,
 		Example: "  ekster fault zone us-west-2b\n  ekster fault capacity m5.large us-west-2a\n  ekster fault spot i-0123456789abcdef0",
 		Args:    args(cobra.NoArgs),
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() }, // without it no argument is looked at
 	}
 	c.AddCommand(a.faultZone(), a.faultCapacity(), a.faultSpot())
 	for _, sub := range c.Commands() {

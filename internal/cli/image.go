@@ -72,6 +72,9 @@ func (a *app) openRegistry() (*image.Registry, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := daemon.Dir(abs).Claim(); err != nil {
+		return nil, err
+	}
 	r, err := image.Open(image.Config{Dir: daemon.Dir(abs).Registry()})
 	if err != nil {
 		return nil, err

@@ -114,7 +114,7 @@ func (a *app) runKubectl(ctx context.Context, name string, list []string) error 
 func (a *app) findCluster(ctx context.Context, dir daemon.Dir, name string) (daemon.ClusterStatus, error) {
 	st, err := a.ask(ctx, dir)
 	if err != nil {
-		return daemon.ClusterStatus{}, fmt.Errorf("%w: no daemon answers on %s (ekster up)", errNotFound, a.stateDir)
+		return daemon.ClusterStatus{}, a.unreached(err)
 	}
 	var names []string
 	var found []daemon.ClusterStatus
@@ -133,12 +133,6 @@ func (a *app) findCluster(ctx context.Context, dir daemon.Dir, name string) (dae
 		return daemon.ClusterStatus{}, fmt.Errorf("%w: there is no cluster (aws eks create-cluster, or ekster quickstart)", errNotFound)
 	}
 	return daemon.ClusterStatus{}, fmt.Errorf("%w: which cluster? --cluster with one of %s", errUsage, strings.Join(names, ", "))
-}
-
-// planeDir is where the cluster's control plane lives.
-func (a *app) planeDir(ctx context.Context, dir daemon.Dir, name string) (string, error) {
-	c, err := a.findCluster(ctx, dir, name)
-	return c.Dir, err
 }
 
 // endpointAddress is the loopback address and port of an endpoint.

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,13 +10,13 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
-	"ekster.dev/ekster/internal/daemon"
 	"ekster.dev/ekster/internal/region"
 )
 
 func (a *app) quickstart() *cobra.Command {
-	name := "demo"
+	name, port := "demo", 0
 	c := &cobra.Command{
 		Use:   "quickstart [flags]",
 		Short: "Start the daemon, make a cluster with two nodes, and run a workload on it",
@@ -27,14 +26,18 @@ there already is kept: running it again is quick and harmless.`,
 		Example: "  sudo ekster quickstart",
 		Args:    args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if os.Geteuid() != 0 {
-				return errors.New("quickstart needs root (try sudo)")
+			if err := checkPort(c, port); err != nil {
+				return err
 			}
-			q := &quick{app: a, name: name, out: a.out, began: time.Now(), terminal: isTerminal(a.out)}
+			if os.Geteuid() != 0 {
+				return fmt.Errorf("quickstart starts a daemon: %w", errDenied)
+			}
+			q := &quick{app: a, name: name, port: port, out: a.out, began: time.Now(), terminal: isTerminal(a.out)}
 			return q.run(c.Context())
 		},
 	}
 	c.Flags().StringVar(&name, "name", name, "name of the cluster")
+	c.Flags().IntVar(&port, "port", 0, portUsage)
 	return c
 }
 
@@ -42,6 +45,7 @@ there already is kept: running it again is quick and harmless.`,
 type quick struct {
 	*app
 	name     string
+	port     int // of the AWS APIs; 0: as before
 	out      io.Writer
 	began    time.Time
 	terminal bool
@@ -70,6 +74,10 @@ func (q *quick) run(ctx context.Context) error {
 	if q.stateDir != DefaultStateDir {
 		state = " --state-dir " + q.stateDir
 	}
+	sudo := ""
+	if _, ok := invoker(); ok {
+		sudo = "sudo "
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -78,10 +86,10 @@ func (q *quick) run(ctx context.Context) error {
   aws eks describe-cluster --name %[3]s
   aws eks update-kubeconfig --name %[3]s && kubectl get pods -A -o wide
 
-  %[1]s status%[2]s
-  %[1]s kubectl%[2]s get nodes          # without aws and kubectl
-  %[1]s down --purge%[2]s               # nothing stays
-`, self, state, q.name)
+  %[4]s%[1]s status%[2]s
+  %[4]s%[1]s kubectl%[2]s get nodes          # without aws and kubectl
+  %[4]s%[1]s down --purge%[2]s               # nothing stays
+`, self, state, q.name, sudo)
 	return nil
 }
 
@@ -137,7 +145,14 @@ func (q *quick) daemon(ctx context.Context, say func(string)) (string, error) {
 	say("starting")
 	quiet := *q.app
 	quiet.out = io.Discard
-	if err := quiet.upDetached(ctx, upFlags{pullThrough: true, joinTimeout: daemon.DefaultJoinTimeout, repairWait: daemon.DefaultRepairWait}); err != nil {
+	var flags upFlags
+	flags.add(pflag.NewFlagSet("up", pflag.ContinueOnError)) // which sets the defaults
+	flags.port = q.port
+	var given []string
+	if q.port != 0 {
+		given = []string{"port"}
+	}
+	if err := quiet.upDetached(ctx, flags, given); err != nil {
 		return "", err
 	}
 	creds, settings, err := q.credentials()

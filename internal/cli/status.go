@@ -30,7 +30,7 @@ func (a *app) status() *cobra.Command {
 			}
 			st, err := a.ask(c.Context(), a.dir())
 			if err != nil {
-				return fmt.Errorf("%w: no daemon answers on %s (ekster up)", errNotFound, a.stateDir)
+				return a.unreached(err)
 			}
 			if output == "json" {
 				e := json.NewEncoder(a.out)

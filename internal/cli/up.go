@@ -8,10 +8,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"ekster.dev/ekster/internal/daemon"
 	"ekster.dev/ekster/internal/process"
@@ -23,34 +24,26 @@ const daemonName = "daemon"
 // startTimeout is how long `up --detach` waits for a daemon that has much to find again.
 const startTimeout = 60 * time.Second
 
-type upFlags struct {
-	port        int
-	account     string
-	detach      bool
-	verbose     bool
-	pullThrough bool
-	etcd        []string
-	joinTimeout time.Duration
-	spotNotice  time.Duration
-	vcpuLimits  map[string]int
-	repairWait  time.Duration
-	drain       time.Duration
-	drained     time.Duration
-	sessions    time.Duration
-	issuers     []string
-}
-
-func (a *app) up() *cobra.Command {
-	var f upFlags
+func (a *app) up(f *upFlags) *cobra.Command {
+	var unit bool
 	c := &cobra.Command{
 		Use:   "up [flags]",
 		Short: "Start the daemon",
 		Long: `Start the daemon. With --detach the command returns when requests are answered;
 otherwise it stays in the foreground and says so. Clusters and machines of an
-earlier daemon on the same state directory are found again.`,
-		Example: "  sudo ekster up --detach\n  sudo ekster up --state-dir ./state --port 4600",
+earlier daemon on the same state directory are found again; to start it at every boot,
+install what --print-unit prints.`,
+		Example: "  sudo ekster up --detach\n  sudo ekster up --state-dir ./state --port 4600\n  ekster up --print-unit | sudo tee /etc/systemd/system/ekster.service",
 		Args:    args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := checkPort(c, f.port); err != nil {
+				return err
+			}
+			if c.Flags().Changed("account") {
+				if err := daemon.CheckAccount(f.account); err != nil {
+					return fmt.Errorf("%w: --account: %w", errUsage, err)
+				}
+			}
 			if f.sessions != 0 && f.sessions < minSession {
 				return fmt.Errorf("%w: --max-session is at least %s, not %s", errUsage, minSession, f.sessions)
 			}
@@ -62,35 +55,47 @@ earlier daemon on the same state directory are found again.`,
 					return fmt.Errorf("%w: --allow-issuer: %w", errUsage, err)
 				}
 			}
-			if os.Geteuid() != 0 {
-				return errors.New("up needs root: it makes network namespaces and cgroups (try sudo)")
-			}
 			for lifecycle, most := range f.vcpuLimits {
 				if lifecycle != "on-demand" && lifecycle != "spot" || most < 1 {
 					return fmt.Errorf("%w: --vcpu-limit %s=%d is no limit of on-demand or spot", errUsage, lifecycle, most)
 				}
 			}
-			if f.detach {
-				return a.upDetached(c.Context(), f)
+			if unit {
+				return a.printUnit(*f)
 			}
-			return a.serve(c.Context(), f)
+			if os.Geteuid() != 0 {
+				return fmt.Errorf("up makes network namespaces and cgroups: %w", errDenied)
+			}
+			if f.detach {
+				return a.upDetached(c.Context(), *f, given(c))
+			}
+			return a.serve(c.Context(), *f)
 		},
 	}
-	c.Flags().IntVar(&f.port, "port", 0, fmt.Sprintf("port of the AWS APIs on 127.0.0.1 (default %d, or as before)", daemon.DefaultPort))
-	c.Flags().StringVar(&f.account, "account", "", fmt.Sprintf("12 digits of the account, at the first start (default %s)", daemon.DefaultAccount))
-	c.Flags().BoolVar(&f.detach, "detach", false, "run in the background, return when ready")
-	c.Flags().BoolVar(&f.verbose, "verbose", false, "log every request")
-	c.Flags().BoolVar(&f.pullThrough, "pull-through", true, "fetch images that are not here from their own registries")
-	c.Flags().StringSliceVar(&f.etcd, "etcd", nil, "endpoints of an etcd cluster to keep the records in (default: embedded)")
-	c.Flags().DurationVar(&f.joinTimeout, "join-timeout", daemon.DefaultJoinTimeout, "how long node groups wait for their nodes")
-	c.Flags().StringToIntVar(&f.vcpuLimits, "vcpu-limit", nil, "vCPUs that an account may have in a region, as on-demand=32,spot=16 (default: as many as it asks for)")
-	c.Flags().DurationVar(&f.spotNotice, "spot-notice", daemon.DefaultSpotNotice, "how long before its end a Spot instance is warned")
-	c.Flags().DurationVar(&f.repairWait, "node-repair-wait", daemon.DefaultRepairWait, "for how long a node is unhealthy before its node group repairs it")
-	c.Flags().DurationVar(&f.drain, "drain-timeout", daemon.DefaultDrainTimeout, "how long pods may take to leave a node before it ends all the same, or its update fails")
-	c.Flags().DurationVar(&f.drained, "drained-pause", daemon.DefaultDrainedPause, "for how long a node that an update replaces is kept when its pods have left")
-	c.Flags().StringSliceVar(&f.issuers, "allow-issuer", nil, "hosts beyond this machine that are asked for the keys of OIDC issuers (default: none for IAM, all for clusters)")
-	c.Flags().DurationVar(&f.sessions, "max-session", 0, "end temporary credentials after this time at the latest, to see that programs renew them (default: as on AWS)")
+	f.add(c.Flags())
+	c.Flags().BoolVar(&unit, "print-unit", false, "print a systemd unit that starts the daemon like this at every boot, and do nothing")
 	return c
+}
+
+var portUsage = fmt.Sprintf("port of the AWS APIs on 127.0.0.1 (default %d, or as before)", daemon.DefaultPort)
+
+// checkPort refuses what is no port, if one was asked for.
+func checkPort(c *cobra.Command, port int) error {
+	if c.Flags().Changed("port") && (port < 1 || port > 65535) {
+		return fmt.Errorf("%w: --port is 1 to 65535, not %d", errUsage, port)
+	}
+	return nil
+}
+
+// given are the names of the flags that say something of the daemon and were on the command line.
+func given(c *cobra.Command) (names []string) {
+	inherited := c.InheritedFlags()
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if f.Name != "detach" && inherited.Lookup(f.Name) == nil {
+			names = append(names, f.Name)
+		}
+	})
+	return names
 }
 
 // minSession is the shortest --max-session: nodes, too, have to live with it.
@@ -110,16 +115,23 @@ func (a *app) serve(ctx context.Context, f upFlags) error {
 	if err != nil {
 		return err
 	}
+	var reader *daemon.Owner
+	if user, ok := invoker(); ok {
+		reader = &user
+	}
 	cfg := daemon.Config{
 		Dir: daemon.Dir(dir), Port: f.port, Account: f.account, Payload: payload, Etcd: f.etcd, PullThrough: f.pullThrough,
 		JoinTimeout: f.joinTimeout, SpotNotice: f.spotNotice, VCPULimits: f.vcpuLimits, RepairWait: f.repairWait, DrainTimeout: f.drain, DrainedPause: f.drained, MaxSession: f.sessions, AllowIssuers: f.issuers,
-		Log: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})),
+		Reader: reader,
+		Log:    slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})),
 	}
 	return daemon.Run(ctx, cfg)
 }
 
-// upDetached starts the daemon as a process of its own and waits until it answers.
-func (a *app) upDetached(ctx context.Context, f upFlags) error {
+// upDetached starts the daemon as a process of its own and waits until it answers. One that
+// runs already stays as it is: if it was not started with the flags that were given, that is
+// an error.
+func (a *app) upDetached(ctx context.Context, f upFlags, given []string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -130,40 +142,28 @@ func (a *app) upDetached(ctx context.Context, f upFlags) error {
 	}
 	dir := daemon.Dir(abs)
 	if st, err := a.ask(ctx, dir); err == nil {
+		unlike, err := f.unlike(st, given)
+		if err != nil {
+			return err
+		}
+		if len(unlike) > 0 {
+			return fmt.Errorf("Ekster runs already (%s, pid %d), and was started otherwise than with --%s: end it first (ekster down, or kill %d, which leaves clusters and machines running)",
+				st.Endpoint, st.PID, strings.Join(unlike, ", --"), st.PID)
+		}
 		fmt.Fprintf(a.out, "Ekster runs already: %s (pid %d)\n", st.Endpoint, st.PID)
 		return nil
+	}
+	if err := dir.Claim(); err != nil {
+		return err
 	}
 	for _, d := range []string{dir.Run(), filepath.Dir(dir.Log())} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return err
 		}
 	}
-	argv := []string{"up", "--state-dir", abs, "--join-timeout", f.joinTimeout.String(), "--spot-notice", f.spotNotice.String(),
-		"--node-repair-wait", f.repairWait.String(), "--drain-timeout", f.drain.String(), "--drained-pause", f.drained.String(),
-		"--pull-through=" + strconv.FormatBool(f.pullThrough)}
-	for lifecycle, most := range f.vcpuLimits {
-		argv = append(argv, fmt.Sprintf("--vcpu-limit=%s=%d", lifecycle, most))
-	}
+	argv := append([]string{"up", "--state-dir", abs}, f.argv()...)
 	if a.payload != "" {
 		argv = append(argv, "--payload", a.payload)
-	}
-	if f.port != 0 {
-		argv = append(argv, "--port", strconv.Itoa(f.port))
-	}
-	if f.account != "" {
-		argv = append(argv, "--account", f.account)
-	}
-	if f.sessions != 0 {
-		argv = append(argv, "--max-session", f.sessions.String())
-	}
-	if f.verbose {
-		argv = append(argv, "--verbose")
-	}
-	for _, host := range f.issuers {
-		argv = append(argv, "--allow-issuer", host)
-	}
-	for _, e := range f.etcd {
-		argv = append(argv, "--etcd", e)
 	}
 	began := time.Now()
 	offset := fileSize(dir.Log())
