@@ -28,7 +28,7 @@ build: ## bin/ekster, and what clusters of the default Kubernetes version are ma
 payload: ## the same, with every Kubernetes version
 	@hack/make-build.sh $(ALL_KUBERNETES)
 
-generate: ## gen/ from AWS's service models: make generate MODELS=DIR
+generate: ## gen/ from AWS's service models: make generate MODELS=DIR (MODELS=DIR make check proves that it is so)
 	@[ -d "$(MODELS)" ] || { echo "make generate MODELS=DIR, the directory of botocore's models (eks.json, …)" >&2; exit 2; }
 	go run -buildvcs=false ./hack/awsgen -models "$(MODELS)" -out gen
 
