@@ -3,6 +3,7 @@
 //
 //	TestMainJob     roles ─ cluster ─ node group ─ workload ─ scaling ─ access ─ deletion ─ purge
 //	TestMainJobCLI  the same over the aws CLI and kubectl
+//	TestCommands    quickstart, doctor, kubectl, image load, logs: what takes neither of them
 //	TestKill        kill -9 of each part; down and up; everything killed at once
 //	TestTwoDaemons  two state directories side by side
 //	TestBadInput    what is refused, in which words, and that nothing is half made
