@@ -13,7 +13,7 @@
 //
 // The package knows neither access entries nor who is associated with what. Some policies belong to
 // other AWS services, which do not publish their contents: they are listed and can be associated, as on
-// EKS, but have no rules here (Policy.Unpublished).
+// EKS, but have no rules here (Policy.Unpublished). docs/coverage.md names them.
 package accesspolicy
 
 import "strings"
@@ -27,6 +27,8 @@ type Policy struct {
 	Rules []Rule
 	// Unpublished says that AWS does not tell what the policy holds; it has no rules here.
 	Unpublished bool
+	// Reserved policies are EKS's own to give: no entry that users make can have one.
+	Reserved bool
 	// Hidden policies are used by EKS itself and left out of List.
 	Hidden bool
 }

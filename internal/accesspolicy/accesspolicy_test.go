@@ -103,7 +103,23 @@ func TestAllows(t *testing.T) {
 		{"no namespaces", "View", in(), ask("list", "pods", "a"), false},
 		{"unknown scope", "ClusterAdmin", Scope{Type: "world"}, ask("list", "pods", "a"), false},
 		{"unknown policy", "Nope", cluster, ask("list", "pods", "a"), false},
-		{"unpublished policy", "ACK", cluster, ask("list", "pods", "a"), false},
+		{"unpublished policy", "PodIdentity", cluster, ask("list", "pods", "a"), false},
+		{"ACK, a service's resources", "ACK", cluster, ask("patch", "s3.services.k8s.aws/buckets", "a", "b"), true},
+		{"ACK, its own", "ACK", cluster, ask("create", "services.k8s.aws/fieldexports", "a"), true},
+		{"ACK, a group that ends alike", "ACK", cluster, ask("patch", "s3-services.k8s.aws/buckets", "a", "b"), false},
+		{"ACK, no secrets", "ACK", cluster, ask("get", "secrets", "a", "s"), false},
+		{"ACK, no pods", "ACK", cluster, ask("list", "pods", "a"), false},
+		{"Argo CD, applications", "ArgoCD", in("argocd"), ask("update", "argoproj.io/applications", "argocd", "x"), true},
+		{"Argo CD, applications elsewhere", "ArgoCD", in("argocd"), ask("update", "argoproj.io/applications", "a", "x"), false},
+		{"Argo CD, no deployments", "ArgoCD", in("argocd"), ask("create", "apps/deployments", "argocd"), false},
+		{"Argo CD cluster, its own CRD", "ArgoCDCluster", cluster, ask("patch", "apiextensions.k8s.io/customresourcedefinitions", "", "appprojects.argoproj.io"), true},
+		{"Argo CD cluster, another CRD", "ArgoCDCluster", cluster, ask("patch", "apiextensions.k8s.io/customresourcedefinitions", "", "things.example.com"), false},
+		{"Argo CD cluster, discovery", "ArgoCDCluster", cluster, path("get", "/apis/apps/v1"), true},
+		{"Argo CD cluster, no read of everything", "ArgoCDCluster", cluster, ask("list", "pods", ""), false},
+		{"kro, status of definitions", "KRO", cluster, ask("update", "kro.run/resourcegraphdefinitions:status", "", "x"), true},
+		{"kro, instances", "KRO", cluster, ask("create", "kro.run/webapps", "a"), true},
+		{"kro, any CRD", "KRO", cluster, ask("update", "apiextensions.k8s.io/customresourcedefinitions", "", "webapps.kro.run"), true},
+		{"kro, no deployments", "KRO", cluster, ask("create", "apps/deployments", "a"), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := Allows(arn(c.policy), c.scope, c.a); got != c.want {
@@ -150,7 +166,7 @@ func TestList(t *testing.T) {
 		if !ok || got.Name != p.Name || p.ARN != arnPrefix+p.Name {
 			t.Errorf("%s is not found by %s", p.Name, p.ARN)
 		}
-		if p.Unpublished != (len(p.Rules) == 0) {
+		if p.Unpublished != (len(p.Rules) == 0) || p.Unpublished && p.Reserved {
 			t.Errorf("%s has %d rules, unpublished=%v", p.Name, len(p.Rules), p.Unpublished)
 		}
 	}

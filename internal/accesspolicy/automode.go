@@ -100,6 +100,11 @@ func autoNodeRules() []Rule {
 	}
 }
 
+// insightsRules let EKS look at nodes and at kube-proxy.
+func insightsRules() []Rule {
+	return []Rule{rule("", "nodes nodes/status", view), named("apps", "daemonsets", "kube-proxy", view)}
+}
+
 // regionSwitchRules scale workloads when ARC shifts them to another Region.
 func regionSwitchRules() []Rule {
 	return []Rule{

@@ -16,22 +16,22 @@ var policies = []Policy{
 	unpublished("AIDevOpsAgentAccessPolicy"),
 	policy("AmazonAIOpsAssistantPolicy", viewRules()),
 	policy("AmazonARCRegionSwitchScalingPolicy", regionSwitchRules()),
-	unpublished("AmazonEKSACKPolicy"),
+	policy("AmazonEKSACKPolicy", ackRules()),
 	policy("AmazonEKSAdminPolicy", adminRules()),
 	policy("AmazonEKSAdminViewPolicy", []Rule{rule("*", "*", view)}),
-	unpublished("AmazonEKSArgoCDClusterPolicy"),
-	unpublished("AmazonEKSArgoCDPolicy"),
+	policy("AmazonEKSArgoCDClusterPolicy", argoClusterRules()),
+	policy("AmazonEKSArgoCDPolicy", argoRules()),
 	policy("AmazonEKSAutoNodePolicy", autoNodeRules()),
-	policy("AmazonEKSBlockStorageClusterPolicy", blockStorageRules()),
-	policy("AmazonEKSBlockStoragePolicy", leaseRules()),
+	reserved("AmazonEKSBlockStorageClusterPolicy", blockStorageRules()),
+	reserved("AmazonEKSBlockStoragePolicy", leaseRules()),
 	policy("AmazonEKSClusterAdminPolicy", []Rule{rule("*", "*", "*"), paths("*", "*")}),
-	hidden("AmazonEKSClusterInsightsPolicy"),
-	policy("AmazonEKSComputeClusterPolicy", computeRules()),
-	policy("AmazonEKSComputePolicy", leaseRules()),
+	hidden("AmazonEKSClusterInsightsPolicy", insightsRules()),
+	reserved("AmazonEKSComputeClusterPolicy", computeRules()),
+	reserved("AmazonEKSComputePolicy", leaseRules()),
 	policy("AmazonEKSEditPolicy", editRules()),
 	policy("AmazonEKSEventPolicy", []Rule{rule("", "events", "create patch update"), rule("events.k8s.io", "events", "create patch update")}),
-	policy("AmazonEKSHybridPolicy", []Rule{rule("*", "nodes", "list")}),
-	unpublished("AmazonEKSKROPolicy"),
+	reserved("AmazonEKSHybridPolicy", []Rule{rule("*", "nodes", "list")}),
+	policy("AmazonEKSKROPolicy", kroRules()),
 	policy("AmazonEKSLoadBalancingClusterPolicy", loadBalancingRules()),
 	policy("AmazonEKSLoadBalancingPolicy", leaseRules()),
 	policy("AmazonEKSNetworkingClusterPolicy", networkingRules()),
@@ -65,8 +65,14 @@ func unpublished(name string) Policy {
 	return Policy{Name: name, ARN: arnPrefix + name, Unpublished: true}
 }
 
-func hidden(name string) Policy {
-	p := unpublished(name)
+func reserved(name string, rules []Rule) Policy {
+	p := policy(name, rules)
+	p.Reserved = true
+	return p
+}
+
+func hidden(name string, rules []Rule) Policy {
+	p := reserved(name, rules)
 	p.Hidden = true
 	return p
 }

@@ -7,7 +7,7 @@ import (
 
 // A Rule is a PolicyRule of Kubernetes' RBAC: it covers resources, or paths that are none.
 type Rule struct {
-	APIGroups       []string
+	APIGroups       []string // "apps", "*.services.k8s.aws" for all beneath, "*"
 	Resources       []string // "pods", "pods/log", "*/scale", "*"
 	ResourceNames   []string // none means every name
 	Verbs           []string
@@ -25,7 +25,7 @@ func (r *Rule) allows(a *Attributes) bool {
 			return url == a.Path || wild && strings.HasPrefix(a.Path, prefix)
 		})
 	}
-	return has(r.APIGroups, a.Group) && r.coversResource(a) &&
+	return r.coversGroup(a.Group) && r.coversResource(a) &&
 		(len(r.ResourceNames) == 0 || slices.Contains(r.ResourceNames, a.Name))
 }
 
@@ -45,6 +45,15 @@ func (r *Rule) coversResource(a *Attributes) bool {
 		}
 	}
 	return false
+}
+
+// coversGroup knows one thing more than RBAC: a star in place of a group's first name, since AWS's list of the
+// services that have a controller is long and grows.
+func (r *Rule) coversGroup(group string) bool {
+	return has(r.APIGroups, group) || slices.ContainsFunc(r.APIGroups, func(g string) bool {
+		domain, wild := strings.CutPrefix(g, "*")
+		return wild && domain != "" && strings.HasSuffix(group, domain)
+	})
 }
 
 func has(list []string, want string) bool {

@@ -168,4 +168,21 @@ func TestAPIServer(t *testing.T) {
 	if got := n.status(http.MethodPost, "/api/v1/nodes", node("another")); got != 403 {
 		t.Errorf("a node that registers another one is answered %d", got)
 	}
+
+	// What Auto Mode's policy gives its nodes over others, and not a thing more.
+	const policies, all = "/apis/networking.k8s.io/v1/networkpolicies", "/api/v1/secrets"
+	if got := n.status(http.MethodGet, policies, ""); got != 403 {
+		t.Errorf("a node of EC2_LINUX that lists network policies is answered %d", got)
+	}
+	auto := resource.AccessEntry{Principal: nodes.ARN, PrincipalID: nodes.ID, Type: "EC2", Policies: []resource.AssociatedPolicy{
+		{PolicyARN: policyARN + "AmazonEKSAutoNodePolicy", ScopeType: "cluster"},
+	}}
+	w.entry(auto)
+	n.soon("Auto Mode's policy", policies, 200)
+	if got := n.status(http.MethodGet, all, ""); got != 403 {
+		t.Errorf("an Auto Mode node that lists secrets is answered %d", got)
+	}
+	auto.Policies = nil
+	w.entry(auto)
+	n.soon("Auto Mode's policy is taken away", policies, 403)
 }

@@ -98,8 +98,9 @@ func filesFor(cfg Config, ca []byte) files {
 	return f
 }
 
-// authorization is EKS's order: nodes, access policies, RBAC. The policies' webhook is asked for users of the
-// outside world only: nodes, service accounts and components, whose names begin with system:, cannot have any.
+// authorization is EKS's order: nodes, access policies, RBAC. The policies' webhook is asked for who has come with an
+// IAM principal's token, which nodes do too (AmazonEKSAutoNodePolicy is theirs; what the node authorizer allows does not get
+// here, which is nearly all that they ask for). Service accounts and components cannot have any: their names begin with system: as well.
 // Its answers are kept so briefly that an access entry's change is felt at once, and its absence denies nothing.
 func authorization(cfg Config) object {
 	return object{
@@ -118,7 +119,7 @@ func authorization(cfg Config) object {
 					"type":           "KubeConfigFile",
 					"kubeConfigFile": filepath.Join(cfg.Dir, authorizeFile),
 				},
-				"matchConditions": []object{{"expression": `!request.user.startsWith("system:")`}},
+				"matchConditions": []object{{"expression": `!request.user.startsWith("system:") || request.user.startsWith("system:node:")`}},
 			}},
 			{"type": "RBAC", "name": "rbac"},
 		},

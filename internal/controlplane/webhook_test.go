@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net"
@@ -14,10 +15,12 @@ import (
 
 // daemon is the webhooks' server: who a token is, and what they may read.
 type daemon struct {
-	mu     sync.Mutex
-	tokens map[string]string // token to user
-	reads  map[string]string // user to the resource that a policy lets them read
-	asked  []string          // users that access was asked for
+	mu        sync.Mutex
+	tokens    map[string]string // token to user
+	reads     map[string]string // user to the resource that a policy lets them read
+	groups    map[string]string // user to group, "people" if none
+	asked     []string          // users that access was asked for
+	resources []string          // the same with the resource
 }
 
 // serve runs the daemon's side of the socket until stop is called.
@@ -51,10 +54,11 @@ func (d *daemon) authenticate(w http.ResponseWriter, r *http.Request) {
 	}
 	d.mu.Lock()
 	user, ok := d.tokens[review.Spec.Token]
+	group := d.groups[user]
 	d.mu.Unlock()
 	status := object{"authenticated": ok}
 	if ok {
-		status["user"] = object{"username": user, "groups": []string{"people"}}
+		status["user"] = object{"username": user, "groups": []string{cmp.Or(group, "people")}}
 	}
 	answer(w, object{"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "status": status})
 }
@@ -74,6 +78,7 @@ func (d *daemon) authorize(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.asked = append(d.asked, review.Spec.User)
+	d.resources = append(d.resources, review.Spec.User+" "+asked.Resource)
 	allowed := asked.Resource != "" && d.reads[review.Spec.User] == asked.Resource && asked.Verb == "list"
 	answer(w, object{
 		"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "status": object{"allowed": allowed},
@@ -100,7 +105,7 @@ func TestWebhooks(t *testing.T) {
 		t.Fatalf("without a daemon a token is answered %d, want 401", code)
 	}
 
-	d := &daemon{tokens: map[string]string{"token-of-ada": "ada"}, reads: map[string]string{"ada": "namespaces"}}
+	d := &daemon{tokens: map[string]string{"token-of-ada": "ada"}, reads: map[string]string{"ada": "namespaces"}, groups: map[string]string{}}
 	stop := d.serve(t, cfg.AuthSocket)
 	someone.want(namespaces, 200, 5*time.Second) // by access policy
 	someone.want(pods, 403, 5*time.Second)       // by neither
@@ -125,9 +130,25 @@ func TestWebhooks(t *testing.T) {
 	d.set(func() { d.tokens["token-of-ada"] = "ada" })
 	someone.want(namespaces, 200, 3*time.Second)
 
-	// Components, nodes and service accounts cannot have access policies, and are not asked for.
+	// A node may have one, and is asked for where the node authorizer has no opinion.
+	const node = "system:node:ip-10-0-1-2.ec2.internal"
 	d.set(func() {
-		if !slices.Contains(d.asked, "ada") || slices.ContainsFunc(d.asked, func(u string) bool { return strings.HasPrefix(u, "system:") }) {
+		d.tokens["token-of-a-node"], d.groups[node], d.reads[node] = node, "system:nodes", "namespaces"
+	})
+	machine := bearer(t, cfg, "token-of-a-node")
+	machine.want(namespaces, 200, 5*time.Second)
+	machine.want("/api/v1/services", 200, 5*time.Second) // every node lists them, and nobody else is asked
+	d.set(func() { delete(d.reads, node) })
+	machine.want(namespaces, 403, 3*time.Second)
+	d.set(func() {
+		if slices.Contains(d.resources, node+" services") || !slices.Contains(d.resources, node+" namespaces") {
+			t.Errorf("access was asked for %q", d.resources)
+		}
+	})
+
+	// Components and service accounts cannot have access policies, and are not asked for.
+	d.set(func() {
+		if !slices.Contains(d.asked, "ada") || slices.ContainsFunc(d.asked, func(u string) bool { return u != node && strings.HasPrefix(u, "system:") }) {
 			t.Errorf("access was asked for %q", d.asked)
 		}
 	})

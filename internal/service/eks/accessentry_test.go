@@ -192,6 +192,10 @@ func TestAccessPolicies(t *testing.T) {
 	fails(t, associate(nodeRole, viewPolicy, cluster), "InvalidRequestException", `This operation can only be performed on Access Entries with a type of "STANDARD"`)
 	fails(t, associate(devRole, "arn:aws:iam::aws:policy/AdministratorAccess", cluster), invalid, "The policyArn parameter format is not valid")
 	fails(t, associate(devRole, viewPolicy+"X", cluster), invalid, "The specified policyArn could not be found.")
+	for _, own := range []string{"BlockStorage", "BlockStorageCluster", "Compute", "ComputeCluster", "Hybrid"} {
+		fails(t, associate(devRole, "arn:aws:eks::aws:cluster-access-policy/AmazonEKS"+own+"Policy", cluster), invalid,
+			"The specified policyArn can only be associated with service-linked roles")
+	}
 	fails(t, associate(devRole, viewPolicy, &types.AccessScope{Type: "namespace"}), invalid, "At least 1 namespace must be provided if the type is set as namespace")
 	fails(t, associate(devRole, viewPolicy, &types.AccessScope{Type: "cluster", Namespaces: []string{"a"}}), invalid,
 		"accessScope should not include namespaces if the type is not set as namespace")

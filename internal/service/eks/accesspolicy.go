@@ -54,6 +54,9 @@ func newAssociation(sub subject, call awsapi.Call, in *eks.AssociateAccessPolicy
 	if err := checkPolicy(sub, p.PolicyARN); err != nil {
 		return p, err
 	}
+	if known, _ := accesspolicy.Get(p.PolicyARN); known.Reserved {
+		return p, sub.invalidParameter("The specified policyArn can only be associated with service-linked roles")
+	}
 	scope := in.AccessScope
 	if scope == nil {
 		scope = &eks.AccessScope{}
