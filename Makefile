@@ -14,7 +14,7 @@ export GOFLAGS     := -trimpath
 # What touches the host runs as root: a user's make asks sudo.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help deps build payload generate fmt lint check test test-host test-e2e bench quickstart clean
+.PHONY: help deps build payload generate fmt lint check fuzz test test-host test-e2e bench quickstart clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,11 @@ lint: ## golangci-lint with .golangci.yml
 
 check: ## format, vet, lint, layers, and the tests that need no root
 	@hack/make-check.sh
+
+FUZZTIME := 10m
+
+fuzz: ## every fuzz target for FUZZTIME, ten minutes each; FUZZ=authz for those of one package
+	@hack/make-fuzz.sh $(FUZZTIME) $(FUZZ)
 
 test: ## everything: deps, build, check, test-host, test-e2e
 	@hack/make-test.sh
