@@ -44,7 +44,7 @@ var layers = map[string][]string{
 	"internal/provision":    append([]string{"gen/ec2", "internal/awsapi", "internal/resource", "internal/store"}, data...),
 	"internal/podidentity":  {"internal/resource", "internal/store"},
 	"internal/clusterauth":  append([]string{"internal/awsapi", "internal/identity", "internal/resource", "internal/store"}, data...),
-	"internal/identity/*":   {"internal/awsapi", "internal/identity", "internal/resource", "internal/store"},
+	"internal/identity/*":   {"internal/awsapi", "internal/identity", "internal/region", "internal/resource", "internal/store"},
 	"internal/accesspolicy": {}, "internal/ami": {}, "internal/authz": {}, "internal/awsid": {}, "internal/eksversion": {}, "internal/iampolicy": {},
 	"internal/insight": {}, "internal/instancetype": {}, "internal/nodeconfig": {}, "internal/recurrence": {}, "internal/region": {},
 

@@ -34,7 +34,7 @@ type Key struct {
 
 const (
 	clockSkew     = 5 * time.Minute
-	presignedLife = 15 * time.Minute // whatever X-Amz-Expires says: STS does so, and tokens for Kubernetes rely on it
+	presignedLife = 15 * time.Minute // whatever X-Amz-Expires says, and as far ahead: STS does so, and tokens for Kubernetes rely on it
 )
 
 // A denial is why a request's signature is refused, before it is known how
@@ -65,6 +65,9 @@ func (s *Server) verify(ctx context.Context, sig *sigv4.Signature, r *sigv4.Requ
 	}
 	if err := sig.Fresh(now, skew); err != nil {
 		return Principal{}, refused(err)
+	}
+	if s.region != nil && !s.region(sig.Region) {
+		return Principal{}, &denial{denyMismatch, "Credential should be scoped to a valid region."}
 	}
 	key, err := s.keys.Lookup(ctx, sig.AccessKeyID)
 	switch {

@@ -30,9 +30,13 @@ type Config struct {
 	// for the caller. It is asked before the input is checked against the
 	// model, so that a caller learns nothing from what it may not do.
 	Authorize func(ctx context.Context, call Call, input any) error
-	Log       *slog.Logger     // requests at debug, our own errors at error
-	Now       func() time.Time // nil: time.Now
-	MaxBody   int64            // 0: DefaultMaxBody
+	// Region says whether there is a region of this name, for which a request may be signed; nil:
+	// any will do. Global services may be signed for all of them: SDKs that are given an
+	// endpoint sign for their own region, whatever AWS's endpoint would want.
+	Region  func(name string) bool
+	Log     *slog.Logger     // requests at debug, our own errors at error
+	Now     func() time.Time // nil: time.Now
+	MaxBody int64            // 0: DefaultMaxBody
 }
 
 // DefaultMaxBody is how long a request's body may be.
@@ -48,6 +52,7 @@ type Server struct {
 	bySigningName map[string][]*binding
 	keys          Keys
 	authorize     func(context.Context, Call, any) error
+	region        func(string) bool
 	log           *slog.Logger
 	now           func() time.Time
 	maxBody       int64
@@ -61,7 +66,7 @@ func NewServer(c Config) (*Server, error) {
 		return nil, errors.New("a server needs Keys, Authorize and Log")
 	}
 	s := &Server{
-		bySigningName: map[string][]*binding{}, keys: c.Keys, authorize: c.Authorize, log: c.Log, now: c.Now, maxBody: c.MaxBody,
+		bySigningName: map[string][]*binding{}, keys: c.Keys, authorize: c.Authorize, region: c.Region, log: c.Log, now: c.Now, maxBody: c.MaxBody,
 		buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }},
 	}
 	if s.now == nil {
@@ -105,7 +110,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q, tooLong, err := s.read(r, buf)
 	if err != nil {
 		s.log.Debug("request broken off", "id", call.RequestID, "err", err)
-		return
+		panic(http.ErrAbortHandler) // to return would answer 200 to who can still read
 	}
 	arrived := time.Now()
 	sreq := sigv4.FromHTTP(r, sha256.Sum256(q.body))

@@ -33,6 +33,7 @@ import (
 	"ekster.dev/ekster/internal/identity"
 	"ekster.dev/ekster/internal/machine"
 	"ekster.dev/ekster/internal/network"
+	"ekster.dev/ekster/internal/region"
 	"ekster.dev/ekster/internal/resource"
 	autoscalingservice "ekster.dev/ekster/internal/service/autoscaling"
 	ec2service "ekster.dev/ekster/internal/service/ec2"
@@ -77,7 +78,7 @@ func (d *Daemon) wire(ctx context.Context) (func(vpc.Doors) []controller, error)
 		return machine.Console(filepath.Join(d.cfg.Dir.Instances(), id), most)
 	}
 	d.front, err = awsapi.NewServer(awsapi.Config{
-		Keys: identity.NewKeys(d.store, policies), Authorize: authorizer.Authorize, Log: d.log,
+		Keys: identity.NewKeys(d.store, policies), Authorize: authorizer.Authorize, Region: region.Known, Log: d.log,
 		Services: []*awsapi.Service{
 			eks.Service(d.eks),
 			ec2.Service(ec2API),

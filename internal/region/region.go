@@ -39,6 +39,11 @@ func Lookup(name string) (Region, bool) {
 	return Region{}, false
 }
 
+// Known says whether there is a region called name.
+func Known(name string) bool {
+	return slices.ContainsFunc(rows[:], func(r row) bool { return r.name == name })
+}
+
 // All returns every region, in the order of names.
 func All() []Region {
 	out := make([]Region, len(rows))

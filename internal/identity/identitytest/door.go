@@ -16,6 +16,7 @@ import (
 
 	"ekster.dev/ekster/internal/awsapi"
 	"ekster.dev/ekster/internal/identity"
+	"ekster.dev/ekster/internal/region"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -73,6 +74,7 @@ func Over(t testing.TB, st *store.Store, services func(*Door) []*awsapi.Service)
 		Services:  services(d),
 		Keys:      identity.NewKeys(st, d.Policies),
 		Authorize: d.Authorizer.Authorize,
+		Region:    region.Known,
 		Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {
