@@ -20,8 +20,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
 	authentication "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
 
 	"ekster.dev/ekster/internal/pki"
 	"ekster.dev/ekster/test/lab"
@@ -90,9 +92,9 @@ func (i *issuer) check(t *testing.T, d *lab.Daemon, p *pods) {
 	ctx := t.Context()
 	before, err := d.PlanePID(ctx, clusterName)
 	no(t, err)
-	watch, err := p.kube.CoreV1().ConfigMaps("default").Watch(ctx, metav1.ListOptions{})
+	open, err := p.kube.CoreV1().ConfigMaps("default").Watch(ctx, metav1.ListOptions{})
 	no(t, err)
-	defer watch.Stop()
+	defer open.Stop()
 	who := func(claims map[string]any) (string, []string, error) {
 		k, err := p.cloud.KubeWithToken(p.cluster, i.token(t, claims))
 		no(t, err)
@@ -138,13 +140,30 @@ func (i *issuer) check(t *testing.T, d *lab.Daemon, p *pods) {
 	if err != nil || after != before {
 		t.Errorf("the control plane was process %d and is %d, %v", before, after, err)
 	}
-	select {
-	case e, open := <-watch.ResultChan():
-		if !open {
-			t.Error("a watch was cut off")
+	made, err := p.kube.CoreV1().ConfigMaps("default").Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "afterwards-"}}, metav1.CreateOptions{})
+	no(t, err)
+	arrives(t, open, made.Name)
+}
+
+// arrives waits until a watch tells of an object: so it is the connection that it was, and alive.
+func arrives(t *testing.T, w watch.Interface, name string) {
+	t.Helper()
+	limit := time.NewTimer(15 * time.Second)
+	defer limit.Stop()
+	for {
+		select {
+		case e, open := <-w.ResultChan():
+			if !open {
+				t.Error("a watch was cut off")
+				return
+			}
+			if o, ok := e.Object.(metav1.Object); ok && o.GetName() == name {
+				return
+			}
+		case <-limit.C:
+			t.Errorf("a watch does not tell of %s", name)
+			return
 		}
-		_ = e // an object that was there
-	default:
 	}
 }
 
