@@ -4,7 +4,7 @@
 # user who calls and only run as root, so that Go's caches stay that user's.
 #
 #   host   the packages whose tests look whether they are root or have time, and distro's
-#   e2e    test/
+#   e2e    test/, and the OIDC provider that it starts
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=0 GOFLAGS=-trimpath
@@ -23,6 +23,8 @@ host)
 	go test -p 1 -count=1 -timeout 20m "${as_root[@]}" "$@" $packages
 	;;
 e2e)
+	# Somebody else's OIDC provider, which is no part of this module.
+	(cd test/oidc && go build -buildvcs=false -o ../../bin/test-oidc .)
 	# Only packages with tests, so that the last line is one that says that tests ran; and -v,
 	# since the steps say how long they took.
 	packages=$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./test/...)

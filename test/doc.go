@@ -13,6 +13,7 @@
 //	TestAddons      EKS add-ons instead of self-managed ones; metrics and an autoscaler on them
 //	TestUpstreamVPCCNI  AWS's own VPC CNI on a node beside ours, if it is built
 //	TestPods        AWS identities of pods, and people with tokens of an OIDC issuer
+//	TestRoleChain   a user, two roles on the way, and clusters whose only master is the last one
 //	TestNodegroups  nodes that fall ill, Spot nodes that are taken back, issues of a group
 //	TestVersions    a cluster of each Kubernetes version that is built
 //

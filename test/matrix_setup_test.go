@@ -59,6 +59,7 @@ func TestAccessMatrix(t *testing.T) {
 		"ana":  {"EE00", m.arn["ana"], nil},
 		"bob":  {"VVVV", m.arn["bob"], nil},
 		"jane": nobody,
+		"late": nobody, // jane with a token of yesterday's
 		"eve":  nobody, // whatever aws-auth says
 	}
 	byMap := map[string]seat{
@@ -68,6 +69,7 @@ func TestAccessMatrix(t *testing.T) {
 		"ana":  {"00V0", "ana", []string{"auditors"}},
 		"bob":  {"V000", m.arn["bob"], nil},
 		"jane": jane,
+		"late": nobody,
 		"eve":  nobody,
 	}
 	m.check(t, "CONFIG_MAP and API", table{oldCluster: byMap, newCluster: inNew})
@@ -144,6 +146,9 @@ func (m *matrix) create(t *testing.T, d *lab.Daemon) {
 		k, err := m.cloud.KubeWithToken(clusters[name], m.people.token(t, nil))
 		no(t, err)
 		m.seat("jane", name, k)
+		k, err = m.cloud.KubeWithToken(clusters[name], m.people.token(t, map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}))
+		no(t, err)
+		m.seat("late", name, k)
 	}
 	var wg sync.WaitGroup
 	errs := make([]error, 2)

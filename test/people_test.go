@@ -1,7 +1,6 @@
 package test
 
 import (
-	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
@@ -17,20 +16,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/eks"
-	"github.com/aws/aws-sdk-go-v2/service/eks/types"
-	authentication "k8s.io/api/authentication/v1"
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/watch"
-
 	"ekster.dev/ekster/internal/pki"
-	"ekster.dev/ekster/test/lab"
 )
 
 // An issuer is a small OIDC issuer of somebody else's, on https with a certificate that only
-// bundle's readers trust.
+// bundle's readers trust. Its tokens say what the test wants; a provider is a real one.
 type issuer struct {
 	url, bundle string
 	key         *rsa.PrivateKey
@@ -84,96 +74,4 @@ func (i *issuer) token(t *testing.T, claims map[string]any) string {
 	signature, err := rsa.SignPKCS1v15(rand.Reader, i.key, crypto.SHA256, sum[:])
 	no(t, err)
 	return signed + "." + base64.RawURLEncoding.EncodeToString(signature)
-}
-
-// check associates the issuer, comes with its tokens, and disassociates it, all of it while
-// one watch stays open on one API server.
-func (i *issuer) check(t *testing.T, d *lab.Daemon, p *pods) {
-	ctx := t.Context()
-	before, err := d.PlanePID(ctx, clusterName)
-	no(t, err)
-	open, err := p.kube.CoreV1().ConfigMaps("default").Watch(ctx, metav1.ListOptions{})
-	no(t, err)
-	defer open.Stop()
-	who := func(claims map[string]any) (string, []string, error) {
-		k, err := p.cloud.KubeWithToken(p.cluster, i.token(t, claims))
-		no(t, err)
-		me, err := k.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authentication.SelfSubjectReview{}, metav1.CreateOptions{})
-		if err != nil {
-			return "", nil, err
-		}
-		return me.Status.UserInfo.Username, me.Status.UserInfo.Groups, nil
-	}
-	if _, _, err := who(nil); !apierrors.IsUnauthorized(err) {
-		t.Errorf("before the association: %v", err)
-	}
-	out, err := p.cloud.EKS.AssociateIdentityProviderConfig(ctx, &eks.AssociateIdentityProviderConfigInput{
-		ClusterName: new(clusterName), Oidc: &types.OidcIdentityProviderConfigRequest{
-			IdentityProviderConfigName: new("people"), IssuerUrl: &i.url, ClientId: new("kubernetes"), GroupsClaim: new("groups"), GroupsPrefix: new("oidc:"),
-			RequiredClaims: map[string]string{"tenant": "a"},
-		},
-	})
-	no(t, err)
-	i.await(t, p, *out.Update.Id)
-	good := map[string]any{"tenant": "a"}
-	name, groups, err := who(good)
-	if err != nil || name != i.url+"#jane" || len(groups) == 0 || groups[0] != "oidc:devs" {
-		t.Errorf("%s of %v, %v", name, groups, err)
-	}
-	for what, claims := range map[string]map[string]any{
-		"another tenant": {"tenant": "b"}, "no tenant": nil, "another audience": {"tenant": "a", "aud": "x"},
-		"an expired token": {"tenant": "a", "exp": time.Now().Add(-time.Hour).Unix()},
-	} {
-		if _, _, err := who(claims); !apierrors.IsUnauthorized(err) {
-			t.Errorf("%s: %v", what, err)
-		}
-	}
-	gone, err := p.cloud.EKS.DisassociateIdentityProviderConfig(ctx, &eks.DisassociateIdentityProviderConfigInput{
-		ClusterName: new(clusterName), IdentityProviderConfig: &types.IdentityProviderConfig{Type: new("oidc"), Name: new("people")},
-	})
-	no(t, err)
-	i.await(t, p, *gone.Update.Id)
-	// A token that was accepted is not looked at again for a second.
-	awaitError(t, "the issuer's tokens to be refused", func(context.Context) error { _, _, err := who(good); return err }, apierrors.IsUnauthorized)
-
-	after, err := d.PlanePID(ctx, clusterName)
-	if err != nil || after != before {
-		t.Errorf("the control plane was process %d and is %d, %v", before, after, err)
-	}
-	made, err := p.kube.CoreV1().ConfigMaps("default").Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "afterwards-"}}, metav1.CreateOptions{})
-	no(t, err)
-	arrives(t, open, made.Name)
-}
-
-// arrives waits until a watch tells of an object: so it is the connection that it was, and alive.
-func arrives(t *testing.T, w watch.Interface, name string) {
-	t.Helper()
-	limit := time.NewTimer(15 * time.Second)
-	defer limit.Stop()
-	for {
-		select {
-		case e, open := <-w.ResultChan():
-			if !open {
-				t.Error("a watch was cut off")
-				return
-			}
-			if o, ok := e.Object.(metav1.Object); ok && o.GetName() == name {
-				return
-			}
-		case <-limit.C:
-			t.Errorf("a watch does not tell of %s", name)
-			return
-		}
-	}
-}
-
-func (i *issuer) await(t *testing.T, p *pods, update string) {
-	t.Helper()
-	no(t, lab.Until(t.Context(), 30*time.Second, "update "+update, func(ctx context.Context) (bool, string, error) {
-		u, err := p.cloud.EKS.DescribeUpdate(ctx, &eks.DescribeUpdateInput{Name: new(clusterName), UpdateId: &update})
-		if err != nil {
-			return false, "", err
-		}
-		return u.Update.Status == types.UpdateStatusSuccessful, string(u.Update.Status), nil
-	}))
 }

@@ -36,7 +36,7 @@ type pods struct {
 // TestPods gives pods each kind of AWS identity, and people one of an OIDC issuer. In the pods
 // an AWS SDK that nothing has been told of Ekster asks who it is.
 func TestPods(t *testing.T) {
-	people := newIssuer(t)
+	people := newProvider(t)
 	d, cloud := newDaemonWith(t, func(d *lab.Daemon) {
 		d.Env, d.Flags = []string{"SSL_CERT_FILE=" + people.bundle}, []string{"--max-session", maxSession.String()}
 	})
