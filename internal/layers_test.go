@@ -90,6 +90,7 @@ var testsMayImport = map[string][]string{
 	"internal/controller/nodegroup":        {"internal/controller/autoscalinggroup", "internal/reconcile/reconciletest"}, // it rolls nodes through a real group
 	"internal/controller/*":                {"internal/reconcile/reconciletest", "internal/kubeapply/kubeapplytest"},
 	"internal/controller/autoscalinggroup": {"internal/awsapi", "internal/reconcile/reconciletest", "internal/service/autoscaling"}, // it is tried through its API
+	"internal/service/iam":                 {"internal/awsapi/schema", "internal/service/*"},                                        // it walks all operations, and fills inputs by the model
 	"internal/service/*":                   {"internal/service/*"},                                                                  // services are tested through the front door, together
 	"internal/lifecycle":                   {"internal/..."},                                                                        // it puts everything but the host together, as internal/daemon does
 }
