@@ -389,16 +389,3 @@ func testSecondaryPublicAddress(w *world, eni types.InstanceNetworkInterface) {
 	}
 	must(w.ReleaseAddress(ctx, &sdk.ReleaseAddressInput{AllocationId: eip.AllocationId}))(w)
 }
-
-// Terraform asks for the reverse DNS name of every address that it makes.
-func TestAddressesHaveNoReverseName(t *testing.T) {
-	w := newWorld(t)
-	ctx := w.Context()
-	eip := must(w.AllocateAddress(ctx, &sdk.AllocateAddressInput{}))(w)
-	in := &sdk.DescribeAddressesAttributeInput{AllocationIds: []string{*eip.AllocationId}, Attribute: types.AddressAttributeNameDomainName}
-	if got := must(w.DescribeAddressesAttribute(ctx, in))(w).Addresses; len(got) != 0 {
-		t.Errorf("got %+v", got)
-	}
-	in.AllocationIds[0] = "eipalloc-0123456789abcdef0"
-	fails(w.DescribeAddressesAttribute(ctx, in))(w, "InvalidAllocationID.NotFound", "")
-}
