@@ -49,13 +49,18 @@
 //	/ekster/identityproviders/<arn>             resource.IdentityProvider
 //	/ekster/addons/<arn>                        resource.Addon
 //	/ekster/zonefaults/<zone name>              resource.ZoneFault
+//	/ekster/queues/<arn>                        resource.Queue
+//	/ekster/messages/<queue arn>|<time>|<id>    resource.Message
+//	/ekster/eventrules/<arn>                    resource.EventRule
 //
 // All records are also in memory, so a read costs a map look-up and a transaction
 // reads its own writes. Update runs its function alone among writers, commits what
 // it wrote as one etcd transaction, and only then shows it to readers and tells
 // subscribers. An Update that has returned nil survives kill -9. One whose commit etcd
 // does not answer goes on until it is known what has become of it; if it returns an error
-// that says so, the next Update finds out first.
+// that says so, the next Update finds out first. What follows from other
+// records' changes whoever made them, as an event does, is written by who has asked for it with
+// Derive, in the same transaction.
 //
 // Records are shared values: what All and a View's Get hand out must not be written
 // through (replace a slice or a map, do not change it in place). Get inside an Update

@@ -29,11 +29,13 @@ type Store struct {
 	close    func() error
 	patience patience
 
-	writer    sync.Mutex   // held by the Update that runs
+	writer    sync.Mutex   // held by the Update that runs; guards derived
 	unsettled []op         // of a commit of which nobody knows whether it has happened
 	mu        sync.RWMutex // guards rows; taken for writing only to apply a commit
 	rows      tables
 	read      *Tx // of every View: it has no state of its own
+
+	derived []func(*Tx) error
 
 	subsMu sync.Mutex
 	subs   []func([]Change)
@@ -45,6 +47,15 @@ func (s *Store) Subscribe(f func([]Change)) {
 	s.subsMu.Lock()
 	defer s.subsMu.Unlock()
 	s.subs = append(s.subs, f)
+}
+
+// Derive has f look at what every Update has written, before that is committed, and write what
+// follows from it (Table.Written tells). An error of f ends the Update. Functions are called in the order in
+// which they were given.
+func (s *Store) Derive(f func(tx *Tx) error) {
+	s.writer.Lock()
+	defer s.writer.Unlock()
+	s.derived = append(s.derived, f)
 }
 
 // View runs f on a consistent state of all records. f must not keep tx.
@@ -67,6 +78,11 @@ func (s *Store) Update(ctx context.Context, f func(tx *Tx) error) error {
 	tx := s.rows.begin(true)
 	if err := f(tx); err != nil {
 		return err
+	}
+	for _, derive := range s.derived {
+		if err := derive(tx); err != nil {
+			return err
+		}
 	}
 	ops, err := tx.ops()
 	if err != nil || len(ops) == 0 {

@@ -225,3 +225,50 @@ func TestEditWritesWhatChanges(t *testing.T) {
 		t.Fatalf("an edit that fails: %v, told %d times", err, told)
 	}
 }
+
+func TestDeriveWritesInTheSameTransaction(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	put(t, s, "vpc-1", nil)
+	var refuse error
+	s.Derive(func(tx *Tx) error {
+		for before, after := range tx.VPCs.Written() {
+			switch {
+			case before == nil:
+				tx.Queues.Put(after.ID, resource.Queue{Name: "made"})
+			case after == nil:
+				tx.Queues.Put(before.ID, resource.Queue{Name: "deleted"})
+			default:
+				tx.Queues.Put(after.ID, resource.Queue{Name: before.Tags["k"] + "→" + after.Tags["k"]})
+			}
+		}
+		return refuse
+	})
+	put(t, s, "vpc-2", resource.Tags{"k": "1"})
+	put(t, s, "vpc-2", resource.Tags{"k": "2"})
+	if err := s.Update(t.Context(), func(tx *Tx) error { tx.VPCs.Delete("vpc-1"); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	refuse = errors.New("no")
+	if err := s.Update(t.Context(), func(tx *Tx) error { tx.VPCs.Delete("vpc-2"); return nil }); !errors.Is(err, refuse) {
+		t.Fatalf("an update whose consequences fail: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir)
+	t.Cleanup(func() { s.Close() })
+	if _, ok := get(t, s, "vpc-2"); !ok {
+		t.Error("it was written all the same")
+	}
+	if err := s.View(func(tx *Tx) error {
+		for id, want := range map[string]string{"vpc-1": "deleted", "vpc-2": "1→2"} {
+			if q, _ := tx.Queues.Get(id); q.Name != want {
+				t.Errorf("of %s: %q, want %q", id, q.Name, want)
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}

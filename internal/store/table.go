@@ -75,6 +75,23 @@ func (t *Table[T]) Edit(key string, f func(*T) error) error {
 	return nil
 }
 
+// Written yields what the transaction has written so far, in the order of keys: the records
+// as they were before it and as they are now, nil where there is none. They are shared: see the
+// package comment.
+func (t *Table[T]) Written() iter.Seq2[*T, *T] {
+	return func(yield func(before, after *T) bool) {
+		for _, k := range slices.Sorted(maps.Keys(t.over)) {
+			var before *T
+			if v, ok := t.base.rows[k]; ok {
+				before = &v
+			}
+			if !yield(before, t.over[k]) {
+				return
+			}
+		}
+	}
+}
+
 // Name is the table's, as a Change has it.
 func (t *Table[T]) Name() string { return t.base.name }
 

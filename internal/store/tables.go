@@ -2,57 +2,6 @@ package store
 
 import "ekster.dev/ekster/internal/resource"
 
-// Names of the tables, as a Change has them.
-const (
-	Accounts                = "accounts"
-	Users                   = "users"
-	Roles                   = "roles"
-	Policies                = "policies"
-	InstanceProfiles        = "instanceprofiles"
-	Groups                  = "groups"
-	OIDCProviders           = "oidcproviders"
-	AccessKeys              = "accesskeys"
-	Sessions                = "sessions"
-	KeyPairs                = "keypairs"
-	VPCs                    = "vpcs"
-	Subnets                 = "subnets"
-	RouteTables             = "routetables"
-	InternetGateways        = "internetgateways"
-	SecurityGroups          = "securitygroups"
-	Interfaces              = "interfaces"
-	Addresses               = "addresses"
-	AddressPools            = "addresspools"
-	NATGateways             = "natgateways"
-	NetworkACLs             = "networkacls"
-	PeeringConnections      = "peeringconnections"
-	VPCEndpoints            = "vpcendpoints"
-	PrefixLists             = "prefixlists"
-	EgressOnlyGateways      = "egressonlygateways"
-	DHCPOptions             = "dhcpoptions"
-	LaunchTemplates         = "launchtemplates"
-	Instances               = "instances"
-	CapacityFaults          = "capacityfaults"
-	Fleets                  = "fleets"
-	PlacementGroups         = "placementgroups"
-	SpotRequests            = "spotrequests"
-	VCPULimits              = "vcpulimits"
-	Payloads                = "payloads"
-	AutoScalingGroups       = "autoscalinggroups"
-	GroupInstances          = "groupinstances"
-	ScalingActivities       = "scalingactivities"
-	InstanceRefreshes       = "instancerefreshes"
-	ScheduledActions        = "scheduledactions"
-	Clusters                = "clusters"
-	Nodegroups              = "nodegroups"
-	Updates                 = "updates"
-	AccessEntries           = "accessentries"
-	Nodes                   = "nodes"
-	PodIdentityAssociations = "podidentityassociations"
-	IdentityProviders       = "identityproviders"
-	Addons                  = "addons"
-	ZoneFaults              = "zonefaults"
-)
-
 // A Tx is one transaction: a field a table.
 type Tx struct {
 	Accounts                *Table[resource.Account]
@@ -102,6 +51,9 @@ type Tx struct {
 	IdentityProviders       *Table[resource.IdentityProvider]
 	Addons                  *Table[resource.Addon]
 	ZoneFaults              *Table[resource.ZoneFault]
+	Queues                  *Table[resource.Queue]
+	Messages                *Table[resource.Message]
+	EventRules              *Table[resource.EventRule]
 }
 
 // tables are all records in memory.
@@ -153,6 +105,9 @@ type tables struct {
 	identityProviders       *table[resource.IdentityProvider]
 	addons                  *table[resource.Addon]
 	zoneFaults              *table[resource.ZoneFault]
+	queues                  *table[resource.Queue]
+	messages                *table[resource.Message]
+	eventRules              *table[resource.EventRule]
 }
 
 func newTables() tables {
@@ -204,6 +159,9 @@ func newTables() tables {
 		identityProviders:       newTable[resource.IdentityProvider](IdentityProviders),
 		addons:                  newTable[resource.Addon](Addons),
 		zoneFaults:              newTable[resource.ZoneFault](ZoneFaults),
+		queues:                  newTable[resource.Queue](Queues),
+		messages:                newTable[resource.Message](Messages),
+		eventRules:              newTable[resource.EventRule](EventRules),
 	}
 }
 
@@ -256,6 +214,9 @@ func (t tables) list() []anyTable {
 		t.identityProviders,
 		t.addons,
 		t.zoneFaults,
+		t.queues,
+		t.messages,
+		t.eventRules,
 	}
 }
 
@@ -308,6 +269,9 @@ func (t tables) begin(write bool) *Tx {
 		IdentityProviders:       begin(t.identityProviders, write),
 		Addons:                  begin(t.addons, write),
 		ZoneFaults:              begin(t.zoneFaults, write),
+		Queues:                  begin(t.queues, write),
+		Messages:                begin(t.messages, write),
+		EventRules:              begin(t.eventRules, write),
 	}
 }
 
@@ -370,6 +334,9 @@ func (tx *Tx) ops() ([]op, error) {
 		tx.IdentityProviders.ops,
 		tx.Addons.ops,
 		tx.ZoneFaults.ops,
+		tx.Queues.ops,
+		tx.Messages.ops,
+		tx.EventRules.ops,
 	} {
 		ops, err := f()
 		if err != nil {
