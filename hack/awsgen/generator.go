@@ -244,7 +244,7 @@ func (g *generator) errors(b *bytes.Buffer) error {
 			status = 500
 		}
 		if s.Error != nil {
-			if s.Error.Code != "" {
+			if s.Error.Code != "" && g.m.Metadata.AWSQueryCompatible == nil {
 				code = s.Error.Code
 			}
 			if s.Error.Status != 0 {

@@ -11,21 +11,22 @@ type (
 	model struct {
 		Version  string `json:"version"`
 		Metadata struct {
-			APIVersion          string   `json:"apiVersion"`
-			Auth                []string `json:"auth"`
-			EndpointPrefix      string   `json:"endpointPrefix"`
-			GlobalEndpoint      string   `json:"globalEndpoint"`
-			JSONVersion         string   `json:"jsonVersion"`
-			Protocol            string   `json:"protocol"`
-			Protocols           []string `json:"protocols"`
-			ServiceAbbreviation string   `json:"serviceAbbreviation"`
-			ServiceFullName     string   `json:"serviceFullName"`
-			ServiceID           string   `json:"serviceId"`
-			SignatureVersion    string   `json:"signatureVersion"`
-			SigningName         string   `json:"signingName"`
-			TargetPrefix        string   `json:"targetPrefix"`
-			UID                 string   `json:"uid"`
-			XMLNamespace        string   `json:"xmlNamespace"`
+			APIVersion          string    `json:"apiVersion"`
+			AWSQueryCompatible  *struct{} `json:"awsQueryCompatible"` // spoke query before; its errors still have those codes, in a header
+			Auth                []string  `json:"auth"`
+			EndpointPrefix      string    `json:"endpointPrefix"`
+			GlobalEndpoint      string    `json:"globalEndpoint"`
+			JSONVersion         string    `json:"jsonVersion"`
+			Protocol            string    `json:"protocol"`
+			Protocols           []string  `json:"protocols"`
+			ServiceAbbreviation string    `json:"serviceAbbreviation"`
+			ServiceFullName     string    `json:"serviceFullName"`
+			ServiceID           string    `json:"serviceId"`
+			SignatureVersion    string    `json:"signatureVersion"`
+			SigningName         string    `json:"signingName"`
+			TargetPrefix        string    `json:"targetPrefix"`
+			UID                 string    `json:"uid"`
+			XMLNamespace        string    `json:"xmlNamespace"`
 		} `json:"metadata"`
 		Operations map[string]operation `json:"operations"`
 		Shapes     map[string]*shape    `json:"shapes"`
@@ -54,10 +55,13 @@ type (
 		LocationName     string `json:"locationName"`
 		QueryName        string `json:"queryName"`
 		IdempotencyToken bool   `json:"idempotencyToken"`
+		Flattened        bool   `json:"flattened"` // in query documents, which a json service no longer speaks
 		Box              bool   `json:"box"`
 		Deprecated       bool   `json:"deprecated"`
 		DeprecatedMsg    string `json:"deprecatedMessage"`
 		DeprecatedSince  string `json:"deprecatedSince"`
+		// Which parameter of its endpoint rules a client takes from here.
+		ContextParam json.RawMessage `json:"contextParam"`
 	}
 	shape struct {
 		Type         string   `json:"type"`
@@ -80,10 +84,11 @@ type (
 			Status      int    `json:"httpStatusCode"`
 			SenderFault bool   `json:"senderFault"`
 		} `json:"error"`
-		Box        bool `json:"box"`
-		Sensitive  bool `json:"sensitive"`
-		Union      bool `json:"union"`
-		Deprecated bool `json:"deprecated"`
+		Box               bool   `json:"box"`
+		Sensitive         bool   `json:"sensitive"`
+		Union             bool   `json:"union"`
+		Deprecated        bool   `json:"deprecated"`
+		DeprecatedMessage string `json:"deprecatedMessage"`
 	}
 	member struct {
 		name string

@@ -35,6 +35,15 @@ func (g *generator) api(b *bytes.Buffer) error {
 			fmt.Fprintf(b, "%s: %q,\n", f[0], f[1])
 		}
 	}
+	if md.AWSQueryCompatible != nil {
+		b.WriteString("QueryCodes: map[string]string{\n")
+		for _, e := range g.errs {
+			if s := g.m.Shapes[e]; s.Error != nil && s.Error.Code != "" {
+				fmt.Fprintf(b, "%q: %q,\n", e, s.Error.Code)
+			}
+		}
+		b.WriteString("},\n")
+	}
 	b.WriteString("Shapes: shapes,\nOperations: []awsapi.Operation{\n")
 	for _, n := range g.all {
 		op := g.m.Operations[n]

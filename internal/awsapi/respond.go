@@ -1,6 +1,7 @@
 package awsapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -144,6 +145,9 @@ func (s *Server) fail(ctx context.Context, b *binding, q *request, call *Call, e
 		rsp.body = b.jsonError(known, false)
 	case b.Protocol == ProtocolJSON:
 		rsp.header["X-Amzn-Errortype"] = []string{known.ErrorCode()}
+		if b.QueryCodes != nil {
+			rsp.header["X-Amzn-Query-Error"] = []string{cmp.Or(b.QueryCodes[known.ErrorCode()], known.ErrorCode()) + ";" + fault}
+		}
 		rsp.body = b.jsonError(known, true)
 	case b.Protocol == ProtocolEC2:
 		buf := append([]byte(nil), xmlHead+"<Response><Errors><Error><Code>"...)

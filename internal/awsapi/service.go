@@ -28,8 +28,11 @@ type Service struct {
 	Namespace    string // query and ec2: the responses' XML namespace
 	InternalCode string // of errors that are ours; "" = the protocol's
 	InvalidCode  string // of input that the model refuses; "" = the protocol's
-	Operations   []Operation
-	Shapes       []schema.Shape
+	// Of a json service that spoke query before: the codes that its errors had then, by those that they
+	// have now, where they differ. Its errors say them in a header, and clients match on them. nil: of any other.
+	QueryCodes map[string]string
+	Operations []Operation
+	Shapes     []schema.Shape
 }
 
 // An Operation is one row of a service's table. Operations that are not
