@@ -10,7 +10,7 @@ import (
 // data are packages that hold tables and pure functions. They import nothing of ours,
 // and everybody may use them.
 var data = []string{
-	"internal/accesspolicy", "internal/addon", "internal/ami", "internal/authz", "internal/awsid", "internal/eksversion",
+	"internal/accesspolicy", "internal/addon", "internal/ami", "internal/authz", "internal/awsid", "internal/eksversion", "internal/eventpattern",
 	"internal/iampolicy", "internal/insight", "internal/instancetype", "internal/nodeconfig", "internal/recurrence", "internal/region",
 }
 
@@ -39,13 +39,14 @@ var layers = map[string][]string{
 	"gen/*":                 {"internal/awsapi", "internal/awsapi/schema"},
 	"internal/awsapi":       {"internal/awsapi/*"},
 	"internal/awsapi/*":     {"internal/awsapi/schema"},
-	"internal/service/*":    append([]string{"gen/*", "internal/awsapi", "internal/provision", "internal/identity", "internal/resource", "internal/store"}, data...),
+	"internal/service/*":    append([]string{"gen/*", "internal/awsapi", "internal/eventbus", "internal/provision", "internal/identity", "internal/resource", "internal/store"}, data...),
 	"internal/identity":     append([]string{"gen/*", "internal/awsapi", "internal/resource", "internal/store"}, data...),
 	"internal/provision":    append([]string{"gen/ec2", "internal/awsapi", "internal/resource", "internal/store"}, data...),
+	"internal/eventbus":     {"internal/authz", "internal/awsid", "internal/eventpattern", "internal/resource", "internal/store"},
 	"internal/podidentity":  {"internal/resource", "internal/store"},
 	"internal/clusterauth":  append([]string{"internal/awsapi", "internal/identity", "internal/resource", "internal/store"}, data...),
 	"internal/identity/*":   {"internal/awsapi", "internal/identity", "internal/region", "internal/resource", "internal/store"},
-	"internal/accesspolicy": {}, "internal/ami": {}, "internal/authz": {}, "internal/awsid": {}, "internal/eksversion": {}, "internal/iampolicy": {},
+	"internal/accesspolicy": {}, "internal/ami": {}, "internal/authz": {}, "internal/awsid": {}, "internal/eksversion": {}, "internal/eventpattern": {}, "internal/iampolicy": {},
 	"internal/insight": {}, "internal/instancetype": {}, "internal/nodeconfig": {}, "internal/recurrence": {}, "internal/region": {},
 
 	// Where the halves meet.

@@ -18,7 +18,9 @@ import (
 	sdkautoscaling "github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	sdkec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
 	sdkeks "github.com/aws/aws-sdk-go-v2/service/eks"
+	sdkevents "github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	sdkiam "github.com/aws/aws-sdk-go-v2/service/iam"
+	sdksqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	sdkssm "github.com/aws/aws-sdk-go-v2/service/ssm"
 	sdksts "github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/google/go-cmp/cmp"
@@ -26,7 +28,9 @@ import (
 	"ekster.dev/ekster/gen/autoscaling"
 	"ekster.dev/ekster/gen/ec2"
 	"ekster.dev/ekster/gen/eks"
+	"ekster.dev/ekster/gen/events"
 	"ekster.dev/ekster/gen/iam"
+	"ekster.dev/ekster/gen/sqs"
 	"ekster.dev/ekster/gen/ssm"
 	"ekster.dev/ekster/gen/sts"
 	"ekster.dev/ekster/internal/awsapi"
@@ -79,6 +83,7 @@ func services() []*awsapi.Service {
 	return []*awsapi.Service{
 		eks.Service(eks.Unimplemented{}), ec2.Service(ec2.Unimplemented{}), iam.Service(iam.Unimplemented{}),
 		sts.Service(sts.Unimplemented{}), autoscaling.Service(autoscaling.Unimplemented{}), ssm.Service(ssm.Unimplemented{}),
+		sqs.Service(sqs.Unimplemented{}), events.Service(events.Unimplemented{}),
 	}
 }
 
@@ -121,6 +126,10 @@ func sdkClient(name string, c aws.Config) any {
 		return sdkautoscaling.NewFromConfig(c)
 	case "ssm":
 		return sdkssm.NewFromConfig(c)
+	case "sqs":
+		return sdksqs.NewFromConfig(c, func(o *sdksqs.Options) { o.DisableMessageChecksumValidation = true }) // of bodies that are no digest's
+	case "events":
+		return sdkevents.NewFromConfig(c)
 	}
 	return nil
 }
@@ -201,6 +210,7 @@ func outputOf(t *testing.T, svc *awsapi.Service, op string) reflect.Value {
 	api := map[string]reflect.Type{
 		"eks": reflect.TypeFor[eks.API](), "ec2": reflect.TypeFor[ec2.API](), "iam": reflect.TypeFor[iam.API](),
 		"sts": reflect.TypeFor[sts.API](), "autoscaling": reflect.TypeFor[autoscaling.API](), "ssm": reflect.TypeFor[ssm.API](),
+		"sqs": reflect.TypeFor[sqs.API](), "events": reflect.TypeFor[events.API](),
 	}[svc.Name]
 	m, ok := api.MethodByName(op)
 	if !ok {

@@ -15,7 +15,9 @@ import (
 	"ekster.dev/ekster/gen/ec2"
 	"ekster.dev/ekster/gen/eks"
 	"ekster.dev/ekster/gen/eksauth"
+	"ekster.dev/ekster/gen/events"
 	"ekster.dev/ekster/gen/iam"
+	"ekster.dev/ekster/gen/sqs"
 	"ekster.dev/ekster/gen/ssm"
 	"ekster.dev/ekster/gen/sts"
 	"ekster.dev/ekster/internal/addon"
@@ -30,6 +32,7 @@ import (
 	"ekster.dev/ekster/internal/controller/spotrequest"
 	"ekster.dev/ekster/internal/controller/vpc"
 	"ekster.dev/ekster/internal/controlplane"
+	"ekster.dev/ekster/internal/eventbus"
 	"ekster.dev/ekster/internal/identity"
 	"ekster.dev/ekster/internal/machine"
 	"ekster.dev/ekster/internal/network"
@@ -39,7 +42,9 @@ import (
 	ec2service "ekster.dev/ekster/internal/service/ec2"
 	eksservice "ekster.dev/ekster/internal/service/eks"
 	eksauthservice "ekster.dev/ekster/internal/service/eksauth"
+	eventsservice "ekster.dev/ekster/internal/service/events"
 	iamservice "ekster.dev/ekster/internal/service/iam"
+	sqsservice "ekster.dev/ekster/internal/service/sqs"
 	ssmservice "ekster.dev/ekster/internal/service/ssm"
 	stsservice "ekster.dev/ekster/internal/service/sts"
 )
@@ -86,12 +91,17 @@ func (d *Daemon) wire(ctx context.Context) (func(vpc.Doors) []controller, error)
 			sts.Service(stsservice.New(stsservice.Config{Store: d.store, Policies: policies, IssuerKeys: issuers.Keys, Lifetime: lifetime})),
 			eksauth.Service(eksauthservice.New(eksauthservice.Config{Store: d.store, Policies: policies, Review: d.clusters.review, Lifetime: lifetime})),
 			ssm.Service(ssmservice.New(d.store)),
+			sqs.Service(sqsservice.New(d.store, time.Now)),
+			events.Service(eventsservice.New(d.store, time.Now)),
 			autoscaling.Service(autoscalingservice.New(d.store)),
 		},
 	})
 	if err != nil {
 		return nil, err
 	}
+	d.store.Derive(eventbus.Derive(time.Now, func(f eventbus.Failure) {
+		d.log.Warn("event not delivered", "event", f.Event, "rule", f.Rule, "target", f.Target, "reason", f.Reason)
+	}))
 	if err := d.ensureRoot(ctx); err != nil {
 		return nil, fmt.Errorf("the root user: %w", err)
 	}

@@ -55,7 +55,9 @@ var apis = map[string]rules{
 	"ec2":         ec2Rules.also(ec2NetworkRules, ec2MachineRules),
 	"eks":         eksRules.also(eksChildRules),
 	"eks-auth":    eksAuthRules,
+	"events":      eventsRules,
 	"iam":         iamRules,
+	"sqs":         sqsRules,
 	"ssm":         ssmRules,
 	"sts":         stsRules,
 }

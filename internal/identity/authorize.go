@@ -79,6 +79,9 @@ func (a *Authorizer) Authorize(_ context.Context, call awsapi.Call, input any) e
 		}
 		for i, c := range checks {
 			req := s.request(c, tags)
+			if policies.Resource, err = a.policies.OfResource(tx, c.resources); err != nil {
+				return err
+			}
 			d := authz.Evaluate(policies, req)
 			if d.Allowed {
 				continue
@@ -151,7 +154,7 @@ func Denial(service, message string) error {
 		return awsapi.Errorf("UnauthorizedOperation", 403, "You are not authorized to perform this operation. %s", message)
 	case "eks":
 		return awsapi.Errorf("AccessDeniedException", 403, "%s", message)
-	case "ssm", "eks-auth":
+	case "ssm", "eks-auth", "events", "sqs":
 		return awsapi.Errorf("AccessDeniedException", 400, "%s", message)
 	}
 	return awsapi.Errorf("AccessDenied", 403, "%s", message)

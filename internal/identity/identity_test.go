@@ -11,7 +11,9 @@ import (
 	"ekster.dev/ekster/gen/autoscaling"
 	"ekster.dev/ekster/gen/ec2"
 	"ekster.dev/ekster/gen/eks"
+	"ekster.dev/ekster/gen/events"
 	"ekster.dev/ekster/gen/iam"
+	"ekster.dev/ekster/gen/sqs"
 	"ekster.dev/ekster/gen/ssm"
 	"ekster.dev/ekster/gen/sts"
 	"ekster.dev/ekster/internal/awsapi"
@@ -27,6 +29,7 @@ func services() []*awsapi.Service {
 	return []*awsapi.Service{
 		eks.Service(eks.Unimplemented{}), ec2.Service(ec2.Unimplemented{}), iam.Service(iam.Unimplemented{}),
 		sts.Service(sts.Unimplemented{}), autoscaling.Service(autoscaling.Unimplemented{}), ssm.Service(ssm.Unimplemented{}),
+		sqs.Service(sqs.Unimplemented{}), events.Service(events.Unimplemented{}),
 	}
 }
 

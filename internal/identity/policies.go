@@ -131,6 +131,23 @@ func (p *Policies) Of(tx *store.Tx, caller awsapi.Principal) (authz.Inputs, map[
 	return in, keys, nil
 }
 
+// OfResource is the policy that a resource has itself, nil where it has none: of what there is
+// here, only queues have such.
+func (p *Policies) OfResource(tx *store.Tx, arns []string) (*authz.Policy, error) {
+	if len(arns) != 1 || !strings.HasPrefix(arns[0], "arn:aws:sqs:") {
+		return nil, nil
+	}
+	q, ok := tx.Queues.Get(arns[0])
+	if !ok || q.Attributes["Policy"] == "" {
+		return nil, nil
+	}
+	c, err := p.Compile(q.Attributes["Policy"], authz.Resource)
+	if err != nil {
+		return nil, fmt.Errorf("policy of %s: %w", q.ARN, err)
+	}
+	return c, nil
+}
+
 // everything is what a root user may do.
 var everything = mustParse(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)
 

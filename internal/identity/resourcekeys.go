@@ -65,6 +65,14 @@ func (s scope) keysOf(arn string) map[string][]string {
 			}
 			tag(g.Account, tags, "autoscaling")
 		}
+	case "sqs":
+		if q, ok := s.tx.Queues.Get(arn); ok {
+			tag(q.Account, q.Tags, "")
+		}
+	case "events":
+		if r, ok := s.tx.EventRules.Get(arn); ok {
+			tag(r.Account, r.Tags, "")
+		}
 	case "ec2":
 		kind, id, _ := strings.Cut(f[5], "/")
 		s.ec2Keys(keys, kind, id, func(account string, tags resource.Tags) { tag(account, tags, "ec2") })

@@ -21,7 +21,7 @@ const (
 // registry: nodes load images by them.
 var EndpointServices = map[string]string{
 	"autoscaling": EndpointInterface, "ec2": EndpointInterface, "ecr.api": EndpointInterface, "ecr.dkr": EndpointInterface,
-	"eks": EndpointInterface, "eks-auth": EndpointInterface, "s3": EndpointGateway, "ssm": EndpointInterface, "sts": EndpointInterface,
+	"eks": EndpointInterface, "eks-auth": EndpointInterface, "events": EndpointInterface, "s3": EndpointGateway, "sqs": EndpointInterface, "ssm": EndpointInterface, "sts": EndpointInterface,
 }
 
 // An EndpointRequest says what VPC endpoint to make.

@@ -11,7 +11,10 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	sdkeks "github.com/aws/aws-sdk-go-v2/service/eks"
 	ekstypes "github.com/aws/aws-sdk-go-v2/service/eks/types"
+	sdkevents "github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	eventstypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 	sdkiam "github.com/aws/aws-sdk-go-v2/service/iam"
+	sdksqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	sdkssm "github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"ekster.dev/ekster/internal/identity/identitytest"
@@ -27,7 +30,26 @@ func belongings(t *testing.T, d *identitytest.Door) map[string]string {
 	ofIAM(t, d, things)
 	ofEC2(t, d, things)
 	ofClusters(t, d, things)
+	ofEvents(t, d, things)
 	return things
+}
+
+func ofEvents(t *testing.T, d *identitytest.Door, things map[string]string) {
+	t.Helper()
+	ctx := t.Context()
+	queue := must(sdksqs.NewFromConfig(d.AsRoot()).CreateQueue(ctx, &sdksqs.CreateQueueInput{QueueName: aws.String("first-queue")}))(t)
+	arn := "arn:aws:sqs:us-west-2:" + account + ":first-queue"
+	c := sdkevents.NewFromConfig(d.AsRoot())
+	rule := must(c.PutRule(ctx, &sdkevents.PutRuleInput{Name: aws.String("first-rule"), EventPattern: aws.String(`{"source":["x"]}`)}))(t)
+	must(c.PutTargets(ctx, &sdkevents.PutTargetsInput{Rule: aws.String("first-rule"), Targets: []eventstypes.Target{{Id: aws.String("first-target"), Arn: &arn}}}))(t)
+	for k, v := range map[string]string{
+		"QueueUrl": *queue.QueueUrl, "GetQueueUrl.QueueOwnerAWSAccountId": account, "GetQueueUrl.QueueName": "first-queue", "CreateQueue.QueueName": "their-queue",
+		"SetQueueAttributes.Attributes": "", "TargetArn": arn, "PutTargets.Targets.Arn": arn, "EventPattern": `{"source":["x"]}`, "ResourceARN": *rule.RuleArn, "Rule": "first-rule",
+		"DescribeRule.Name": "first-rule", "DeleteRule.Name": "first-rule", "EnableRule.Name": "first-rule", "DisableRule.Name": "first-rule", "PutRule.Name": "first-rule",
+		"RemoveTargets.Ids": "first-target",
+	} {
+		things[k] = v
+	}
 }
 
 const trustsAccount = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":["eks.amazonaws.com","ec2.amazonaws.com","pods.eks.amazonaws.com"]},"Action":["sts:AssumeRole","sts:TagSession"]}]}`

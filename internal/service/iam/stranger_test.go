@@ -19,7 +19,9 @@ import (
 	sdkas "github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	sdkec2 "github.com/aws/aws-sdk-go-v2/service/ec2"
 	sdkeks "github.com/aws/aws-sdk-go-v2/service/eks"
+	sdkevents "github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	sdkiam "github.com/aws/aws-sdk-go-v2/service/iam"
+	sdksqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	sdkssm "github.com/aws/aws-sdk-go-v2/service/ssm"
 	sdksts "github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
@@ -143,6 +145,10 @@ func sdkClient(id string, cfg aws.Config) any {
 		return sdkas.NewFromConfig(cfg)
 	case "SSM":
 		return sdkssm.NewFromConfig(cfg)
+	case "SQS":
+		return sdksqs.NewFromConfig(cfg)
+	case "EventBridge":
+		return sdkevents.NewFromConfig(cfg)
 	}
 	return nil
 }

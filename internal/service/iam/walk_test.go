@@ -19,7 +19,9 @@ import (
 	"ekster.dev/ekster/gen/ec2"
 	"ekster.dev/ekster/gen/eks"
 	"ekster.dev/ekster/gen/eksauth"
+	"ekster.dev/ekster/gen/events"
 	geniam "ekster.dev/ekster/gen/iam"
+	"ekster.dev/ekster/gen/sqs"
 	"ekster.dev/ekster/gen/ssm"
 	"ekster.dev/ekster/gen/sts"
 	"ekster.dev/ekster/internal/awsapi"
@@ -33,6 +35,8 @@ import (
 	ec2service "ekster.dev/ekster/internal/service/ec2"
 	eksservice "ekster.dev/ekster/internal/service/eks"
 	eksauthservice "ekster.dev/ekster/internal/service/eksauth"
+	eventsservice "ekster.dev/ekster/internal/service/events"
+	sqsservice "ekster.dev/ekster/internal/service/sqs"
 	ssmservice "ekster.dev/ekster/internal/service/ssm"
 	stsservice "ekster.dev/ekster/internal/service/sts"
 )
@@ -47,6 +51,8 @@ func everything(d *identitytest.Door) []*awsapi.Service {
 		ssm.Service(ssmservice.New(d.Store)),
 		eksauth.Service(eksauthservice.New(eksauthservice.Config{Store: d.Store, Policies: d.Policies})),
 		autoscaling.Service(asservice.New(d.Store)),
+		sqs.Service(sqsservice.New(d.Store, time.Now)),
+		events.Service(eventsservice.New(d.Store, time.Now)),
 	}
 }
 
