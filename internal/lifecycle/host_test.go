@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ekster.dev/ekster/internal/controlplane"
+	"ekster.dev/ekster/internal/durable"
 	"ekster.dev/ekster/internal/kubeapply/kubeapplytest"
 	"ekster.dev/ekster/internal/machine"
 	"ekster.dev/ekster/internal/network"
@@ -190,7 +191,7 @@ func credentials(dir string) error {
 	}
 	for _, name := range []string{"ca", "admin"} {
 		for _, f := range []string{pki.CertFile(dir, name), pki.KeyFile(dir, name)} {
-			if err := pki.WriteFile(f, []byte("PEM")); err != nil {
+			if err := durable.WriteFile(f, []byte("PEM")); err != nil {
 				return err
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"ekster.dev/ekster/internal/controlplane"
+	"ekster.dev/ekster/internal/durable"
 	"ekster.dev/ekster/internal/pki"
 	"ekster.dev/ekster/internal/provision"
 	"ekster.dev/ekster/internal/reconcile"
@@ -187,7 +188,7 @@ func (w *world) credentials(dir string) {
 	}
 	for _, name := range []string{"ca", "admin"} {
 		for _, f := range []string{pki.CertFile(filepath.Join(dir, "pki"), name), pki.KeyFile(filepath.Join(dir, "pki"), name)} {
-			if err := pki.WriteFile(f, []byte("PEM")); err != nil {
+			if err := durable.WriteFile(f, []byte("PEM")); err != nil {
 				w.t.Fatal(err)
 			}
 		}

@@ -223,7 +223,7 @@ func TestPeeringAndEndpoints(t *testing.T) {
 	}
 	fails(w.DeleteNetworkInterface(ctx, &sdk.DeleteNetworkInterfaceInput{NetworkInterfaceId: &e.NetworkInterfaceIds[0]}))(w, "AuthFailure", "")
 	s3 := must(w.CreateVpcEndpoint(ctx, &sdk.CreateVpcEndpointInput{VpcId: &one, ServiceName: new("com.amazonaws.us-west-2.s3"), RouteTableIds: []string{main}}))(w).VpcEndpoint
-	fails(w.CreateVpcEndpoint(ctx, &sdk.CreateVpcEndpointInput{VpcId: &one, ServiceName: new("com.amazonaws.us-west-2.sqs")}))(w, "InvalidServiceName", "The Vpc Endpoint Service 'com.amazonaws.us-west-2.sqs' does not exist")
+	fails(w.CreateVpcEndpoint(ctx, &sdk.CreateVpcEndpointInput{VpcId: &one, ServiceName: new("com.amazonaws.us-west-2.kinesis")}))(w, "InvalidServiceName", "The Vpc Endpoint Service 'com.amazonaws.us-west-2.kinesis' does not exist")
 	testModifyEndpoint(w, one, main, *e.VpcEndpointId, *s3.VpcEndpointId)
 	out := must(w.DeleteVpcEndpoints(ctx, &sdk.DeleteVpcEndpointsInput{VpcEndpointIds: []string{*e.VpcEndpointId, *s3.VpcEndpointId, "vpce-0123456789abcdef0"}}))(w)
 	if len(out.Unsuccessful) != 1 || *out.Unsuccessful[0].Error.Code != "InvalidVpcEndpointId.NotFound" {

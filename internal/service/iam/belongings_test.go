@@ -44,7 +44,7 @@ func ofEvents(t *testing.T, d *identitytest.Door, things map[string]string) {
 	must(c.PutTargets(ctx, &sdkevents.PutTargetsInput{Rule: aws.String("first-rule"), Targets: []eventstypes.Target{{Id: aws.String("first-target"), Arn: &arn}}}))(t)
 	for k, v := range map[string]string{
 		"QueueUrl": *queue.QueueUrl, "GetQueueUrl.QueueOwnerAWSAccountId": account, "GetQueueUrl.QueueName": "first-queue", "CreateQueue.QueueName": "their-queue",
-		"SetQueueAttributes.Attributes": "", "TargetArn": arn, "PutTargets.Targets.Arn": arn, "EventPattern": `{"source":["x"]}`, "ResourceARN": *rule.RuleArn, "Rule": "first-rule",
+		"SetQueueAttributes.Attributes": "", "CreateQueue.Attributes": "", "TargetArn": arn, "PutTargets.Targets.Arn": arn, "EventPattern": `{"source":["x"]}`, "ResourceARN": *rule.RuleArn, "Rule": "first-rule",
 		"DescribeRule.Name": "first-rule", "DeleteRule.Name": "first-rule", "EnableRule.Name": "first-rule", "DisableRule.Name": "first-rule", "PutRule.Name": "first-rule",
 		"RemoveTargets.Ids": "first-target",
 	} {

@@ -92,7 +92,7 @@ var echoes = map[string]bool{
 	"IAM.CreateGroup": true, "IAM.CreateUser": true, "IAM.CreateInstanceProfile": true, "IAM.CreateRole": true, "EC2.CreateKeyPair": true, "EC2.ImportKeyPair": true,
 	"STS.GetFederationToken": true, "EC2.CreateNetworkInterface": true, "EC2.CreateSecurityGroup": true, "EC2.CreateLaunchTemplate": true,
 	"IAM.SimulateCustomPolicy": true, "IAM.CreateAccountAlias": true, "IAM.ListAccountAliases": true, "EC2.DeleteVpcEndpoints": true, "EC2.DeleteFleets": true,
-	"Auto Scaling.BatchDeleteScheduledAction": true,
+	"Auto Scaling.BatchDeleteScheduledAction": true, "SQS.CreateQueue": true,
 }
 
 // A root user of another account, who knows every name and id, sees nothing of an account
