@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	core "k8s.io/api/core/v1"
+
+	"ekster.dev/ekster/internal/admission"
 )
 
 // identity is what of a service account decides about its pods.
@@ -44,21 +46,14 @@ type credential struct {
 	env       func(tokenFile string) []core.EnvVar
 }
 
-// An operation is one of a JSON patch (RFC 6902).
-type operation struct {
-	Op    string `json:"op"`
-	Path  string `json:"path"`
-	Value any    `json:"value"`
-}
-
 // mutate is the patch that EKS makes of a pod of an identity; empty for one without any.
 // It is pure.
-func mutate(pod core.Pod, id identity) []operation {
+func mutate(pod core.Pod, id identity) []admission.Operation {
 	c, ok := credentialFor(pod, id)
 	if !ok {
 		return nil
 	}
-	var patch []operation
+	var patch []admission.Operation
 	if id.Associated {
 		patch = append(patch, label(pod)...)
 	}
@@ -123,7 +118,7 @@ func (c credential) tokenVolume() core.Volume {
 
 // withCredential adds to containers the variables and mounts that they lack. It replaces no
 // container as a whole: a newer API server's pod may have fields that are unknown here.
-func withCredential(pod core.Pod, id identity, c credential, path string, containers []core.Container) (patch []operation) {
+func withCredential(pod core.Pod, id identity, c credential, path string, containers []core.Container) (patch []admission.Operation) {
 	skipped := map[string]bool{}
 	for name := range strings.SplitSeq(pod.Annotations[annotationSkip], ",") {
 		skipped[strings.TrimSpace(name)] = true
@@ -134,10 +129,10 @@ func withCredential(pod core.Pod, id identity, c credential, path string, contai
 		}
 		at := path + "/" + strconv.Itoa(i)
 		if env := environment(pod, id, c, container.Env); len(env) > len(container.Env) {
-			patch = append(patch, operation{"add", at + "/env", env})
+			patch = append(patch, admission.Operation{Op: "add", Path: at + "/env", Value: env})
 		}
 		if mounts := mounted(c, container.VolumeMounts); len(mounts) > len(container.VolumeMounts) {
-			patch = append(patch, operation{"add", at + "/volumeMounts", mounts})
+			patch = append(patch, admission.Operation{Op: "add", Path: at + "/volumeMounts", Value: mounts})
 		}
 	}
 	return patch
@@ -175,7 +170,7 @@ func environment(pod core.Pod, id identity, c credential, env []core.EnvVar) []c
 }
 
 // label marks pods that have a pod identity.
-func label(pod core.Pod) []operation {
+func label(pod core.Pod) []admission.Operation {
 	const key, value = annotation + "pod-identity", "enabled"
 	if pod.Labels[key] == value {
 		return nil
@@ -185,13 +180,13 @@ func label(pod core.Pod) []operation {
 		labels = map[string]string{}
 	}
 	labels[key] = value
-	return []operation{{"add", "/metadata/labels", labels}}
+	return []admission.Operation{{Op: "add", Path: "/metadata/labels", Value: labels}}
 }
 
 // first puts an item in front of a list, which a patch cannot do where there is none.
-func first(path string, none bool, item any) operation {
+func first(path string, none bool, item any) admission.Operation {
 	if none {
-		return operation{"add", path, []any{item}}
+		return admission.Operation{Op: "add", Path: path, Value: []any{item}}
 	}
-	return operation{"add", path + "/0", item}
+	return admission.Operation{Op: "add", Path: path + "/0", Value: item}
 }

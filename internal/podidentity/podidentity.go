@@ -17,14 +17,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
 
-	admission "k8s.io/api/admission/v1"
+	admissionv1 "k8s.io/api/admission/v1"
 	core "k8s.io/api/core/v1"
 
+	"ekster.dev/ekster/internal/admission"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -50,39 +50,15 @@ func New(cfg Config) *Webhook {
 	return &Webhook{cfg}
 }
 
-// maxReview is what an API server sends at most: a pod of the largest size that it stores.
-const maxReview = 4 << 20
-
-// Handler answers the reviews of one cluster, by its ARN. What it cannot answer is an
-// error of the webhook's, by which the API server lets the pod in as it is.
+// Handler answers the reviews of one cluster, by its ARN.
 func (h *Webhook) Handler(cluster string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var review admission.AdmissionReview
-		raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxReview))
-		if err == nil {
-			err = json.Unmarshal(raw, &review)
-		}
-		if err != nil || review.Request == nil {
-			http.Error(w, "this is no AdmissionReview", http.StatusBadRequest)
-			return
-		}
-		out, err := h.review(r.Context(), cluster, review.Request)
-		if err == nil {
-			review.Request, review.Response = nil, out
-			raw, err = json.Marshal(review)
-		}
-		if err != nil {
-			h.cfg.Log.Error("a pod goes without its AWS identity", "cluster", cluster, "err", err)
-			http.Error(w, "internal error", http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(raw) // an API server that has hung up needs no answer
-	})
+	review := func(ctx context.Context, req *admissionv1.AdmissionRequest) ([]admission.Operation, error) {
+		return h.review(ctx, cluster, req)
+	}
+	return admission.Handler(review, h.cfg.Log.With("cluster", cluster), "a pod goes without its AWS identity")
 }
 
-func (h *Webhook) review(ctx context.Context, cluster string, req *admission.AdmissionRequest) (*admission.AdmissionResponse, error) {
-	out := &admission.AdmissionResponse{UID: req.UID, Allowed: true}
+func (h *Webhook) review(ctx context.Context, cluster string, req *admissionv1.AdmissionRequest) ([]admission.Operation, error) {
 	var pod core.Pod
 	if err := json.Unmarshal(req.Object.Raw, &pod); err != nil {
 		return nil, fmt.Errorf("reading a pod of %s: %w", req.Namespace, err)
@@ -92,13 +68,7 @@ func (h *Webhook) review(ctx context.Context, cluster string, req *admission.Adm
 		return nil, fmt.Errorf("service account %s/%s: %w", req.Namespace, pod.Spec.ServiceAccountName, err)
 	}
 	id.Jitter = h.cfg.Jitter(maxExpiration - minDefaultExpiration + 1)
-	patch := mutate(pod, id)
-	if len(patch) == 0 {
-		return out, nil
-	}
-	out.PatchType = new(admission.PatchTypeJSONPatch)
-	out.Patch, err = json.Marshal(patch)
-	return out, err
+	return mutate(pod, id), nil
 }
 
 // identity is what is known of a service account.
