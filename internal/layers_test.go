@@ -45,6 +45,7 @@ var layers = map[string][]string{
 	"internal/admission":    {},
 	"internal/eventbus":     {"internal/authz", "internal/awsid", "internal/eventpattern", "internal/resource", "internal/store"},
 	"internal/podidentity":  {"internal/admission", "internal/resource", "internal/store"},
+	"internal/zonalshift":   {"internal/admission", "internal/resource", "internal/store"},
 	"internal/clusterauth":  append([]string{"internal/awsapi", "internal/identity", "internal/resource", "internal/store"}, data...),
 	"internal/identity/*":   {"internal/awsapi", "internal/identity", "internal/region", "internal/resource", "internal/store"},
 	"internal/accesspolicy": {}, "internal/ami": {}, "internal/authz": {}, "internal/awsid": {}, "internal/eksversion": {}, "internal/eventpattern": {}, "internal/iampolicy": {},

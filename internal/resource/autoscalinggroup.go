@@ -50,6 +50,7 @@ type AutoScalingGroupSpec struct {
 	ServiceLinkedRole     string
 	Tags                  []AutoScalingTag
 	SuspendedProcesses    []SuspendedProcess
+	AwayFrom              string // a zone that nothing is launched in, for as long as a zonal shift lasts
 	Hooks                 []LifecycleHook
 	Condemned             map[string]bool // instances to terminate → whether the desired capacity has been lowered for it
 

@@ -47,6 +47,7 @@ type ClusterSpec struct {
 	Hex                  string // 32 upper-case hex digits, in the endpoint's and the issuer's name
 	AutoModeOff          bool   // Auto Mode was mentioned, and switched off: it is shown so
 	ZonalShiftOff        bool   // the same of zonal shift
+	ZonalShiftOn         bool   // its traffic may be shifted away from a zone; never with ZonalShiftOff
 	Tags                 Tags
 	Revision             int64 // counts updates, so that each is carried out and ended
 	Inspection           int64 // counts StartInsightsRefresh calls

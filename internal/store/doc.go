@@ -49,6 +49,7 @@
 //	/ekster/identityproviders/<arn>             resource.IdentityProvider
 //	/ekster/addons/<arn>                        resource.Addon
 //	/ekster/zonefaults/<zone name>              resource.ZoneFault
+//	/ekster/zonalshifts/<cluster arn>           resource.ZonalShift
 //	/ekster/queues/<arn>                        resource.Queue
 //	/ekster/messages/<queue arn>|<time>|<id>    resource.Message
 //	/ekster/eventrules/<arn>                    resource.EventRule

@@ -49,6 +49,7 @@ const (
 	IdentityProviders       = "identityproviders"
 	Addons                  = "addons"
 	ZoneFaults              = "zonefaults"
+	ZonalShifts             = "zonalshifts"
 	Queues                  = "queues"
 	Messages                = "messages"
 	EventRules              = "eventrules"

@@ -51,6 +51,7 @@ type Tx struct {
 	IdentityProviders       *Table[resource.IdentityProvider]
 	Addons                  *Table[resource.Addon]
 	ZoneFaults              *Table[resource.ZoneFault]
+	ZonalShifts             *Table[resource.ZonalShift]
 	Queues                  *Table[resource.Queue]
 	Messages                *Table[resource.Message]
 	EventRules              *Table[resource.EventRule]
@@ -105,6 +106,7 @@ type tables struct {
 	identityProviders       *table[resource.IdentityProvider]
 	addons                  *table[resource.Addon]
 	zoneFaults              *table[resource.ZoneFault]
+	zonalShifts             *table[resource.ZonalShift]
 	queues                  *table[resource.Queue]
 	messages                *table[resource.Message]
 	eventRules              *table[resource.EventRule]
@@ -159,6 +161,7 @@ func newTables() tables {
 		identityProviders:       newTable[resource.IdentityProvider](IdentityProviders),
 		addons:                  newTable[resource.Addon](Addons),
 		zoneFaults:              newTable[resource.ZoneFault](ZoneFaults),
+		zonalShifts:             newTable[resource.ZonalShift](ZonalShifts),
 		queues:                  newTable[resource.Queue](Queues),
 		messages:                newTable[resource.Message](Messages),
 		eventRules:              newTable[resource.EventRule](EventRules),
@@ -214,6 +217,7 @@ func (t tables) list() []anyTable {
 		t.identityProviders,
 		t.addons,
 		t.zoneFaults,
+		t.zonalShifts,
 		t.queues,
 		t.messages,
 		t.eventRules,
@@ -269,6 +273,7 @@ func (t tables) begin(write bool) *Tx {
 		IdentityProviders:       begin(t.identityProviders, write),
 		Addons:                  begin(t.addons, write),
 		ZoneFaults:              begin(t.zoneFaults, write),
+		ZonalShifts:             begin(t.zonalShifts, write),
 		Queues:                  begin(t.queues, write),
 		Messages:                begin(t.messages, write),
 		EventRules:              begin(t.eventRules, write),
@@ -334,6 +339,7 @@ func (tx *Tx) ops() ([]op, error) {
 		tx.IdentityProviders.ops,
 		tx.Addons.ops,
 		tx.ZoneFaults.ops,
+		tx.ZonalShifts.ops,
 		tx.Queues.ops,
 		tx.Messages.ops,
 		tx.EventRules.ops,
