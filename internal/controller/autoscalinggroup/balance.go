@@ -14,11 +14,12 @@ import (
 const balanceAfter = 5 * time.Minute
 
 // balance evens the zones of a group that rests: it launches one instance more where the
-// fewest are, and once that serves, shrink takes one from where the most are.
+// fewest are, and once that serves, shrink takes one from where the most are. Away from a zone,
+// zones are uneven on purpose.
 func (r *round) balance() error {
 	st := &r.group.Status
 	spec := r.group.Spec
-	if r.group.Deleting || r.rolling != nil || spec.Suspended("AZRebalance") || spec.Suspended("Launch") || spec.Suspended("Terminate") || !r.rests() {
+	if r.group.Deleting || r.rolling != nil || spec.AwayFrom != "" || spec.Suspended("AZRebalance") || spec.Suspended("Launch") || spec.Suspended("Terminate") || !r.rests() {
 		if st.Balancing == "" {
 			st.Uneven = time.Time{}
 		}

@@ -26,16 +26,19 @@ const (
 // returns when to try again.
 func (c *Controller) launchOne(ctx context.Context, arn string) (more bool, again time.Duration, err error) {
 	var places []place
+	refusal := errors.New("the group has no subnet")
 	err = c.store.View(func(tx *store.Tx) error {
 		if g, ok := tx.AutoScalingGroups.Get(arn); ok {
 			places = c.round(tx, g).places()
+			if zone := g.Spec.AwayFrom; zone != "" {
+				refusal = fmt.Errorf("the group has no subnet outside %s, which a zonal shift leads away from", zone)
+			}
 		}
 		return nil
 	})
 	if err != nil {
 		return false, 0, err
 	}
-	refusal := errors.New("the group has no subnet")
 	for _, p := range places {
 		err := c.store.Update(ctx, func(tx *store.Tx) error {
 			g, ok := tx.AutoScalingGroups.Get(arn)
@@ -76,7 +79,7 @@ func (r *round) places() []place {
 		perZone[in.Spec.Zone]++
 	}
 	free := provision.FreeAddressesBySubnet(r.tx)
-	subnets := r.subnets()
+	subnets := slices.DeleteFunc(r.subnets(), func(s resource.Subnet) bool { return s.Zone == r.group.Spec.AwayFrom })
 	slices.SortStableFunc(subnets, func(a, b resource.Subnet) int {
 		return cmp.Or(perZone[a.Zone]-perZone[b.Zone], free[b.ID]-free[a.ID])
 	})

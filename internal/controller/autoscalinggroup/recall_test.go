@@ -66,3 +66,34 @@ func TestMaximumLifetime(t *testing.T) {
 		t.Errorf("%d are in service", got)
 	}
 }
+
+// Away from a zone a group launches elsewhere only, and does not even its zones; back, it does.
+func TestAwayFromAZone(t *testing.T) {
+	w := newWorld(t, func(s *resource.AutoScalingGroupSpec) { s.Desired, s.Max = 2, 6 })
+	w.settle(time.Minute)
+	away := w.instance(w.inState(resource.MemberInService)[0]).Spec.Zone
+	in := func() (n int) {
+		for _, id := range w.inState(resource.MemberInService) {
+			if w.instance(id).Spec.Zone == away {
+				n++
+			}
+		}
+		return n
+	}
+	w.spec(func(g *resource.AutoScalingGroup) { g.Spec.AwayFrom, g.Spec.Desired = away, 6 })
+	w.settle(time.Minute)
+	w.now = w.now.Add(2 * balanceAfter)
+	w.settle(time.Minute)
+	if n := len(w.inState(resource.MemberInService)); n != 6 || in() != 1 {
+		t.Fatalf("%d serve, %d of them in %s", n, in(), away)
+	}
+	w.spec(func(g *resource.AutoScalingGroup) { g.Spec.AwayFrom = "" })
+	for range 4 {
+		w.settle(time.Minute)
+		w.now = w.now.Add(2 * balanceAfter)
+	}
+	w.settle(time.Minute)
+	if in() < 2 {
+		t.Errorf("back in %s, %d serve there", away, in())
+	}
+}

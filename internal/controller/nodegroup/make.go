@@ -64,7 +64,7 @@ func (c *Controller) make(ctx context.Context, s state) error {
 		}
 		tx.LaunchTemplates.Put(lt.ID, lt)
 		g := groupFor(ng, s.cluster, lt)
-		g.Created = now
+		g.Created, g.Spec.AwayFrom = now, s.away
 		for _, id := range g.Spec.Subnets {
 			if sn, ok := tx.Subnets.Get(id); ok {
 				g.Spec.Zones = appendNew(g.Spec.Zones, sn.Zone)

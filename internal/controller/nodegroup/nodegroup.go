@@ -7,6 +7,7 @@
 //	ACTIVE ─ something is missing or nodes do not come (health.go) ─▶ DEGRADED, and back
 //	a node stays unhealthy ─ replaced or rebooted, if nodeRepairConfig says so (repair.go)
 //	EC2 wants a Spot instance back ─ its node replaced, or left at once (spot.go)
+//	the cluster's traffic is shifted from a zone ─ no new nodes there, no repair (shift.go)
 //	ACTIVE ─ UpdateNodegroupConfig ─ UPDATING ─ group and nodes changed ─▶ ACTIVE
 //	ACTIVE ─ UpdateNodegroupVersion ─ UPDATING ─ nodes replaced (roll.go) ─▶ ACTIVE
 //	Deleting ─ group deleted, its nodes drained ─ template, profile, entry and record deleted
@@ -87,7 +88,7 @@ func (c *Controller) Errors() map[string]error { return c.queue.Errors() }
 func (c *Controller) changed(tx *store.Tx, ch store.Change) {
 	switch ch.Table {
 	case store.Clusters, store.Nodes, store.AutoScalingGroups, store.GroupInstances, store.LaunchTemplates,
-		store.InstanceProfiles, store.Roles, store.SecurityGroups, store.Subnets, store.AccessEntries, store.SpotRequests, store.InstanceRefreshes:
+		store.InstanceProfiles, store.Roles, store.SecurityGroups, store.Subnets, store.AccessEntries, store.SpotRequests, store.InstanceRefreshes, store.ZonalShifts:
 		// A handful of groups: finding the right one costs more code than looking.
 		for arn := range tx.Nodegroups.All() {
 			c.queue.Wake(arn)
@@ -103,6 +104,7 @@ type state struct {
 	grouped bool // the Auto Scaling group exists
 	members []member
 	faults  []resource.Issue // what has been taken away from it
+	away    string           // the zone that the cluster's traffic is shifted from
 }
 
 // A member is an instance of the group, and the node that it has become.
@@ -138,6 +140,9 @@ func (c *Controller) get(arn string) (s state, ok bool, err error) {
 			return nil
 		}
 		s.cluster, _ = tx.Clusters.Get(s.ng.Cluster)
+		if shift, ok := tx.ZonalShifts.Get(s.ng.Cluster); ok && !shift.Over(s.cluster, c.cfg.Now()) {
+			s.away = shift.Zone
+		}
 		group := groupARN(s.ng)
 		s.group, s.grouped = tx.AutoScalingGroups.Get(group)
 		nodes := map[string]resource.Node{}
@@ -173,6 +178,9 @@ func (c *Controller) Reconcile(ctx context.Context, arn string) (time.Duration, 
 		return reconcile.Never, err
 	}
 	if err := c.leaveSpot(ctx, s); err != nil {
+		return reconcile.Never, err
+	}
+	if err := c.keepAway(ctx, s); err != nil {
 		return reconcile.Never, err
 	}
 	switch {

@@ -19,7 +19,8 @@ import (
 //	through its group, drained like every other, and a new one launched; Reboot: its
 //	machine boots again
 //
-// Too many unhealthy nodes mean that it is not the nodes: then nothing is repaired.
+// Too many unhealthy nodes mean that it is not the nodes: then nothing is repaired, nor during a
+// zonal shift.
 
 // DefaultRepairWait is for how long a node is unhealthy before EKS repairs it.
 const DefaultRepairWait = 30 * time.Minute
@@ -116,7 +117,7 @@ func (s state) room(nodes, busy int) int {
 
 // repair begins what is due, and says when to look again.
 func (c *Controller) repair(ctx context.Context, s state) (time.Duration, error) {
-	if !s.ng.Spec.Repair.Enabled || !s.grouped || s.ng.Status.State == resource.NodegroupCreating {
+	if !s.ng.Spec.Repair.Enabled || !s.grouped || s.away != "" || s.ng.Status.State == resource.NodegroupCreating {
 		return reconcile.Never, nil
 	}
 	now, busy, nodes := c.cfg.Now(), 0, 0

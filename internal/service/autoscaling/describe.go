@@ -120,6 +120,11 @@ func describeGroup(g resource.AutoScalingGroup) autoscaling.AutoScalingGroup {
 			ProcessName: new(p.Name), SuspensionReason: new("User suspended at " + stamp(p.Since)),
 		})
 	}
+	if s.AwayFrom != "" && !s.Suspended("AZRebalance") {
+		d.SuspendedProcesses = append(d.SuspendedProcesses, autoscaling.SuspendedProcess{
+			ProcessName: new("AZRebalance"), SuspensionReason: new("Zonal shift away from " + s.AwayFrom),
+		})
+	}
 	if s.MinHealthyPercentage != nil || s.MaxHealthyPercentage != nil {
 		d.InstanceMaintenancePolicy = &autoscaling.InstanceMaintenancePolicy{
 			MinHealthyPercentage: s.MinHealthyPercentage, MaxHealthyPercentage: s.MaxHealthyPercentage,
