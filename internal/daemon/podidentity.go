@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"time"
 
 	authentication "k8s.io/api/authentication/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,12 +17,14 @@ import (
 
 	"ekster.dev/ekster/internal/podidentity"
 	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/zonalshift"
 )
 
 // onSockets is what a cluster's socket answers besides the questions of package clusterauth.
 func (d *Daemon) onSockets(cluster string, mux *http.ServeMux) {
 	webhook := podidentity.New(podidentity.Config{Store: d.store, Annotations: d.clusters.annotations, Log: d.log})
 	mux.Handle("POST /mutate", webhook.Handler(cluster))
+	mux.Handle("POST /shift", zonalshift.Handler(zonalshift.Config{Store: d.store, Now: time.Now, Log: d.log}, cluster))
 	mux.Handle("GET /oidc/{id}/", &issuerProxy{http: d.people, store: d.store, cluster: cluster, log: d.log})
 }
 

@@ -113,6 +113,7 @@ func (d *Daemon) serveAdmin() (*http.Server, error) {
 	d.serveAccounts(mux)
 	d.serveCapacity(mux)
 	d.serveZones(mux)
+	d.serveShifts(mux)
 	s := &http.Server{Handler: mux}
 	go d.serve(s, l)
 	return s, nil

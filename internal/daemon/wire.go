@@ -31,6 +31,7 @@ import (
 	"ekster.dev/ekster/internal/controller/nodegroup"
 	"ekster.dev/ekster/internal/controller/spotrequest"
 	"ekster.dev/ekster/internal/controller/vpc"
+	zonalshiftcontroller "ekster.dev/ekster/internal/controller/zonalshift"
 	"ekster.dev/ekster/internal/controlplane"
 	"ekster.dev/ekster/internal/eventbus"
 	"ekster.dev/ekster/internal/identity"
@@ -156,10 +157,12 @@ func (d *Daemon) controllers(doors vpc.Doors, authorizer *identity.Authorizer) [
 	spots := spotrequest.New(d.store, time.Now, d.log)
 	d.errors["spotrequest"] = spots.Errors
 	accounts := account.New(d.store, time.Now, d.log)
+	shifts := zonalshiftcontroller.New(d.store, nodes, zonalshiftcontroller.APIServers{API: d.api}, time.Now, d.log)
+	d.errors["zonalshift"] = shifts.Errors
 	d.errors["account"], d.errors["addon"] = accounts.Errors, addons.Errors
 	d.errors["vpc"], d.errors["instance"], d.errors["autoscalinggroup"] = vpcs.Errors, instances.Errors, groups.Errors
 	d.errors["cluster"], d.errors["nodegroup"], d.errors["node"] = clusters.Errors, nodegroups.Errors, nodes.Errors
-	return []controller{vpcs, instances, groups, nodes, clusters, nodegroups, addons, spots, accounts, &housekeeping{d: d, authorizer: authorizer}}
+	return []controller{vpcs, instances, groups, nodes, clusters, nodegroups, addons, spots, shifts, accounts, &housekeeping{d: d, authorizer: authorizer}}
 }
 
 // api is how the daemon talks to a cluster's API server.

@@ -106,7 +106,7 @@ func TestDescribeClusterGolden(t *testing.T) {
 		in.UpgradePolicy = &types.UpgradePolicyRequest{SupportType: "EXTENDED"}
 		in.DeletionProtection = aws.Bool(true)
 		in.ComputeConfig = &types.ComputeConfigRequest{Enabled: aws.Bool(false)}
-		in.ZonalShiftConfig = &types.ZonalShiftConfigRequest{Enabled: aws.Bool(false)}
+		in.ZonalShiftConfig = &types.ZonalShiftConfigRequest{Enabled: aws.Bool(true)}
 		in.ControlPlaneScalingConfig = &types.ControlPlaneScalingConfig{Tier: types.ProvisionedControlPlaneTierTierXl}
 		in.EncryptionConfig = []types.EncryptionConfig{}
 		in.Tags = map[string]string{"team": "a", "b": ""}

@@ -45,8 +45,8 @@ func describeCluster(c resource.Cluster) *eks.Cluster {
 		out.ComputeConfig = &eks.ComputeConfigResponse{Enabled: new(false), NodePools: []string{}}
 		out.StorageConfig = &eks.StorageConfigResponse{BlockStorage: &eks.BlockStorage{Enabled: new(false)}}
 	}
-	if c.Spec.ZonalShiftOff {
-		out.ZonalShiftConfig = &eks.ZonalShiftConfigResponse{Enabled: new(false)}
+	if c.Spec.ZonalShiftOn || c.Spec.ZonalShiftOff {
+		out.ZonalShiftConfig = &eks.ZonalShiftConfigResponse{Enabled: new(c.Spec.ZonalShiftOn)}
 	}
 	return out
 }

@@ -284,10 +284,7 @@ func otherSettings(sub subject, _ awsapi.Call, in *eks.CreateClusterInput, spec 
 		return sub.notYet("The remoteNetworkConfig of hybrid nodes is")
 	}
 	if z := in.ZonalShiftConfig; z != nil {
-		if deref(z.Enabled) {
-			return sub.notYet("Zonal shift is")
-		}
-		spec.ZonalShiftOff = true
+		spec.ZonalShiftOn, spec.ZonalShiftOff = deref(z.Enabled), !deref(z.Enabled)
 	}
 	if c := in.ControlPlaneScalingConfig; c != nil {
 		spec.ScalingTier = or(c.Tier, resource.TierStandard)

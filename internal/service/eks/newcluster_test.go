@@ -121,9 +121,6 @@ func TestCreateClusterRefusals(t *testing.T) {
 		{"outposts", func(in *sdk.CreateClusterInput) {
 			in.OutpostConfig = &types.OutpostConfigRequest{OutpostArns: []string{"a"}, ControlPlaneInstanceType: aws.String("m5.large")}
 		}, invalid, "A local cluster on Outposts is" + tail},
-		{"zonal shift", func(in *sdk.CreateClusterInput) {
-			in.ZonalShiftConfig = &types.ZonalShiftConfigRequest{Enabled: aws.Bool(true)}
-		}, invalid, "Zonal shift is" + tail},
 		{"reserved tag", func(in *sdk.CreateClusterInput) { in.Tags = map[string]string{"aws:x": ""} }, invalid, "Tag keys cannot start with the reserved prefix aws:"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

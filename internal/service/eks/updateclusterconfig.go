@@ -220,11 +220,9 @@ func (s *settingChange) upgradePolicy() ([]resource.UpdateParam, error) {
 }
 
 func (s *settingChange) zonalShift() ([]resource.UpdateParam, error) {
-	if deref(s.in.ZonalShiftConfig.Enabled) {
-		return nil, s.sub.notYet("Zonal shift is")
-	}
-	s.c.Spec.ZonalShiftOff = true
-	return []resource.UpdateParam{param("ZonalShiftConfig", map[string]bool{"enabled": false})}, nil
+	on := deref(s.in.ZonalShiftConfig.Enabled)
+	s.c.Spec.ZonalShiftOn, s.c.Spec.ZonalShiftOff = on, !on
+	return []resource.UpdateParam{param("ZonalShiftConfig", map[string]bool{"enabled": on})}, nil
 }
 
 func (s *settingChange) autoMode() ([]resource.UpdateParam, error) {

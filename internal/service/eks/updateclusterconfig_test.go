@@ -48,7 +48,6 @@ func TestUpdateClusterConfigRefuses(t *testing.T) {
 		{"old", mode("API"), "Unsupported authentication mode update from CONFIG_MAP to API"},
 		{"old", sdk.UpdateClusterConfigInput{UpgradePolicy: &types.UpgradePolicyRequest{SupportType: "STANDARD"}},
 			"The support type cannot be changed to STANDARD because Kubernetes version 1.31 is not in standard support"},
-		{"c", sdk.UpdateClusterConfigInput{ZonalShiftConfig: &types.ZonalShiftConfigRequest{Enabled: aws.Bool(true)}}, "Zonal shift is not supported by Ekster yet."},
 	} {
 		c.in.Name = aws.String(c.cluster)
 		_, err := w.root.UpdateClusterConfig(t.Context(), &c.in)
@@ -102,6 +101,10 @@ func TestUpdateClusterConfig(t *testing.T) {
 			`[PreviousTier=standard UpdatedTier=tier-2xl]`, func(s resource.ClusterSpec) bool { return s.ScalingTier == "tier-2xl" }},
 		{sdk.UpdateClusterConfigInput{ControlPlaneScalingConfig: &types.ControlPlaneScalingConfig{Tier: "standard"}}, types.UpdateTypeControlPlaneScalingConfigUpdate,
 			`[PreviousTier=tier-2xl UpdatedTier=standard]`, func(s resource.ClusterSpec) bool { return s.ScalingTier == "standard" }},
+		{sdk.UpdateClusterConfigInput{ZonalShiftConfig: &types.ZonalShiftConfigRequest{Enabled: aws.Bool(true)}}, types.UpdateTypeZonalShiftConfigUpdate,
+			`[ZonalShiftConfig={"enabled":true}]`, func(s resource.ClusterSpec) bool { return s.ZonalShiftOn && !s.ZonalShiftOff }},
+		{sdk.UpdateClusterConfigInput{ZonalShiftConfig: &types.ZonalShiftConfigRequest{Enabled: aws.Bool(false)}}, types.UpdateTypeZonalShiftConfigUpdate,
+			`[ZonalShiftConfig={"enabled":false}]`, func(s resource.ClusterSpec) bool { return !s.ZonalShiftOn && s.ZonalShiftOff }},
 	} {
 		s.in.Name = aws.String("c")
 		out, err := w.root.UpdateClusterConfig(t.Context(), &s.in)
