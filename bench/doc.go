@@ -11,6 +11,7 @@
 //	7  machines without a kubelet: boot, end, 50 at once  (limits alone)
 //	8  TCP between pods on two nodes                floor: one veth pair between two namespaces
 //	9  an authorization decision over twenty policies      (limits alone)
+//	10 UpdateClusterVersion to ACTIVE                      floor: CreateCluster, in turns with it
 //
 // The floors are upstream's own programs from the payload, started in the plainest way
 // (floor.go, nodefloor.go). A floor and what stands on it take turns, so that a machine that

@@ -36,6 +36,7 @@ var figures = []figure{
 	{"7", (*run).machineTime},
 	{"8", (*run).throughput},
 	{"9", (*run).decision},
+	{"10", (*run).upgradeTime},
 }
 
 func main() {

@@ -12,6 +12,13 @@ export CGO_ENABLED=0 GOFLAGS=-trimpath
 as_root=()
 [ "$(id -u)" = 0 ] || as_root=(-exec "sudo -E env PATH=$PATH")
 
+# with_skipped lists the tests that were skipped, and why, before go test's last word on a package.
+with_skipped() {
+	awk '/^ *--- SKIP/ { skipped = skipped $0 ":" before "\n" }
+		/^(ok|FAIL)[ \t]/ && skipped { printf "skipped:\n%s", skipped; skipped = "" }
+		{ print; before = $0; fflush() }'
+}
+
 what=$1
 shift
 case $what in
@@ -29,7 +36,7 @@ e2e)
 	# since the steps say how long they took.
 	packages=$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./test/...)
 	# shellcheck disable=SC2086
-	go test -v -p 1 -count=1 -timeout 25m "${as_root[@]}" "$@" $packages
+	go test -v -p 1 -count=1 -timeout 25m "${as_root[@]}" "$@" $packages | with_skipped
 	;;
 *)
 	echo "make-root-tests.sh: host or e2e, not $what" >&2

@@ -14,7 +14,9 @@
 //	TestUpstreamVPCCNI  AWS's own VPC CNI on a node beside ours, if it is built
 //	TestPods        AWS identities of pods, and people with tokens of an OIDC issuer
 //	TestRoleChain   a user, two roles on the way, and clusters whose only master is the last one
-//	TestNodegroups  nodes that fall ill, Spot nodes that are taken back, issues of a group
+//	TestUpgrade     a cluster in use from version to version, a step back, to one that does not come up
+//	TestNodegroups  nodes that fall ill, Spot nodes that are taken back, issues of a group, rolls that
+//	                a budget forbids, a group without nodes
 //	TestVersions    a cluster of each Kubernetes version that is built
 //
 // The tests need root and what `make build` makes. Each has daemons of its own (package

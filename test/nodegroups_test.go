@@ -31,11 +31,17 @@ type groups struct {
 // repair's wait and a new node.
 const replaceTimeout = 4 * time.Minute
 
+// drainTimeout is for how long pods are asked to leave a node; EKS asks for 15 minutes.
+const drainTimeout = 10 * time.Second
+
 // TestNodegroups is what happens to nodes that nobody asked for: a kubelet that falls silent,
-// a Spot instance at risk and one taken back, a role that is not let in any more.
+// a Spot instance at risk and one taken back, a role that is not let in any more; a roll that
+// a disruption budget forbids; and a group's way from no node to one and back.
 func TestNodegroups(t *testing.T) {
 	g := &groups{}
-	g.daemon, g.cloud = newDaemonWith(t, func(d *lab.Daemon) { d.Flags = []string{"--node-repair-wait", "15s"} })
+	g.daemon, g.cloud = newDaemonWith(t, func(d *lab.Daemon) {
+		d.Flags = []string{"--node-repair-wait", "15s", "--drain-timeout", drainTimeout.String(), "--drained-pause", "1s"}
+	})
 	ctx := t.Context()
 	watch := newStopwatch(t)
 	var err error
@@ -58,29 +64,40 @@ func TestNodegroups(t *testing.T) {
 	repaired.RemoteAccess = &types.RemoteAccessConfig{Ec2SshKey: new("mine")}
 	spot := g.land.NodegroupInput(clusterName, "spot", 1)
 	spot.CapacityType = types.CapacityTypesSpot
-	for _, in := range []*eks.CreateNodegroupInput{repaired, spot} {
+	rolled := g.land.NodegroupInput(clusterName, "rolled", 1)
+	rolled.InstanceTypes, rolled.LaunchTemplate = nil, g.template(t, "t3.medium")
+	empty := g.land.NodegroupInput(clusterName, "empty", 0)
+	empty.ScalingConfig.MinSize, empty.Labels = new(int32(0)), map[string]string{"for": "pending"}
+	empty.Taints = []types.Taint{{Key: new("batch"), Effect: types.TaintEffectNoSchedule}}
+	for _, in := range []*eks.CreateNodegroupInput{repaired, spot, rolled, empty} {
 		_, err := g.cloud.EKS.CreateNodegroup(ctx, in)
 		no(t, err)
 	}
 	ng, err := g.cloud.AwaitNodegroup(ctx, clusterName, "repaired")
 	no(t, err)
-	_, err = g.cloud.AwaitNodegroup(ctx, clusterName, "spot")
-	no(t, err)
+	for _, name := range []string{"spot", "rolled", "empty"} {
+		_, err = g.cloud.AwaitNodegroup(ctx, clusterName, name)
+		no(t, err)
+	}
 	watch.done("cluster and nodes")
 	t.Run("issues", g.issues)
 	watch.done("issues")
 	t.Run("nodes", func(t *testing.T) {
 		t.Run("silent kubelet", func(t *testing.T) { t.Parallel(); g.repair(t) })
 		t.Run("spot", func(t *testing.T) { t.Parallel(); g.spot(t) })
+		t.Run("forbidden roll", func(t *testing.T) { t.Parallel(); g.rolled(t) })
+		t.Run("from zero and to zero", func(t *testing.T) { t.Parallel(); g.zero(t) })
 	})
-	watch.done("silent kubelet, and Spot beside it")
+	watch.done("silent kubelet, and beside it Spot, a forbidden roll, no nodes")
 	g.opened(t, *ng.Resources.RemoteAccessSecurityGroup)
 	no(t, g.cloud.DeleteNodegroup(ctx, clusterName, "repaired"))
 	_, err = g.cloud.EC2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{GroupIds: []string{*ng.Resources.RemoteAccessSecurityGroup}})
 	if lab.Code(err) != "InvalidGroup.NotFound" {
 		t.Errorf("the security group of the deleted group's remoteAccess: %v", err)
 	}
-	no(t, g.cloud.DeleteNodegroup(ctx, clusterName, "spot"))
+	for _, name := range []string{"spot", "rolled", "empty"} {
+		no(t, g.cloud.DeleteNodegroup(ctx, clusterName, name))
+	}
 	no(t, g.cloud.DeleteCluster(ctx, clusterName))
 	watch.done("deletion")
 }
@@ -95,7 +112,7 @@ func (g *groups) issues(t *testing.T) {
 	no(t, err)
 	g.awaitHealth(t, types.NodegroupStatusActive)
 	// Kubelets that were refused meanwhile come back before anything else happens to them.
-	_, err = g.kube.AwaitNodes(ctx, 2)
+	_, err = g.kube.AwaitNodes(ctx, 3)
 	no(t, err)
 }
 

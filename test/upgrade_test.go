@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -15,6 +15,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
@@ -23,9 +24,12 @@ import (
 
 // An upgrade is a cluster that is taken from version to version while it is used.
 type upgrade struct {
-	cloud *lab.Cloud
-	kube  *lab.Kube
-	uid   string // of the namespace kube-system: the cluster's data
+	daemon  *lab.Daemon
+	cloud   *lab.Cloud
+	kube    *lab.Kube
+	uid     string // of the namespace kube-system: the cluster's data
+	watcher *watcher
+	written []string // what was written while something happened
 }
 
 const (
@@ -35,15 +39,19 @@ const (
 )
 
 // TestUpgrade takes a cluster with objects and a served workload through the versions that
-// are built, and its nodes after it.
+// are built, a step back, to one that does not come up and on again, and its nodes after it.
 func TestUpgrade(t *testing.T) {
 	watch := newStopwatch(t)
-	d, cloud := newDaemon(t)
+	payload := t.TempDir()
+	d, cloud := newDaemonWith(t, func(d *lab.Daemon) {
+		no(t, d.OwnPayload(payload))
+		d.Flags = append(d.Flags, "--drained-pause", "2s")
+	})
 	versions := d.Versions()
 	if len(versions) < 2 {
-		t.Skipf("only %v is built", versions)
+		t.Skipf("only %v is built, and an upgrade needs two versions (make payload)", versions)
 	}
-	u := &upgrade{cloud: cloud}
+	u := &upgrade{daemon: d, cloud: cloud}
 	land, err := cloud.Landscape(t.Context())
 	no(t, err)
 	_, err = cloud.EKS.CreateCluster(t.Context(), land.ClusterInput(clusterName, versions[0]))
@@ -70,10 +78,17 @@ func TestUpgrade(t *testing.T) {
 	t.Run("insights", u.insights)
 	watch.done("endpoint, insights")
 	for _, v := range versions[1:] {
-		t.Run("control plane to "+v, func(t *testing.T) { u.plane(t, v) })
+		t.Run("control plane to "+v, func(t *testing.T) { u.plane(t, v, types.UpdateTypeVersionUpdate) })
 		watch.done("control plane to " + v)
 	}
-	t.Run("nodes", func(t *testing.T) { u.roll(t, versions[len(versions)-1]) })
+	last, before := versions[len(versions)-1], versions[len(versions)-2]
+	t.Run("control plane back to "+before, func(t *testing.T) { u.plane(t, before, types.UpdateTypeVersionRollback) })
+	watch.done("control plane back")
+	t.Run("control plane to a broken "+last, func(t *testing.T) { u.broken(t, last) })
+	watch.done("broken version")
+	t.Run("control plane again to "+last, func(t *testing.T) { u.plane(t, last, types.UpdateTypeVersionUpdate) })
+	watch.done("control plane again to " + last)
+	t.Run("nodes", func(t *testing.T) { u.roll(t, last) })
 	watch.done("nodes")
 }
 
@@ -104,13 +119,14 @@ func (u *upgrade) populate(t *testing.T) {
 		Spec:       policyv1.PodDisruptionBudgetSpec{MinAvailable: new(intstr.FromString("80%")), Selector: web.Spec.Selector},
 	}, metav1.CreateOptions{})
 	no(t, err)
+	u.settled(t)
 	_, err = u.kube.CoreV1().Pods("default").Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "asker", Labels: map[string]string{"app": "asker"}}, Spec: corev1.PodSpec{
-		NodeSelector: map[string]string{"group": "steady"}, Containers: []corev1.Container{{Name: "hello", Image: helloImage}},
+		NodeSelector: map[string]string{"group": "steady"}, Containers: []corev1.Container{{Name: "hello", Image: helloImage, Args: []string{"ask", "-i", "50ms", webURL}}},
 	}}, metav1.CreateOptions{})
 	no(t, err)
 	_, err = u.kube.AwaitPods(ctx, "default", "app=asker", 1)
 	no(t, err)
-	u.settled(t)
+	u.watcher = startWatcher(t, u.kube)
 }
 
 // settled waits until the workload is whole.
@@ -129,87 +145,67 @@ func whole(d *appsv1.Deployment) bool {
 	return s.ObservedGeneration == d.Generation && s.UpdatedReplicas == replicas && s.Replicas == replicas && s.AvailableReplicas == replicas
 }
 
-// await waits for an update's end.
-func (u *upgrade) await(t *testing.T, in *eks.DescribeUpdateInput, within time.Duration) {
+// during does something to the control plane while it is used: it is read, written and
+// watched, and the workload is asked for its pages.
+func (u *upgrade) during(t *testing.T, what string, act func()) {
 	t.Helper()
-	in.Name = aws.String(clusterName)
-	no(t, lab.Until(t.Context(), within, "update "+*in.UpdateId, func(ctx context.Context) (bool, string, error) {
-		out, err := u.cloud.EKS.DescribeUpdate(ctx, in)
-		if err != nil {
-			return false, "", err
-		}
-		if out.Update.Status == types.UpdateStatusFailed {
-			return false, "", fmt.Errorf("it failed: %s %s", *out.Update.Errors[0].ErrorMessage, out.Update.Errors[0].ResourceIds)
-		}
-		return out.Update.Status == types.UpdateStatusSuccessful, string(out.Update.Status), nil
-	}))
-}
-
-// A caller calls again and again, and counts.
-type caller struct {
-	calls, failed, twice int // twice: the call and its one retry
-	longest              time.Duration
-	first                error // of those that failed twice
-	stop                 context.CancelFunc
-	done                 sync.WaitGroup
-}
-
-func startCaller(t *testing.T, every time.Duration, call func(context.Context) error) *caller {
-	ctx, cancel := context.WithCancel(t.Context())
-	c := &caller{stop: cancel}
-	c.done.Go(func() {
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		for {
-			began := time.Now()
-			err := call(ctx)
-			c.calls++
-			if err != nil && ctx.Err() == nil {
-				c.failed++
-				if err = call(ctx); err != nil && ctx.Err() == nil {
-					c.twice++
-					if c.first == nil {
-						c.first = err
-					}
-				}
-			}
-			c.longest = max(c.longest, time.Since(began))
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-	return c
-}
-
-func (c *caller) end() string {
-	c.stop()
-	c.done.Wait()
-	return fmt.Sprintf("%d calls, %d failed, %d of them also when repeated once, the longest took %s", c.calls, c.failed, c.twice, c.longest.Round(time.Millisecond))
-}
-
-func (u *upgrade) plane(t *testing.T, version string) {
-	ctx := t.Context()
-	before, err := u.cloud.Cluster(ctx, clusterName)
-	no(t, err)
+	maps := u.kube.CoreV1().ConfigMaps("default")
+	before := len(answers(t, u.kube))
 	reader := startCaller(t, 20*time.Millisecond, func(ctx context.Context) error {
-		_, err := u.kube.CoreV1().ConfigMaps("default").Get(ctx, "object-1", metav1.GetOptions{})
+		_, err := maps.Get(ctx, "object-1", metav1.GetOptions{})
+		return err
+	})
+	var written []string
+	writer := startCaller(t, 50*time.Millisecond, func(ctx context.Context) error {
+		name := fmt.Sprint("object-", objects+len(u.written)+len(written))
+		_, err := maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+		if err == nil || apierrors.IsAlreadyExists(err) { // it was, although the answer is lost
+			written = append(written, name)
+			return nil
+		}
 		return err
 	})
 	began := time.Now()
-	out, err := u.cloud.EKS.UpdateClusterVersion(ctx, &eks.UpdateClusterVersionInput{Name: aws.String(clusterName), Version: &version})
-	no(t, err)
-	if c, err := u.cloud.Cluster(ctx, clusterName); err != nil || c.Status != types.ClusterStatusUpdating {
-		t.Errorf("after the call it is %v, %v", c.Status, err)
-	}
-	u.await(t, &eks.DescribeUpdateInput{UpdateId: out.Update.Id}, time.Minute)
+	act()
 	took := time.Since(began)
-	t.Logf("to %s in %.1fs; API: %s", version, took.Seconds(), reader.end())
-	if reader.twice > 0 {
-		t.Errorf("failed twice: %v", reader.first)
+	t.Logf("%s in %.1fs; reads: %s; writes: %s", what, took.Seconds(), reader.end(), writer.end())
+	for _, c := range []*caller{reader, writer} {
+		if c.twice > 0 {
+			t.Errorf("failed twice: %v", c.first)
+		}
 	}
+	u.written = append(u.written, written...)
+	u.watcher.saw(t, u.written)
+	told := answers(t, u.kube)[before:]
+	if bad := refused(told); len(bad) > 0 || len(told) == 0 {
+		t.Errorf("of %d requests to the workload %d failed: %v", len(told), len(bad), bad)
+	}
+	t.Logf("%d requests to the workload meanwhile", len(told))
+}
+
+// plane moves the control plane to another version, while it is used.
+func (u *upgrade) plane(t *testing.T, version string, kind types.UpdateType) {
+	ctx := t.Context()
+	before, err := u.cloud.Cluster(ctx, clusterName)
+	no(t, err)
+	u.during(t, string(kind)+" to "+version, func() {
+		out, err := u.cloud.EKS.UpdateClusterVersion(ctx, &eks.UpdateClusterVersionInput{Name: new(clusterName), Version: &version})
+		no(t, err)
+		if out.Update.Type != kind {
+			t.Errorf("the update's type is %s", out.Update.Type)
+		}
+		if c, err := u.cloud.Cluster(ctx, clusterName); err != nil || c.Status != types.ClusterStatusUpdating {
+			t.Errorf("after the call it is %v, %v", c.Status, err)
+		}
+		succeeded(t, u.cloud, &eks.DescribeUpdateInput{UpdateId: out.Update.Id}, time.Minute)
+	})
+	u.is(t, version, before)
+}
+
+// is asserts the control plane's version, and that all else is what it was.
+func (u *upgrade) is(t *testing.T, version string, before *types.Cluster) {
+	t.Helper()
+	ctx := t.Context()
 	after, err := u.cloud.Cluster(ctx, clusterName)
 	no(t, err)
 	if *after.Version != version || after.Status != types.ClusterStatusActive || *after.Endpoint != *before.Endpoint || *after.CertificateAuthority.Data != *before.CertificateAuthority.Data {
@@ -224,24 +220,53 @@ func (u *upgrade) plane(t *testing.T, version string) {
 	no(t, err)
 	all, err := u.kube.CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{})
 	no(t, err)
-	if string(ns.UID) != u.uid || len(all.Items) < objects {
-		t.Errorf("kube-system is %s, was %s; %d objects", ns.UID, u.uid, len(all.Items))
+	have := map[string]bool{}
+	for _, m := range all.Items {
+		have[m.Name] = true
 	}
+	for i := range objects + len(u.written) {
+		if name := fmt.Sprint("object-", i); !have[name] {
+			t.Errorf("%s is lost", name)
+		}
+	}
+	if string(ns.UID) != u.uid {
+		t.Errorf("kube-system is %s, was %s", ns.UID, u.uid)
+	}
+}
+
+// broken tries a version whose control plane ends at once: the update fails and says so, and
+// the cluster goes on with the version that it has.
+func (u *upgrade) broken(t *testing.T, version string) {
+	ctx := t.Context()
+	before, err := u.cloud.Cluster(ctx, clusterName)
+	no(t, err)
+	mend, err := u.daemon.Break(version)
+	no(t, err)
+	u.during(t, "an update to a broken "+version, func() {
+		out, err := u.cloud.EKS.UpdateClusterVersion(ctx, &eks.UpdateClusterVersionInput{Name: new(clusterName), Version: &version})
+		no(t, err)
+		up := ended(t, u.cloud, &eks.DescribeUpdateInput{UpdateId: out.Update.Id}, 2*time.Minute)
+		if up.Status != types.UpdateStatusFailed || len(up.Errors) != 1 || !strings.Contains(*up.Errors[0].ErrorMessage, lab.Broken) {
+			t.Errorf("it has ended as %s: %s", up.Status, errorsOf(up))
+		}
+		t.Log(errorsOf(up))
+	})
+	no(t, mend())
+	u.is(t, *before.Version, before)
 }
 
 func (u *upgrade) roll(t *testing.T, version string) {
 	ctx := t.Context()
-	asker := startCaller(t, 100*time.Millisecond, func(ctx context.Context) error {
-		_, err := u.kube.Exec(ctx, "default", "asker", "/hello", "get", "http://web.default.svc.cluster.local")
-		return err
-	})
+	before := len(answers(t, u.kube))
 	began := time.Now()
 	out, err := u.cloud.EKS.UpdateNodegroupVersion(ctx, &eks.UpdateNodegroupVersionInput{ClusterName: aws.String(clusterName), NodegroupName: aws.String(groupName), Version: &version})
 	no(t, err)
-	u.await(t, &eks.DescribeUpdateInput{UpdateId: out.Update.Id, NodegroupName: aws.String(groupName)}, 12*time.Minute)
-	t.Logf("%d nodes to %s in %.1fs; pages: %s", rolled, version, time.Since(began).Seconds(), asker.end())
-	if asker.failed > 0 {
-		t.Errorf("requests failed: %v", asker.first)
+	succeeded(t, u.cloud, &eks.DescribeUpdateInput{UpdateId: out.Update.Id, NodegroupName: aws.String(groupName)}, 12*time.Minute)
+	told := answers(t, u.kube)[before:]
+	bad := refused(told)
+	t.Logf("%d nodes to %s in %.1fs; of %d requests to the workload %d failed", rolled, version, time.Since(began).Seconds(), len(told), len(bad))
+	if len(bad) > 0 || len(told) == 0 {
+		t.Errorf("requests failed: %v", bad)
 	}
 	nodes, err := u.kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: "group=" + groupName})
 	no(t, err)
@@ -275,7 +300,7 @@ func (u *upgrade) publicEndpoint(t *testing.T) {
 			EndpointPublicAccess: &open, EndpointPrivateAccess: aws.Bool(true),
 		}})
 		no(t, err)
-		u.await(t, &eks.DescribeUpdateInput{UpdateId: out.Update.Id}, time.Minute)
+		succeeded(t, u.cloud, &eks.DescribeUpdateInput{UpdateId: out.Update.Id}, time.Minute)
 	}
 	set(false)
 	if _, err := u.kube.Discovery().ServerVersion(); !errors.Is(err, syscall.ECONNREFUSED) {

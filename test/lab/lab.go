@@ -4,6 +4,7 @@
 //	Daemon   up, down, purge, status, env of one state directory (lab.go, command.go)
 //	Cloud    the AWS SDK with the credentials of `ekster env` (cloud.go), what every
 //	         cluster needs of IAM and EC2 (landscape.go), clusters and groups (cluster.go)
+//	Payload  one of a daemon's own, in which a Kubernetes version can be broken (payload.go)
 //	Kube     client-go that presents IAM tokens, as `aws eks get-token` makes them (kube.go)
 //	Host     what a daemon has on the machine: to prove that nothing is left (leftovers.go)
 //
@@ -33,6 +34,7 @@ type Daemon struct {
 	Env   []string
 	Flags []string // more of `ekster up`
 
+	own    string    // the payload that OwnPayload has made
 	before hostState // of the host, before the first start
 }
 
