@@ -68,7 +68,8 @@ func lifecycleActions(tx *store.Tx) (out []resource.Event) {
 		if after == nil || before != nil && before.Lifecycle == after.Lifecycle {
 			continue
 		}
-		kind, transition, from, to := "", "", "EC2", "AutoScalingGroup"
+		var kind, transition string
+		from, to := "EC2", "AutoScalingGroup"
 		switch after.Lifecycle {
 		case resource.MemberPendingWait:
 			kind, transition = "EC2 Instance-launch Lifecycle Action", "autoscaling:EC2_INSTANCE_LAUNCHING"

@@ -48,7 +48,7 @@ func Parse(text string) (*Pattern, error) {
 	}
 	m, ok := v.(map[string]any)
 	if !ok {
-		return nil, fmt.Errorf("Filter is not an object") //nolint:staticcheck // AWS's wording
+		return nil, fmt.Errorf("Filter is not an object")
 	}
 	root, err := parseObject(m)
 	if err != nil {
@@ -65,7 +65,7 @@ func Decode(text string) (any, error) {
 	if err := d.Decode(&v); err != nil {
 		return nil, err
 	}
-	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // Token returns io.EOF itself
+	if _, err := d.Token(); err != io.EOF {
 		return nil, fmt.Errorf("there is something behind its end")
 	}
 	return v, nil
@@ -77,7 +77,7 @@ func (p *Pattern) Matches(event any) bool { return p.root.holds(event) }
 func parseObject(m map[string]any) (object, error) {
 	o := object{fields: map[string]node{}}
 	if len(m) == 0 {
-		return o, fmt.Errorf("Empty objects are not allowed") //nolint:staticcheck // AWS's wording
+		return o, fmt.Errorf("Empty objects are not allowed")
 	}
 	for key, v := range m {
 		var n node
@@ -108,12 +108,12 @@ func parseObject(m map[string]any) (object, error) {
 
 func parseOr(list []any) (out []object, err error) {
 	if len(list) < 2 {
-		return nil, fmt.Errorf("There must have at least 2 Objects in $or relationship.") //nolint:staticcheck // AWS's wording
+		return nil, fmt.Errorf("There must have at least 2 Objects in $or relationship.")
 	}
 	for _, v := range list {
 		m, ok := v.(map[string]any)
 		if !ok {
-			return nil, fmt.Errorf("Only JSON object is allowed in array of $or relationship.") //nolint:staticcheck // AWS's wording
+			return nil, fmt.Errorf("Only JSON object is allowed in array of $or relationship.")
 		}
 		o, err := parseObject(m)
 		if err != nil {
@@ -126,7 +126,7 @@ func parseOr(list []any) (out []object, err error) {
 
 func parseList(key string, list []any) (out []matcher, err error) {
 	if len(list) == 0 {
-		return nil, fmt.Errorf("Empty arrays are not allowed") //nolint:staticcheck // AWS's wording
+		return nil, fmt.Errorf("Empty arrays are not allowed")
 	}
 	for _, v := range list {
 		switch v := v.(type) {
@@ -232,11 +232,11 @@ func wildcard(pattern string) (func(s string) bool, error) {
 		switch c := pattern[i]; {
 		case c == '\\':
 			if i++; i == len(pattern) || pattern[i] != '*' && pattern[i] != '\\' {
-				return nil, fmt.Errorf("Invalid escape character at pos %d", i-1) //nolint:staticcheck // AWS's wording
+				return nil, fmt.Errorf("Invalid escape character at pos %d", i-1)
 			}
 			part, star = append(part, pattern[i]), false
 		case c == '*' && star:
-			return nil, fmt.Errorf("Consecutive wildcard characters at pos %d", i-1) //nolint:staticcheck // AWS's wording
+			return nil, fmt.Errorf("Consecutive wildcard characters at pos %d", i-1)
 		case c == '*':
 			parts, part, star = append(parts, part), []byte{}, true
 		default:

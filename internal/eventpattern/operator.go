@@ -11,7 +11,7 @@ import (
 // parseOperator reads {"operator": operand}.
 func parseOperator(m map[string]any) (matcher, error) {
 	if len(m) != 1 {
-		return nil, fmt.Errorf("Only one key allowed in match expression") //nolint:staticcheck // AWS's wording
+		return nil, fmt.Errorf("Only one key allowed in match expression")
 	}
 	for name, operand := range m {
 		switch name {
@@ -20,7 +20,7 @@ func parseOperator(m map[string]any) (matcher, error) {
 		case "exists":
 			want, ok := operand.(bool)
 			if !ok {
-				return nil, fmt.Errorf("exists match pattern must be either true or false.") //nolint:staticcheck,revive // AWS's wording
+				return nil, fmt.Errorf("exists match pattern must be either true or false.")
 			}
 			return func(_ any, absent bool) bool { return absent != want }, nil
 		case "numeric":
@@ -29,7 +29,7 @@ func parseOperator(m map[string]any) (matcher, error) {
 			s, _ := operand.(string)
 			p, err := netip.ParsePrefix(s)
 			if err != nil {
-				return nil, fmt.Errorf("Malformed CIDR, one '/' required") //nolint:staticcheck // AWS's wording
+				return nil, fmt.Errorf("Malformed CIDR, one '/' required")
 			}
 			return inPrefix(p.Masked()), nil
 		case "prefix", "suffix", "equals-ignore-case", "wildcard":
@@ -39,7 +39,7 @@ func parseOperator(m map[string]any) (matcher, error) {
 			}
 			return text(f), nil
 		default:
-			return nil, fmt.Errorf("Unrecognized match type %s", name) //nolint:staticcheck // AWS's wording
+			return nil, fmt.Errorf("Unrecognized match type %s", name)
 		}
 	}
 	panic("unreachable: the map has one key")
@@ -50,7 +50,7 @@ func parseText(name string, operand any) (func(string) bool, error) {
 	fold := false
 	if m, ok := operand.(map[string]any); ok && (name == "prefix" || name == "suffix") {
 		if operand, fold = m["equals-ignore-case"], true; len(m) != 1 || operand == nil {
-			return nil, fmt.Errorf("Unsupported anything-but pattern") //nolint:staticcheck // AWS's wording
+			return nil, fmt.Errorf("Unsupported anything-but pattern")
 		}
 	}
 	s, ok := operand.(string)
@@ -87,12 +87,12 @@ func parseAnythingBut(operand any) (matcher, error) {
 			not = append(not, func(value any, _ bool) bool { return same(value, v) })
 			return nil
 		}
-		return fmt.Errorf("Inside anything but list, start|null|boolean is not supported.") //nolint:staticcheck,revive // AWS's wording
+		return fmt.Errorf("Inside anything but list, start|null|boolean is not supported.")
 	}
 	switch operand := operand.(type) {
 	case []any:
 		if len(operand) == 0 {
-			return nil, fmt.Errorf("Empty arrays are not allowed") //nolint:staticcheck // AWS's wording
+			return nil, fmt.Errorf("Empty arrays are not allowed")
 		}
 		for _, v := range operand {
 			if err := add(v); err != nil {
@@ -101,13 +101,13 @@ func parseAnythingBut(operand any) (matcher, error) {
 		}
 	case map[string]any:
 		if len(operand) != 1 {
-			return nil, fmt.Errorf("Only one key allowed in match expression") //nolint:staticcheck // AWS's wording
+			return nil, fmt.Errorf("Only one key allowed in match expression")
 		}
 		for name, v := range operand {
 			switch name {
 			case "prefix", "suffix", "equals-ignore-case", "wildcard":
 			default:
-				return nil, fmt.Errorf("Unsupported anything-but pattern: %s", name) //nolint:staticcheck // AWS's wording
+				return nil, fmt.Errorf("Unsupported anything-but pattern: %s", name)
 			}
 			list, ok := v.([]any)
 			if !ok {
@@ -143,7 +143,7 @@ func parseAnythingBut(operand any) (matcher, error) {
 func parseNumeric(operand any) (matcher, error) {
 	list, ok := operand.([]any)
 	if !ok || len(list) == 0 || len(list) > 4 || len(list)%2 != 0 {
-		return nil, fmt.Errorf("Invalid member in numeric match") //nolint:staticcheck // AWS's wording
+		return nil, fmt.Errorf("Invalid member in numeric match")
 	}
 	type bound struct {
 		op string
@@ -156,10 +156,10 @@ func parseNumeric(operand any) (matcher, error) {
 		switch op {
 		case "=", "<", "<=", ">", ">=":
 		default:
-			return nil, fmt.Errorf("Unrecognized numeric range operator: %v", list[i]) //nolint:staticcheck // AWS's wording
+			return nil, fmt.Errorf("Unrecognized numeric range operator: %v", list[i])
 		}
 		if !ok {
-			return nil, fmt.Errorf("Value of %s must be numeric", op) //nolint:staticcheck // AWS's wording
+			return nil, fmt.Errorf("Value of %s must be numeric", op)
 		}
 		bounds = append(bounds, bound{op, n})
 	}
