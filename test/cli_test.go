@@ -22,9 +22,7 @@ type shell struct {
 
 // TestMainJobCLI types the main job into the real aws CLI and kubectl.
 func TestMainJobCLI(t *testing.T) {
-	if testing.Short() {
-		t.Skip("runs real clusters")
-	}
+	needsClusters(t)
 	for tool, version := range map[string][]string{"aws": {"--version"}, "kubectl": {"version", "--client"}} {
 		if out, err := exec.Command(tool, version...).CombinedOutput(); err != nil {
 			t.Skipf("needs %s: %v %.100s", tool, err, out)

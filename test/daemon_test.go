@@ -11,9 +11,8 @@ import (
 	"ekster.dev/ekster/test/lab"
 )
 
-// newDaemon starts a daemon of the test's own. At the end of the test it is purged, and
-// nothing of it may be left.
-func newDaemon(t *testing.T) (*lab.Daemon, *lab.Cloud) {
+// needsClusters skips a test where clusters cannot be run.
+func needsClusters(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("runs real clusters")
@@ -21,18 +20,24 @@ func newDaemon(t *testing.T) (*lab.Daemon, *lab.Cloud) {
 	if why := lab.Missing(); why != "" {
 		t.Skip(why)
 	}
+}
+
+// newDaemon starts a daemon of the test's own, which differ may change before. At the end of
+// the test it is purged, and nothing of it may be left.
+func newDaemon(t *testing.T, differ ...func(*lab.Daemon)) (*lab.Daemon, *lab.Cloud) {
+	t.Helper()
+	needsClusters(t)
 	d, err := lab.New()
-	if err != nil {
-		t.Fatal(err)
+	no(t, err)
+	for _, f := range differ {
+		f(d)
 	}
 	t.Cleanup(func() { purge(t, d) })
 	if err := d.Up(t.Context()); err != nil {
 		t.Fatalf("%v\n%s", err, d.Logs())
 	}
 	cloud, err := d.Cloud(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	no(t, err)
 	return d, cloud
 }
 

@@ -23,7 +23,7 @@ import (
 // TestMachines launches instances as Karpenter does, over types and zones of which one has no
 // capacity, logs in to a Spot instance, and has it taken back.
 func TestMachines(t *testing.T) {
-	d, cloud := newDaemonWith(t, func(d *lab.Daemon) { d.Flags = []string{"--spot-notice", "5s"} })
+	d, cloud := newDaemon(t, func(d *lab.Daemon) { d.Flags = []string{"--spot-notice", "5s"} })
 	ctx := t.Context()
 	key, err := cloud.EC2.CreateKeyPair(ctx, &ec2.CreateKeyPairInput{KeyName: aws.String("mine"), KeyType: types.KeyTypeEd25519})
 	no(t, err)

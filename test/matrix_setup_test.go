@@ -43,7 +43,7 @@ type matrix struct {
 func TestAccessMatrix(t *testing.T) {
 	watch := newStopwatch(t)
 	people := newIssuer(t)
-	d, cloud := newDaemonWith(t, func(d *lab.Daemon) { d.Env = []string{"SSL_CERT_FILE=" + people.bundle} })
+	d, cloud := newDaemon(t, func(d *lab.Daemon) { d.Env = []string{"SSL_CERT_FILE=" + people.bundle} })
 	m := &matrix{cloud: cloud, people: people, arn: map[string]string{}, kube: map[string]map[string]*lab.Kube{}}
 	m.create(t, d)
 	watch.done("two clusters and seven principals")

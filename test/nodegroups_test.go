@@ -39,7 +39,7 @@ const drainTimeout = 10 * time.Second
 // a disruption budget forbids; and a group's way from no node to one and back.
 func TestNodegroups(t *testing.T) {
 	g := &groups{}
-	g.daemon, g.cloud = newDaemonWith(t, func(d *lab.Daemon) {
+	g.daemon, g.cloud = newDaemon(t, func(d *lab.Daemon) {
 		d.Flags = []string{"--node-repair-wait", "15s", "--drain-timeout", drainTimeout.String(), "--drained-pause", "1s"}
 	})
 	ctx := t.Context()

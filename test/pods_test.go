@@ -36,8 +36,9 @@ type pods struct {
 // TestPods gives pods each kind of AWS identity, and people one of an OIDC issuer. In the pods
 // an AWS SDK that nothing has been told of Ekster asks who it is.
 func TestPods(t *testing.T) {
+	needsClusters(t)
 	people := newProvider(t)
-	d, cloud := newDaemonWith(t, func(d *lab.Daemon) {
+	d, cloud := newDaemon(t, func(d *lab.Daemon) {
 		d.Env, d.Flags = []string{"SSL_CERT_FILE=" + people.bundle}, []string{"--max-session", maxSession.String()}
 	})
 	p := &pods{cloud: cloud}
@@ -66,25 +67,6 @@ func TestPods(t *testing.T) {
 	t.Run("roles are taken away", p.takenAway)
 	t.Run("hop limit", p.hopLimit)
 	t.Run("no role any more", p.roleless)
-}
-
-// newDaemonWith is newDaemon with a daemon that is not started as all are.
-func newDaemonWith(t *testing.T, differ func(*lab.Daemon)) (*lab.Daemon, *lab.Cloud) {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("runs real clusters")
-	}
-	if why := lab.Missing(); why != "" {
-		t.Skip(why)
-	}
-	d, err := lab.New()
-	no(t, err)
-	differ(d)
-	t.Cleanup(func() { purge(t, d) })
-	no(t, d.Up(t.Context()))
-	cloud, err := d.Cloud(t.Context())
-	no(t, err)
-	return d, cloud
 }
 
 // run runs aws-identity to its end as a service account, which it makes if it is not there.

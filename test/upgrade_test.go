@@ -43,7 +43,7 @@ const (
 func TestUpgrade(t *testing.T) {
 	watch := newStopwatch(t)
 	payload := t.TempDir()
-	d, cloud := newDaemonWith(t, func(d *lab.Daemon) {
+	d, cloud := newDaemon(t, func(d *lab.Daemon) {
 		no(t, d.OwnPayload(payload))
 		d.Flags = append(d.Flags, "--drained-pause", "2s")
 	})
