@@ -44,6 +44,8 @@ func (s *Store) commit(ctx context.Context, ops []op) (rev int64, err error) {
 		}
 		select {
 		case <-tick.C:
+		case <-s.closed:
+			return 0, fmt.Errorf("%w (the store has been closed: it is not known whether it has happened)", err)
 		case <-over.C:
 			s.unsettled = ops
 			return 0, fmt.Errorf("%w (after %s it is not known whether it has happened)", err, s.patience.whole)

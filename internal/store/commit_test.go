@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -188,5 +189,25 @@ func TestARefusedCommitIsNotRepeated(t *testing.T) {
 	}
 	if err := change(s, "1"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCommitEndsWithTheStore has an etcd that is gone for good: a daemon that ends does not wait
+// for it.
+func TestCommitEndsWithTheStore(t *testing.T) {
+	s, f := withFaults(t, time.Hour)
+	f.fault = slices.Repeat([]string{"lost"}, 1<<16)
+	ended := make(chan error)
+	go func() { ended <- change(s, "1") }()
+	for sent := 0; sent < 3; {
+		f.mu.Lock()
+		sent = f.sent
+		f.mu.Unlock()
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; !errors.Is(err, errNoAnswer) {
+		t.Errorf("the commit ends with %v", err)
 	}
 }

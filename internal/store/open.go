@@ -26,7 +26,7 @@ const startTimeout = 30 * time.Second
 // Open returns the store with every record in memory. The embedded etcd listens on
 // two unix sockets in its directory and nowhere else.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{rows: newTables(), patience: usual}
+	s := &Store{rows: newTables(), patience: usual, closed: make(chan struct{})}
 	s.read = s.rows.begin(false)
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()

@@ -27,6 +27,8 @@ var ErrForeignWriter = errors.New("the store's etcd keys have been changed by an
 type Store struct {
 	kv       clientv3.KV
 	close    func() error
+	over     sync.Once
+	closed   chan struct{} // by Close: there is no etcd any more to ask
 	patience patience
 
 	writer    sync.Mutex   // held by the Update that runs; guards derived
@@ -167,5 +169,11 @@ func (s *Store) load(ctx context.Context) error {
 	}
 }
 
-// Close ends the store. Nothing acknowledged is lost if it is never called.
-func (s *Store) Close() error { return s.close() }
+// Close ends the store, once. Nothing acknowledged is lost if it is never called.
+func (s *Store) Close() (err error) {
+	s.over.Do(func() {
+		close(s.closed)
+		err = s.close()
+	})
+	return err
+}
