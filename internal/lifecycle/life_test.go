@@ -2,8 +2,10 @@ package lifecycle
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -96,6 +98,33 @@ func (l *life) tell(seed uint64) {
 	l.t.Logf("again: go test ./internal/lifecycle -run TestLives -seed %d -lives 1 (calm: %v, %d commits)\n%s", seed, l.calm, l.commits, strings.Join(l.script, "\n"))
 	if e := l.daemon.errors(); len(e) > 0 {
 		l.t.Logf("controllers: %s", strings.Join(e, "\n"))
+	}
+	if err := l.daemon.store.View(func(tx *store.Tx) error {
+		for _, records := range []iter.Seq2[string, any]{
+			records(tx.Nodegroups), records(tx.AutoScalingGroups), records(tx.GroupInstances), records(tx.Instances), records(tx.SpotRequests), records(tx.CapacityFaults),
+		} {
+			for key, r := range records {
+				text, err := json.Marshal(r)
+				if err != nil {
+					return err
+				}
+				l.t.Logf("%s: %s", key, text)
+			}
+		}
+		return nil
+	}); err != nil {
+		l.t.Log(err)
+	}
+}
+
+// records are those of a table, of whatever type.
+func records[V any](t *store.Table[V]) iter.Seq2[string, any] {
+	return func(yield func(string, any) bool) {
+		for k, v := range t.All() {
+			if !yield(k, v) {
+				return
+			}
+		}
 	}
 }
 

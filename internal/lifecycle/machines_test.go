@@ -44,9 +44,9 @@ var ways = map[string]map[string]string{
 	},
 	"identity provider": {
 		"":         "CREATING",
-		"CREATING": "ACTIVE",
+		"CREATING": "ACTIVE ",
 		"ACTIVE":   "DELETING",
-		"DELETING": "",
+		"DELETING": " ACTIVE",
 	},
 	"update": {
 		"":           "InProgress",

@@ -209,7 +209,10 @@ func (c *Controller) run(ctx context.Context, cl resource.Cluster, enis []resour
 	}
 	c.watch(cl.ARN, st.PID)
 	if !st.Ready {
-		return 20 * time.Millisecond, c.waiting(ctx, cl.ARN, st.Waiting)
+		if err := c.waiting(ctx, cl.ARN, st.Waiting); err != nil {
+			return reconcile.Never, err
+		}
+		return 20 * time.Millisecond, c.giveUpProviders(ctx, cl, st.Waiting)
 	}
 	if !cl.Status.DefaultsApplied {
 		api, err := controlplane.RESTConfig(cfg)
@@ -224,6 +227,9 @@ func (c *Controller) run(ctx context.Context, cl resource.Cluster, enis []resour
 	again := reconcile.Never
 	if st.Reloading {
 		again = reloadPoll
+		if err := c.giveUpProviders(ctx, cl, "The API server does not take its identity providers."); err != nil {
+			return reconcile.Never, err
+		}
 	} else if err := c.settle(ctx, providers); err != nil {
 		return reconcile.Never, fmt.Errorf("identity providers of cluster %s: %w", cl.Name, err)
 	}

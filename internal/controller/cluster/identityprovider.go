@@ -73,6 +73,45 @@ func (c *Controller) settle(ctx context.Context, providers []resource.IdentityPr
 	})
 }
 
+// giveUpProviders ends what has been asked of the providers and has not come about in time, for
+// the reason why: an association leaves nothing behind, and what was to go stays.
+func (c *Controller) giveUpProviders(ctx context.Context, cl resource.Cluster, why string) error {
+	now := c.cfg.Now()
+	late := func(tx *store.Tx, p resource.IdentityProvider) (resource.Update, bool) {
+		u, ok := tx.Updates.Get(p.Update)
+		return u, ok && p.Cluster == cl.ARN && u.State == resource.UpdateInProgress && now.Sub(u.Created) > c.upgradeTimeout()
+	}
+	any := false
+	if err := c.store.View(func(tx *store.Tx) error {
+		for _, p := range tx.IdentityProviders.All() {
+			_, is := late(tx, p)
+			any = any || is
+		}
+		return nil
+	}); err != nil || !any {
+		return err
+	}
+	return c.store.Update(ctx, func(tx *store.Tx) error {
+		for arn, p := range tx.IdentityProviders.All() {
+			u, is := late(tx, p)
+			if !is {
+				continue
+			}
+			u.State, u.Ended = resource.UpdateFailed, now
+			u.Errors = []resource.UpdateError{unreachable(cl, why)}
+			tx.Updates.Put(u.ID, u)
+			if !p.Deleting {
+				tx.IdentityProviders.Delete(arn)
+				continue
+			}
+			p, _ := tx.IdentityProviders.Get(arn) // one that may be changed
+			p.Deleting, p.State = false, resource.ProviderActive
+			tx.IdentityProviders.Put(arn, p)
+		}
+		return nil
+	})
+}
+
 // ofProvider says whether an update is about an identity provider: settle ends those.
 func ofProvider(u resource.Update) bool {
 	return strings.HasSuffix(u.Type, "IdentityProviderConfig")

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -65,4 +66,39 @@ func TestIdentityProviderComesAndGoes(t *testing.T) {
 	if p, ok, ended, issuers := see(); ok || ended != 2 || issuers != 0 {
 		t.Errorf("disassociated: %+v, %t, %d updates, %d issuers", p, ok, ended, issuers)
 	}
+}
+
+// TestIdentityProviderIsGivenUp has a control plane that does not answer: what was to come does
+// not, what was to go stays, and both updates end.
+func TestIdentityProviderIsGivenUp(t *testing.T) {
+	w := newWorld(t)
+	w.settle()
+	w.update(func(tx *store.Tx) error {
+		tx.IdentityProviders.Put("old", resource.IdentityProvider{ARN: "old", ID: "1", Cluster: clusterARN, State: resource.ProviderActive, Deleting: true, Update: "u1"})
+		tx.IdentityProviders.Put("new", resource.IdentityProvider{ARN: "new", ID: "2", Cluster: clusterARN, State: resource.ProviderCreating, Update: "u2"})
+		for _, id := range []string{"u1", "u2"} {
+			tx.Updates.Put(id, resource.Update{ID: id, Cluster: clusterARN, Type: "AssociateIdentityProviderConfig", State: resource.UpdateInProgress, Created: w.now})
+		}
+		return nil
+	})
+	w.host.broken["/payload/1.35"] = "the API server's /readyz: etcd"
+	for end := w.now.Add(2 * time.Minute); w.now.Before(end); w.now = w.now.Add(time.Second) {
+		if _, err := w.c.Reconcile(t.Context(), clusterARN); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = w.store.View(func(tx *store.Tx) error {
+		if p, ok := tx.IdentityProviders.Get("old"); !ok || p.Current() != resource.ProviderActive {
+			t.Errorf("what was to go is %+v, %t", p, ok)
+		}
+		if p, ok := tx.IdentityProviders.Get("new"); ok {
+			t.Errorf("what was to come is %+v", p)
+		}
+		for id, u := range tx.Updates.All() {
+			if u.State != resource.UpdateFailed || u.Ended.IsZero() || len(u.Errors) != 1 || u.Errors[0].Code != "ClusterUnreachable" {
+				t.Errorf("update %s: %+v", id, u)
+			}
+		}
+		return nil
+	})
 }

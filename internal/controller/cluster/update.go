@@ -95,12 +95,17 @@ func (c *Controller) giveUp(ctx context.Context, arn string) error {
 			if !now.Updating() {
 				return nil
 			}
-			why := resource.UpdateError{Code: "ClusterUnreachable", ResourceIDs: []string{now.Name},
-				Message: "The control plane of the cluster did not become ready. " + now.Status.Waiting}
-			c.end(tx, *now, &now.Status, why)
+			c.end(tx, *now, &now.Status, unreachable(*now, now.Status.Waiting))
 			return now.Status.Move(resource.ClusterActive)
 		})
 	})
+}
+
+// unreachable is the error of an update that the control plane has not come to, since it waits
+// for something.
+func unreachable(cl resource.Cluster, waiting string) resource.UpdateError {
+	return resource.UpdateError{Code: "ClusterUnreachable", ResourceIDs: []string{cl.Name},
+		Message: "The control plane of the cluster did not become ready. " + waiting}
 }
 
 func (c *Controller) upgradeTimeout() time.Duration {

@@ -178,13 +178,12 @@ func (s state) creationFailure() resource.Issue {
 // settle writes the issues that there are, and moves the state by them.
 func settle(st *resource.NodegroupStatus, whole bool, issues []resource.Issue) error {
 	st.Issues = issues
-	if st.State == resource.NodegroupCreating && !whole {
-		return nil
-	}
-	if st.State == resource.NodegroupCreating || st.State == resource.NodegroupUpdating {
-		if err := st.Move(resource.NodegroupActive); err != nil {
-			return err
+	if st.State == resource.NodegroupCreating {
+		if !whole {
+			return nil
 		}
+		// One that is DEGRADED has been ACTIVE: the next pass, which this commit wakes, sees to it.
+		return st.Move(resource.NodegroupActive)
 	}
 	if len(issues) > 0 {
 		return st.Move(resource.NodegroupDegraded)
