@@ -33,8 +33,11 @@ type Message struct {
 // MessageKey is the key of a message: those of a queue stand together, in the order in which they
 // were sent.
 func MessageKey(queue string, sent time.Time, id string) string {
-	return queue + "|" + sent.UTC().Format("20060102T150405.000000000") + "|" + id
+	return MessagesOf(queue) + sent.UTC().Format("20060102T150405.000000000") + "|" + id
 }
+
+// MessagesOf is what the keys of a queue's messages begin with.
+func MessagesOf(queue string) string { return queue + "|" }
 
 // A MessageAttribute is a named value beside a message's body.
 type MessageAttribute struct {

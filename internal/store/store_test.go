@@ -272,3 +272,38 @@ func TestDeriveWritesInTheSameTransaction(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestPrefixed(t *testing.T) {
+	s := open(t, t.TempDir())
+	defer s.Close()
+	for _, k := range []string{"a", "b|1", "b|2", "b|4", "c"} {
+		put(t, s, k, nil)
+	}
+	ordered := func(tx *Tx, prefix string) (keys []string) {
+		for k := range tx.VPCs.Prefixed(prefix) {
+			keys = append(keys, k)
+		}
+		return keys
+	}
+	if err := s.View(func(tx *Tx) error {
+		for prefix, want := range map[string][]string{"b|": {"b|1", "b|2", "b|4"}, "": {"a", "b|1", "b|2", "b|4", "c"}, "bb": nil, "d": nil} {
+			if got := ordered(tx, prefix); !slices.Equal(got, want) {
+				t.Errorf("%q: %q, want %q", prefix, got, want)
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Update(t.Context(), func(tx *Tx) error {
+		tx.VPCs.Put("b|3", resource.VPC{})
+		tx.VPCs.Put("bb", resource.VPC{})
+		tx.VPCs.Delete("b|1")
+		if got, want := ordered(tx, "b|"), []string{"b|2", "b|3", "b|4"}; !slices.Equal(got, want) {
+			t.Errorf("with writes of its own: %q, want %q", got, want)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"sort"
+	"strings"
 	"sync/atomic"
 )
 
@@ -98,8 +100,15 @@ func (t *Table[T]) Name() string { return t.base.name }
 // All yields the records in the order of their keys. They are shared: see the
 // package comment. The table may be written to during the iteration, which does
 // not see that.
-func (t *Table[T]) All() iter.Seq2[string, T] {
+func (t *Table[T]) All() iter.Seq2[string, T] { return t.Prefixed("") }
+
+// Prefixed is All for the records whose keys begin with prefix; the others cost nothing.
+func (t *Table[T]) Prefixed(prefix string) iter.Seq2[string, T] {
 	keys := t.base.keys()
+	if prefix != "" {
+		keys = keys[sort.SearchStrings(keys, prefix):]
+		keys = keys[:sort.Search(len(keys), func(i int) bool { return !strings.HasPrefix(keys[i], prefix) })]
+	}
 	if len(t.over) == 0 {
 		return func(yield func(string, T) bool) {
 			for _, k := range keys {
@@ -110,12 +119,13 @@ func (t *Table[T]) All() iter.Seq2[string, T] {
 		}
 	}
 	over := maps.Clone(t.over)
+	had := len(keys)
 	for k, p := range over {
-		if _, there := t.base.rows[k]; p != nil && !there {
+		if _, there := t.base.rows[k]; p != nil && !there && strings.HasPrefix(k, prefix) {
 			keys = append(keys[:len(keys):len(keys)], k)
 		}
 	}
-	if len(keys) > len(t.base.rows) {
+	if len(keys) > had {
 		slices.Sort(keys)
 	}
 	return func(yield func(string, T) bool) {

@@ -15,7 +15,6 @@ package autoscaling
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
 	"fmt"
 	"slices"
 
@@ -70,32 +69,19 @@ func members(tx *store.Tx, group string) []resource.GroupInstance {
 	return slices.Collect(tx.GroupInstances.Values(func(m resource.GroupInstance) bool { return m.Group == group }))
 }
 
-// page cuts a list into pages. A token is the key of the last item of the page before; the
-// list is in the order of its keys.
+// page cuts a list, which is in the order of its keys, into pages.
 func page[T any](items []T, key func(T) string, order func(a, b string) int, token *string, max *int32, most int) ([]T, *string, error) {
-	if token != nil {
-		after, err := base64.URLEncoding.DecodeString(*token)
-		if err != nil {
-			return nil, nil, &autoscaling.InvalidNextToken{Message: new("The token '" + *token + "' is invalid.")}
-		}
-		n := slices.IndexFunc(items, func(i T) bool { return order(key(i), string(after)) > 0 })
-		if n < 0 {
-			n = len(items)
-		}
-		items = items[n:]
-	}
-	n := most
 	if max != nil {
 		if *max < 1 || int(*max) > most {
 			return nil, nil, validation("MaxRecords must be between 1 and %d", most)
 		}
-		n = int(*max)
+		most = int(*max)
 	}
-	if len(items) <= n {
-		return items, nil, nil
+	out, next, ok := awsapi.Page(items, key, order, token, most)
+	if !ok {
+		return nil, nil, &autoscaling.InvalidNextToken{Message: new("The token '" + *token + "' is invalid.")}
 	}
-	items = items[:n]
-	return items, new(base64.URLEncoding.EncodeToString([]byte(key(items[n-1])))), nil
+	return out, next, nil
 }
 
 func ascending(a, b string) int { return cmp.Compare(a, b) }

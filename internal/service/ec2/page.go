@@ -1,40 +1,30 @@
 package ec2
 
 import (
-	"encoding/base64"
 	"sort"
+	"strings"
 
 	"ekster.dev/ekster/gen/ec2"
+	"ekster.dev/ekster/internal/awsapi"
 	"ekster.dev/ekster/internal/provision"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
 
-// tokenPrefix tells our paging tokens from anything else, and one form from the next.
-const tokenPrefix = "ekster1:"
-
 // page returns the part of list that a request asks for, and the token of the next
-// one. list has to be sorted by key. A token names the last key given out, and not a
-// position, so that nothing is shown twice or left out when records come and go
-// between two pages. limit is the page where none is asked for; 0: everything.
+// one. list has to be sorted by key. limit is the page where none is asked for; 0: everything.
 func page[T any](list []T, key func(T) string, max *int32, token *string, limit int) ([]T, *string, error) {
-	if deref(token) != "" {
-		raw, err := base64.RawURLEncoding.DecodeString(*token)
-		if err != nil || len(raw) < len(tokenPrefix) || string(raw[:len(tokenPrefix)]) != tokenPrefix {
-			return nil, nil, fault("InvalidNextToken", "The token '%s' is invalid", *token)
-		}
-		last := string(raw[len(tokenPrefix):])
-		list = list[sort.Search(len(list), func(i int) bool { return key(list[i]) > last }):]
-	}
 	if max != nil {
 		limit = int(*max)
 	}
-	if limit <= 0 || len(list) <= limit {
-		return list, nil, nil
+	if limit <= 0 {
+		limit = len(list)
 	}
-	list = list[:limit]
-	next := base64.RawURLEncoding.EncodeToString([]byte(tokenPrefix + key(list[limit-1])))
-	return list, &next, nil
+	out, next, ok := awsapi.Page(list, key, strings.Compare, token, limit)
+	if !ok {
+		return nil, nil, fault("InvalidNextToken", "The token '%s' is invalid", *token)
+	}
+	return out, next, nil
 }
 
 // A query is what the Describe operations have in common.

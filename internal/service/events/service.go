@@ -12,7 +12,6 @@ package events
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -90,27 +89,17 @@ func rules(tx *store.Tx, call awsapi.Call, keep func(resource.EventRule) bool) [
 	}))
 }
 
-// page cuts a list in ascending order of its keys. A token is the last key of the page before.
+// page cuts a list in ascending order of its keys.
 func page[T any](items []T, key func(T) string, token *string, limit *int32) ([]T, *string, error) {
-	after, err := base64.RawURLEncoding.DecodeString(deref(token))
-	if err != nil {
-		return nil, nil, validation("Provided nextToken is not valid.")
-	}
 	most := 100
 	if limit != nil {
 		most = int(*limit)
 	}
-	out := []T{}
-	for _, item := range items {
-		if len(after) > 0 && key(item) <= string(after) {
-			continue
-		}
-		if len(out) == most {
-			return out, new(base64.RawURLEncoding.EncodeToString([]byte(key(out[most-1])))), nil
-		}
-		out = append(out, item)
+	out, next, ok := awsapi.Page(items, key, strings.Compare, token, most)
+	if !ok {
+		return nil, nil, validation("Provided nextToken is not valid.")
 	}
-	return out, nil, nil
+	return append([]T{}, out...), next, nil // an empty page is shown as one
 }
 
 func notFound(format string, args ...any) error {

@@ -41,90 +41,80 @@ func checkBatch[T any](entries []T, id func(T) *string) error {
 	return nil
 }
 
-// failed is an entry that did not succeed. What is no refusal of ours is not the entry's fault,
-// and ends the batch.
-func failed(id *string, err error) (sqs.BatchResultErrorEntry, error) {
-	var known awsapi.ModelledError
-	if !errors.As(err, &known) {
-		return sqs.BatchResultErrorEntry{}, err
+// each does one thing after another with the entries of a batch. An entry may fail for itself; what
+// is no refusal of ours is not the entry's fault, and ends the batch.
+func each[E, R any](entries []E, id func(E) *string, do func(E) (R, error)) (successful []R, failed []sqs.BatchResultErrorEntry, err error) {
+	successful, failed = []R{}, []sqs.BatchResultErrorEntry{}
+	for _, e := range entries {
+		r, err := do(e)
+		var known awsapi.ModelledError
+		switch {
+		case err == nil:
+			successful = append(successful, r)
+		case errors.As(err, &known):
+			failed = append(failed, sqs.BatchResultErrorEntry{Id: id(e), SenderFault: new(true), Code: new(known.ErrorCode()), Message: new(known.ErrorMessage())})
+		default:
+			return nil, nil, err
+		}
 	}
-	return sqs.BatchResultErrorEntry{Id: id, SenderFault: new(true), Code: new(known.ErrorCode()), Message: new(known.ErrorMessage())}, nil
+	return successful, failed, nil
 }
 
 // SendMessageBatch sends up to ten messages; each may fail for itself.
 func (s *Service) SendMessageBatch(ctx context.Context, call awsapi.Call, in *sqs.SendMessageBatchInput) (*sqs.SendMessageBatchOutput, error) {
-	if err := checkBatch(in.Entries, func(e sqs.SendMessageBatchRequestEntry) *string { return e.Id }); err != nil {
+	id := func(e sqs.SendMessageBatchRequestEntry) *string { return e.Id }
+	if err := checkBatch(in.Entries, id); err != nil {
 		return nil, err
 	}
+	size := 0
+	for _, e := range in.Entries {
+		// What is wrong with an entry is told when it is sent.
+		d, _ := newDraft(e.MessageBody, e.MessageAttributes, e.DelaySeconds, e.MessageDeduplicationId, e.MessageGroupId)
+		size += d.size()
+	}
+	if size > maxBatchSize {
+		return nil, &sqs.BatchRequestTooLong{Message: new("Batch requests cannot be longer than 1048576 bytes.")}
+	}
 	return change(ctx, s, call, in.QueueUrl, func(tx *store.Tx, q resource.Queue) (*sqs.SendMessageBatchOutput, error) {
-		out := &sqs.SendMessageBatchOutput{Successful: []sqs.SendMessageBatchResultEntry{}, Failed: []sqs.BatchResultErrorEntry{}}
-		size := 0
-		for _, e := range in.Entries {
+		sent, failed, err := each(in.Entries, id, func(e sqs.SendMessageBatchRequestEntry) (out sqs.SendMessageBatchResultEntry, err error) {
 			d, err := newDraft(e.MessageBody, e.MessageAttributes, e.DelaySeconds, e.MessageDeduplicationId, e.MessageGroupId)
-			if size += d.size(); size > maxBatchSize {
-				return nil, &sqs.BatchRequestTooLong{Message: new("Batch requests cannot be longer than 1048576 bytes.")}
-			}
-			var m resource.Message
-			if err == nil {
-				m, err = d.put(tx, call, q, s.now())
-			}
 			if err != nil {
-				f, err := failed(e.Id, err)
-				if err != nil {
-					return nil, err
-				}
-				out.Failed = append(out.Failed, f)
-				continue
+				return out, err
 			}
-			out.Successful = append(out.Successful, sqs.SendMessageBatchResultEntry{
+			m, err := d.put(tx, call, q, s.now())
+			return sqs.SendMessageBatchResultEntry{
 				Id: e.Id, MessageId: &m.ID, MD5OfMessageBody: new(digest(m.Body)), MD5OfMessageAttributes: attributesDigest(m.Attributes),
-			})
-		}
-		return out, nil
+			}, err
+		})
+		return &sqs.SendMessageBatchOutput{Successful: sent, Failed: failed}, err
 	})
 }
 
 // DeleteMessageBatch deletes up to ten messages; each may fail for itself.
 func (s *Service) DeleteMessageBatch(ctx context.Context, call awsapi.Call, in *sqs.DeleteMessageBatchInput) (*sqs.DeleteMessageBatchOutput, error) {
-	if err := checkBatch(in.Entries, func(e sqs.DeleteMessageBatchRequestEntry) *string { return e.Id }); err != nil {
+	id := func(e sqs.DeleteMessageBatchRequestEntry) *string { return e.Id }
+	if err := checkBatch(in.Entries, id); err != nil {
 		return nil, err
 	}
 	return change(ctx, s, call, in.QueueUrl, func(tx *store.Tx, q resource.Queue) (*sqs.DeleteMessageBatchOutput, error) {
-		out := &sqs.DeleteMessageBatchOutput{Successful: []sqs.DeleteMessageBatchResultEntry{}, Failed: []sqs.BatchResultErrorEntry{}}
-		for _, e := range in.Entries {
-			if err := remove(tx, q, deref(e.ReceiptHandle)); err != nil {
-				f, err := failed(e.Id, err)
-				if err != nil {
-					return nil, err
-				}
-				out.Failed = append(out.Failed, f)
-				continue
-			}
-			out.Successful = append(out.Successful, sqs.DeleteMessageBatchResultEntry{Id: e.Id})
-		}
-		return out, nil
+		deleted, failed, err := each(in.Entries, id, func(e sqs.DeleteMessageBatchRequestEntry) (sqs.DeleteMessageBatchResultEntry, error) {
+			return sqs.DeleteMessageBatchResultEntry{Id: e.Id}, remove(tx, q, deref(e.ReceiptHandle))
+		})
+		return &sqs.DeleteMessageBatchOutput{Successful: deleted, Failed: failed}, err
 	})
 }
 
 // ChangeMessageVisibilityBatch is ChangeMessageVisibility for up to ten messages; each may fail
 // for itself.
 func (s *Service) ChangeMessageVisibilityBatch(ctx context.Context, call awsapi.Call, in *sqs.ChangeMessageVisibilityBatchInput) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
-	if err := checkBatch(in.Entries, func(e sqs.ChangeMessageVisibilityBatchRequestEntry) *string { return e.Id }); err != nil {
+	id := func(e sqs.ChangeMessageVisibilityBatchRequestEntry) *string { return e.Id }
+	if err := checkBatch(in.Entries, id); err != nil {
 		return nil, err
 	}
 	return change(ctx, s, call, in.QueueUrl, func(tx *store.Tx, q resource.Queue) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
-		out := &sqs.ChangeMessageVisibilityBatchOutput{Successful: []sqs.ChangeMessageVisibilityBatchResultEntry{}, Failed: []sqs.BatchResultErrorEntry{}}
-		for _, e := range in.Entries {
-			if err := s.hide(tx, q, deref(e.ReceiptHandle), deref(e.VisibilityTimeout)); err != nil {
-				f, err := failed(e.Id, err)
-				if err != nil {
-					return nil, err
-				}
-				out.Failed = append(out.Failed, f)
-				continue
-			}
-			out.Successful = append(out.Successful, sqs.ChangeMessageVisibilityBatchResultEntry{Id: e.Id})
-		}
-		return out, nil
+		hidden, failed, err := each(in.Entries, id, func(e sqs.ChangeMessageVisibilityBatchRequestEntry) (sqs.ChangeMessageVisibilityBatchResultEntry, error) {
+			return sqs.ChangeMessageVisibilityBatchResultEntry{Id: e.Id}, s.hide(tx, q, deref(e.ReceiptHandle), deref(e.VisibilityTimeout))
+		})
+		return &sqs.ChangeMessageVisibilityBatchOutput{Successful: hidden, Failed: failed}, err
 	})
 }

@@ -28,13 +28,7 @@ const (
 
 // messages yields the messages of a queue, in the order in which they were sent.
 func messages(tx *store.Tx, queue string) iter.Seq2[string, resource.Message] {
-	return func(yield func(string, resource.Message) bool) {
-		for key, m := range tx.Messages.All() {
-			if m.Queue == queue && !yield(key, m) {
-				return
-			}
-		}
-	}
+	return tx.Messages.Prefixed(resource.MessagesOf(queue))
 }
 
 // expired says whether a message has been in its queue for as long as the queue keeps them.
@@ -237,7 +231,7 @@ func receipt(key string, m resource.Message) string {
 func received(tx *store.Tx, q resource.Queue, handle string) (key string, m resource.Message, ok bool, err error) {
 	raw, bad := base64.StdEncoding.DecodeString(handle)
 	n, key, cut := strings.Cut(string(raw), "|")
-	if bad != nil || !cut || !strings.HasPrefix(key, q.ARN+"|") {
+	if bad != nil || !cut || !strings.HasPrefix(key, resource.MessagesOf(q.ARN)) {
 		return "", m, false, &sqs.ReceiptHandleIsInvalid{Message: new(fmt.Sprintf("The input receipt handle \"%s\" is not a valid receipt handle.", handle))}
 	}
 	m, ok = tx.Messages.Get(key)
