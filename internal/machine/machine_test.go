@@ -283,14 +283,14 @@ func TestShutDownFromWithin(t *testing.T) {
 	if err != nil || !st.Running || st.Rebooted || st.PoweredOff {
 		t.Fatalf("the second boot: %+v, %v", st, err)
 	}
-	// What scripts run once has run; this is somebody with a shell.
-	shell := exec.CommandContext(t.Context(), "nsenter", "-t", fmt.Sprint(st.PID), "-m", "-p", "-r", "-w", "/opt/ekster/bin/shutdown", "-h", "now")
+	// What scripts run once has run; this is somebody with a shell, which may end with the instance.
 	poll(t, 10*time.Second, "the shutdown to be taken", func() error {
-		shell = exec.CommandContext(t.Context(), shell.Args[0], shell.Args[1:]...)
-		if out, err := shell.CombinedOutput(); err != nil {
-			return fmt.Errorf("%w: %s", err, out)
+		shell := exec.CommandContext(t.Context(), "nsenter", "-t", fmt.Sprint(st.PID), "-m", "-p", "-r", "-w", "/opt/ekster/bin/shutdown", "-h", "now")
+		out, err := shell.CombinedOutput()
+		if now, ok, findErr := machine.Find(c.Dir); err == nil || findErr == nil && ok && !now.Running {
+			return nil
 		}
-		return nil
+		return fmt.Errorf("%w: %s", err, out)
 	})
 	ended("powered off", func(st machine.Status) bool { return st.PoweredOff && !st.Rebooted })
 }
