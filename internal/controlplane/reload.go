@@ -3,28 +3,29 @@ package controlplane
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"time"
 
 	"k8s.io/client-go/rest"
 
 	"ekster.dev/ekster/internal/process"
 )
 
-// reloadMetric is the only place where an API server says that it has read its issuers' file again.
-const reloadMetric = "apiserver_authentication_config_controller_automatic_reload_last_timestamp_seconds"
+// appliedMetric is where an API server says which content of its issuers' file is in force. That of its last
+// reload does not do: content that was never taken up, and is taken back, is no reload.
+const appliedMetric = "apiserver_authentication_config_controller_last_config_info"
 
 // reloading says whether the API server has yet to take up a change of the issuers' file. It watches the file, but
 // a new issuer counts only once it has been reached, which it looks for every ten seconds. The metrics are some
 // megabytes, so they are read only until a change has been taken up.
 func (p *Planes) reloading(ctx context.Context, cfg Config, proc process.Process) (bool, error) {
-	info, err := os.Stat(filepath.Join(cfg.Dir, authenticationFile))
+	file := filepath.Join(cfg.Dir, authenticationFile)
+	info, err := os.Stat(file)
 	if err != nil {
 		return false, err
 	}
@@ -35,11 +36,15 @@ func (p *Planes) reloading(ctx context.Context, cfg Config, proc process.Process
 	if known || changed.Before(proc.Started) {
 		return false, nil
 	}
-	last, err := lastReload(ctx, cfg)
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return false, err
+	}
+	applied, err := applies(ctx, cfg, content)
 	if err != nil {
 		return false, fmt.Errorf("asking whether the issuers are known: %w", err)
 	}
-	if last.Before(changed) {
+	if !applied {
 		return true, nil
 	}
 	p.mu.Lock()
@@ -48,44 +53,40 @@ func (p *Planes) reloading(ctx context.Context, cfg Config, proc process.Process
 	return false, nil
 }
 
-// lastReload is when the API server last took up a changed file; zero if never.
-func lastReload(ctx context.Context, cfg Config) (time.Time, error) {
+// applies says whether the API server goes by this content of its issuers' file.
+func applies(ctx context.Context, cfg Config, content []byte) (bool, error) {
 	api, err := RESTConfig(cfg)
 	if err != nil {
-		return time.Time{}, err
+		return false, err
 	}
 	client, err := rest.HTTPClientFor(api)
 	if err != nil {
-		return time.Time{}, err
+		return false, err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, api.Host+"/metrics", nil)
 	if err != nil {
-		return time.Time{}, err
+		return false, err
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		return time.Time{}, err
+		return false, err
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return time.Time{}, fmt.Errorf("/metrics answers %s", res.Status)
+		return false, fmt.Errorf("/metrics answers %s", res.Status)
 	}
-	return readReload(res.Body)
+	return readApplied(res.Body, content)
 }
 
-func readReload(metrics io.Reader) (time.Time, error) {
+func readApplied(metrics io.Reader, content []byte) (bool, error) {
+	want := fmt.Sprintf(`hash="sha256:%x"`, sha256.Sum256(content))
 	lines := bufio.NewScanner(metrics)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		line := lines.Text()
-		if !strings.HasPrefix(line, reloadMetric+"{") || !strings.Contains(line, `status="success"`) {
-			continue
+		labels, ours := strings.CutPrefix(lines.Text(), appliedMetric+"{")
+		if ours && strings.Contains(labels, ","+want+"}") {
+			return true, nil
 		}
-		seconds, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
-		if err != nil {
-			return time.Time{}, fmt.Errorf("metric %q: %w", line, err)
-		}
-		return time.UnixMicro(int64(seconds * 1e6)), nil
 	}
-	return time.Time{}, lines.Err()
+	return false, lines.Err()
 }
