@@ -20,6 +20,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -148,7 +149,7 @@ func (c *Controller) Reconcile(ctx context.Context, arn string) (time.Duration, 
 	}
 	for _, e := range enis {
 		if e.Status.Plugged != cl.Guest() {
-			return reconcile.Never, c.waiting(ctx, arn, "network interface "+e.ID)
+			return c.unplugged(ctx, cl, e.ID)
 		}
 	}
 	if cl.Status.Listen == "" {
@@ -209,10 +210,8 @@ func (c *Controller) run(ctx context.Context, cl resource.Cluster, enis []resour
 	}
 	c.watch(cl.ARN, st.PID)
 	if !st.Ready {
-		if err := c.waiting(ctx, cl.ARN, st.Waiting); err != nil {
-			return reconcile.Never, err
-		}
-		return 20 * time.Millisecond, c.giveUpProviders(ctx, cl, st.Waiting)
+		_, err := c.giveUpProviders(ctx, cl, st.Waiting)
+		return 20 * time.Millisecond, errors.Join(err, c.waiting(ctx, cl.ARN, st.Waiting))
 	}
 	if !cl.Status.DefaultsApplied {
 		api, err := controlplane.RESTConfig(cfg)
@@ -227,7 +226,7 @@ func (c *Controller) run(ctx context.Context, cl resource.Cluster, enis []resour
 	again := reconcile.Never
 	if st.Reloading {
 		again = reloadPoll
-		if err := c.giveUpProviders(ctx, cl, "The API server does not take its identity providers."); err != nil {
+		if _, err := c.giveUpProviders(ctx, cl, "The API server does not take its identity providers."); err != nil {
 			return reconcile.Never, err
 		}
 	} else if err := c.settle(ctx, providers); err != nil {

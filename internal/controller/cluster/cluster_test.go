@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ekster.dev/ekster/internal/provision"
+	"ekster.dev/ekster/internal/reconcile"
 	"ekster.dev/ekster/internal/region"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
@@ -185,6 +186,16 @@ func TestUpgradeWithoutWhatItNeeds(t *testing.T) {
 			}
 			return s.ID
 		},
+		// Its own rule is gone, and others are where it would be put back.
+		"Unknown": func(tx *store.Tx, cl *resource.Cluster) string {
+			g, _ := tx.SecurityGroups.Get(cl.Spec.ClusterSecurityGroup)
+			g.Rules = nil
+			for port := range int32(60) {
+				g.Rules = append(g.Rules, resource.SecurityGroupRule{Protocol: "tcp", FromPort: port, ToPort: port, CIDR: netip.MustParsePrefix("10.0.0.0/8")})
+			}
+			tx.SecurityGroups.Put(g.ID, g)
+			return g.ID
+		},
 	} {
 		t.Run(code, func(t *testing.T) {
 			w := newWorld(t)
@@ -211,6 +222,39 @@ func TestUpgradeWithoutWhatItNeeds(t *testing.T) {
 				t.Errorf("%+v", u)
 			}
 		})
+	}
+}
+
+// What waits for a network interface ends in its time, and so does what is asked of the providers.
+func TestUpdateWithoutInterface(t *testing.T) {
+	w := newWorld(t)
+	w.settle()
+	w.update(func(tx *store.Tx) error {
+		for id, i := range tx.Interfaces.All() {
+			if i.Owner == clusterARN {
+				i.Status.Plugged = ""
+				tx.Interfaces.Put(id, i)
+			}
+		}
+		tx.IdentityProviders.Put("p", resource.IdentityProvider{ARN: "p", ID: "1", Cluster: clusterARN, State: resource.ProviderCreating, Update: "p"})
+		tx.Updates.Put("p", resource.Update{ID: "p", Cluster: clusterARN, Type: "AssociateIdentityProviderConfig", State: resource.UpdateInProgress, Created: w.now})
+		return nil
+	})
+	w.ask("LoggingUpdate", "u", func(*resource.Cluster) {})
+	for range 20 {
+		again, err := w.c.Reconcile(t.Context(), clusterARN)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again == reconcile.Never {
+			break
+		}
+		w.now = w.now.Add(again)
+	}
+	for _, id := range []string{"u", "p"} {
+		if u := w.updated(id); u.State != resource.UpdateFailed || len(u.Errors) != 1 || u.Errors[0].Code != "ClusterUnreachable" {
+			t.Errorf("%+v", u)
+		}
 	}
 }
 

@@ -103,7 +103,7 @@ func (c *Controller) expire(ctx context.Context, arn string) (time.Duration, err
 			return nil
 		}
 		for _, u := range tx.Updates.All() {
-			if u.Cluster == arn && u.Type == "VersionUpdate" && u.State == resource.UpdateFailed {
+			if u.Cluster == arn && u.Nodegroup == "" && u.Type == "VersionUpdate" && u.State == resource.UpdateFailed {
 				if left := retryUpgrade - now.Sub(u.Ended); left > 0 {
 					again = left
 					return nil
@@ -111,7 +111,7 @@ func (c *Controller) expire(ctx context.Context, arn string) (time.Duration, err
 			}
 		}
 		c.log.Info("upgrading a cluster whose version has come to the end of its support", "cluster", cl.Name, "from", cl.Version(), "to", next.Minor)
-		cl.Spec.Version = next.Minor
+		cl.Spec.Version, cl.Spec.ScalingTier = next.Minor, cl.Tier() // and no tier that has failed before
 		cl.Spec.Revision++
 		tx.Clusters.Put(arn, cl)
 		u := resource.Update{

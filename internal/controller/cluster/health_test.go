@@ -133,3 +133,24 @@ func TestEndOfSupportWithoutAWay(t *testing.T) {
 		t.Errorf("issues %q", got)
 	}
 }
+
+// A tier that could not be is not asked for again with a version.
+func TestEndOfSupportAfterFailedTier(t *testing.T) {
+	w := newWorld(t)
+	v, _ := eksversion.Lookup("1.35")
+	w.settle()
+	w.ask(tierUpdate, "up", toTier("tier-xl"))
+	w.settle()
+	w.host.data = 8<<30 + 1
+	w.ask(tierUpdate, "down", toTier("standard"))
+	w.settle()
+	w.update(func(tx *store.Tx) error { // and a node group's failure is none of the cluster's
+		tx.Updates.Put("n", resource.Update{ID: "n", Cluster: clusterARN, Nodegroup: "n", Type: "VersionUpdate", State: resource.UpdateFailed, Ended: v.ExtendedEnd})
+		return nil
+	})
+	w.now = v.ExtendedEnd.Add(time.Minute)
+	w.settle()
+	if cl, _ := w.cluster(); cl.Version() != "1.36" || cl.Tier() != "tier-xl" {
+		t.Errorf("it is at %s and %s: %+v", cl.Version(), cl.Tier(), cl.Status)
+	}
+}

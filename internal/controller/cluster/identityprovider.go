@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ekster.dev/ekster/internal/controlplane"
+	"ekster.dev/ekster/internal/reconcile"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -74,27 +75,35 @@ func (c *Controller) settle(ctx context.Context, providers []resource.IdentityPr
 }
 
 // giveUpProviders ends what has been asked of the providers and has not come about in time, for
-// the reason why: an association leaves nothing behind, and what was to go stays.
-func (c *Controller) giveUpProviders(ctx context.Context, cl resource.Cluster, why string) error {
+// the reason why: an association leaves nothing behind, and what was to go stays. Left is when
+// the next one has had its time, Never if there is none.
+func (c *Controller) giveUpProviders(ctx context.Context, cl resource.Cluster, why string) (left time.Duration, err error) {
 	now := c.cfg.Now()
-	late := func(tx *store.Tx, p resource.IdentityProvider) (resource.Update, bool) {
-		u, ok := tx.Updates.Get(p.Update)
-		return u, ok && p.Cluster == cl.ARN && u.State == resource.UpdateInProgress && now.Sub(u.Created) > c.upgradeTimeout()
+	// Of an update that is open, how much of its time is left.
+	open := func(tx *store.Tx, p resource.IdentityProvider) (u resource.Update, left time.Duration, ok bool) {
+		u, ok = tx.Updates.Get(p.Update)
+		return u, c.upgradeTimeout() - now.Sub(u.Created), ok && p.Cluster == cl.ARN && u.State == resource.UpdateInProgress
 	}
-	any := false
+	late := false
+	left = reconcile.Never
 	if err := c.store.View(func(tx *store.Tx) error {
 		for _, p := range tx.IdentityProviders.All() {
-			_, is := late(tx, p)
-			any = any || is
+			switch _, l, is := open(tx, p); {
+			case !is:
+			case l <= 0:
+				late = true
+			case left == reconcile.Never || l < left:
+				left = l
+			}
 		}
 		return nil
-	}); err != nil || !any {
-		return err
+	}); err != nil || !late {
+		return left, err
 	}
-	return c.store.Update(ctx, func(tx *store.Tx) error {
+	return left, c.store.Update(ctx, func(tx *store.Tx) error {
 		for arn, p := range tx.IdentityProviders.All() {
-			u, is := late(tx, p)
-			if !is {
+			u, l, is := open(tx, p)
+			if !is || l > 0 {
 				continue
 			}
 			u.State, u.Ended = resource.UpdateFailed, now

@@ -26,10 +26,12 @@ func (c *Controller) prepare(ctx context.Context, arn string) (ended bool, err e
 		if !ok || !cl.Updating() {
 			return nil
 		}
-		if err := provision.KeepClusterGroup(tx, cl); err != nil {
-			return fmt.Errorf("security group %s: %w", cl.Spec.ClusterSecurityGroup, err)
-		}
 		errs := obstacles(tx, cl)
+		if err := provision.KeepClusterGroup(tx, cl); err != nil {
+			// It may be full of somebody else's rules, which trying again does not change.
+			c.log.Warn("the cluster security group is not as EKS made it", "cluster", cl.Name, "group", cl.Spec.ClusterSecurityGroup, "err", err)
+			errs = append(errs, resource.UpdateError{Code: "Unknown", Message: err.Error(), ResourceIDs: []string{cl.Spec.ClusterSecurityGroup}})
+		}
 		if ended = upgrading(cl) && len(errs) > 0; !ended {
 			return nil
 		}

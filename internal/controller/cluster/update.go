@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"ekster.dev/ekster/internal/reconcile"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -106,6 +107,21 @@ func (c *Controller) giveUp(ctx context.Context, arn string) error {
 func unreachable(cl resource.Cluster, waiting string) resource.UpdateError {
 	return resource.UpdateError{Code: "ClusterUnreachable", ResourceIDs: []string{cl.Name},
 		Message: "The control plane of the cluster did not become ready. " + waiting}
+}
+
+// unplugged waits for a network interface, for no longer than what is asked of the cluster may take.
+func (c *Controller) unplugged(ctx context.Context, cl resource.Cluster, eni string) (time.Duration, error) {
+	if err := c.waiting(ctx, cl.ARN, "network interface "+eni); err != nil {
+		return reconcile.Never, err
+	}
+	left, err := c.giveUpProviders(ctx, cl, "It waits for the network interface "+eni+".")
+	if cl.Updating() && !cl.Status.UpdateStarted.IsZero() {
+		own := max(time.Millisecond, c.upgradeTimeout()-c.cfg.Now().Sub(cl.Status.UpdateStarted)+time.Millisecond)
+		if left == reconcile.Never || own < left {
+			left = own
+		}
+	}
+	return left, err
 }
 
 func (c *Controller) upgradeTimeout() time.Duration {
