@@ -105,18 +105,14 @@ func (u *upgrade) populate(t *testing.T) {
 	ns, err := u.kube.CoreV1().Namespaces().Get(ctx, "kube-system", metav1.GetOptions{})
 	no(t, err)
 	u.uid = string(ns.UID)
-	no(t, createWeb(ctx, u.kube, replicas))
-	web, err := u.kube.AppsV1().Deployments("default").Get(ctx, "web", metav1.GetOptions{})
-	no(t, err)
-	spec := &web.Spec.Template.Spec
-	spec.NodeSelector = map[string]string{"group": groupName}
-	spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: 5}}}
-	spec.Containers[0].ReadinessProbe = &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/", Port: intstr.FromInt32(8080)}}}
-	_, err = u.kube.AppsV1().Deployments("default").Update(ctx, web, metav1.UpdateOptions{})
-	no(t, err)
+	no(t, createWeb(ctx, u.kube, replicas, func(spec *corev1.PodSpec) {
+		spec.NodeSelector = map[string]string{"group": groupName}
+		spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: 5}}}
+		spec.Containers[0].ReadinessProbe = &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/", Port: intstr.FromInt32(8080)}}}
+	}))
 	_, err = u.kube.PolicyV1().PodDisruptionBudgets("default").Create(ctx, &policyv1.PodDisruptionBudget{
 		ObjectMeta: metav1.ObjectMeta{Name: "web"},
-		Spec:       policyv1.PodDisruptionBudgetSpec{MinAvailable: new(intstr.FromString("80%")), Selector: web.Spec.Selector},
+		Spec:       policyv1.PodDisruptionBudgetSpec{MinAvailable: new(intstr.FromString("80%")), Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}},
 	}, metav1.CreateOptions{})
 	no(t, err)
 	u.settled(t)

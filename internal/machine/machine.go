@@ -143,6 +143,10 @@ func Ensure(ctx context.Context, c Config) (Status, error) {
 	if err := ensureCgroups(c); err != nil {
 		return Status{}, fmt.Errorf("making the cgroups of instance %s: %w", c.ID, err)
 	}
+	// How an earlier boot has ended says nothing of one that dies before it can say anything.
+	if err := os.Remove(spec.EndingFile(c.Dir)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return Status{}, fmt.Errorf("forgetting how instance %s has ended before: %w", c.ID, err)
+	}
 	proc, _, err = process.Ensure(c.Dir, initName, process.Spec{
 		Path: filepath.Join(c.NodePayload, "machine-init"),
 		// The generation is an argument so that a start is told from an earlier one.

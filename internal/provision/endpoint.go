@@ -79,7 +79,9 @@ func Endpoint(tx *store.Tx, r EndpointRequest) (resource.VPCEndpoint, error) {
 			return none, err
 		}
 	}
-	e.SecurityGroups = r.SecurityGroups
+	if e.SecurityGroups, err = endpointGroups(tx, e, r.SecurityGroups); err != nil {
+		return none, err
+	}
 	for _, id := range r.Subnets {
 		if err := addSubnet(tx, &e, id, r.Now); err != nil {
 			return none, err
@@ -144,8 +146,14 @@ func addSubnet(tx *store.Tx, e *resource.VPCEndpoint, id string, now time.Time) 
 	if err != nil {
 		return err
 	}
-	e.Subnets, e.Interfaces, e.SecurityGroups = append(e.Subnets, id), append(e.Interfaces, eni.ID), eni.SecurityGroups
+	e.Subnets, e.Interfaces = append(e.Subnets, id), append(e.Interfaces, eni.ID)
 	return nil
+}
+
+// endpointGroups are the security groups of an endpoint's interfaces, also while it has none: the
+// VPC's default group unless others are asked for.
+func endpointGroups(tx *store.Tx, e resource.VPCEndpoint, ids []string) ([]string, error) {
+	return groupsFor(tx, resource.Subnet{Home: e.Home, ID: e.ID, VPC: e.VPC}, ids)
 }
 
 // An EndpointChange says what of a VPC endpoint is to change.
@@ -232,15 +240,15 @@ func changeGroups(tx *store.Tx, e *resource.VPCEndpoint, c EndpointChange) error
 	if len(groups) == 0 {
 		return fault("InvalidParameter", "VPC endpoint %s must have at least one security group", e.ID)
 	}
+	groups, err := endpointGroups(tx, *e, groups)
+	if err != nil {
+		return err
+	}
+	e.SecurityGroups = groups
 	for _, eni := range e.Interfaces {
 		if err := SetGroups(tx, e.Home, eni, groups); err != nil {
 			return err
 		}
-		i, err := LookupInterface(tx, e.Home, eni)
-		if err != nil {
-			return err
-		}
-		e.SecurityGroups = i.SecurityGroups
 	}
 	return nil
 }

@@ -340,8 +340,13 @@ func launchInterface(tx *store.Tx, r InstanceRequest, instance string, spec Inte
 	if err != nil {
 		return eni, err
 	}
-	if eni.Attachment != nil {
-		return eni, fault("InvalidNetworkInterface.InUse", "Interface: [%s] in use.", eni.ID)
+	if err := attachable(eni); err != nil {
+		return eni, err
+	}
+	if t, ok := instancetype.Lookup(r.Type); ok { // which has been checked
+		if err := carries(t, eni); err != nil {
+			return eni, err
+		}
 	}
 	if spec.DeleteOnTermination == nil {
 		attachment.DeleteOnTermination = false // its caller's, like any other attached later

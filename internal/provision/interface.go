@@ -145,8 +145,8 @@ func Attach(tx *store.Tx, home resource.Home, id, instance string, device int32,
 	if err != nil {
 		return none, err
 	}
-	if eni.Attachment != nil {
-		return none, fault("InvalidNetworkInterface.InUse", "Interface: [%s] in use.", id)
+	if err := attachable(eni); err != nil {
+		return none, err
 	}
 	switch i.Current() {
 	case resource.InstanceShuttingDown, resource.InstanceTerminated:
@@ -169,8 +169,8 @@ func Attach(tx *store.Tx, home resource.Home, id, instance string, device int32,
 	if len(have) >= t.MaxENIs || device < 0 {
 		return none, fault("AttachmentLimitExceeded", "Interface count %d exceeds the limit for %s", len(have)+1, t.Name)
 	}
-	if len(eni.Addresses)+count(eni.Prefixes, false) > t.IPv4PerENI || len(eni.Addresses6)+count(eni.Prefixes, true) > t.IPv4PerENI {
-		return none, addressLimit()
+	if err := carries(t, eni); err != nil {
+		return none, err
 	}
 	eni.Attachment = &resource.Attachment{
 		ID: awsid.New("eni-attach"), Instance: instance, Guest: instance, DeviceIndex: device, Attached: now,
@@ -178,6 +178,25 @@ func Attach(tx *store.Tx, home resource.Home, id, instance string, device int32,
 	eni.Owner = instance
 	tx.Interfaces.Put(eni.ID, eni)
 	return eni, nil
+}
+
+// attachable says why an interface is none to attach to an instance.
+func attachable(eni resource.NetworkInterface) error {
+	if eni.RequesterManaged {
+		return fault("AuthFailure", "You do not have permission to access the specified resource.")
+	}
+	if eni.Attachment != nil {
+		return fault("InvalidNetworkInterface.InUse", "Interface: [%s] in use.", eni.ID)
+	}
+	return nil
+}
+
+// carries refuses an interface with more addresses than instances of the type take.
+func carries(t instancetype.Type, eni resource.NetworkInterface) error {
+	if len(eni.Addresses)+count(eni.Prefixes, false) > t.IPv4PerENI || len(eni.Addresses6)+count(eni.Prefixes, true) > t.IPv4PerENI {
+		return addressLimit()
+	}
+	return nil
 }
 
 // Detach unplugs the interface that has the attachment.

@@ -2,6 +2,7 @@ package autoscalinggroup
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,7 +72,11 @@ func (r *round) narrow(pool []candidate, policy string) []candidate {
 			if c.in.Spec.Lifecycle == spot && d.SpotStrategy != "capacity-optimized-prioritized" || c.in.Spec.Lifecycle != spot && d.OnDemandStrategy != "prioritized" {
 				return 0
 			}
-			return -slices.Index(r.group.Spec.InstanceTypes, c.in.Spec.Type)
+			i := slices.Index(r.group.Spec.InstanceTypes, c.in.Spec.Type)
+			if i < 0 { // the group launches no such any more
+				return math.MinInt
+			}
+			return -i
 		})
 	}
 	return pool // OldestLaunchConfiguration: there are none

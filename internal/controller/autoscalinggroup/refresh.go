@@ -159,7 +159,7 @@ func (r *round) replace(f *resource.InstanceRefresh) error {
 	for i := 0; i < len(left) && total-len(left) < limit; {
 		m, _ := r.tx.GroupInstances.Get(left[i])
 		waits := m.Protected && f.Preferences.Protected == "Wait" || !m.Counts() && f.Preferences.Standby == "Wait"
-		free := healthy-1 >= least || r.allowance() == 0 && healthy >= desired
+		free := healthy-r.size(m) >= least || r.allowance() == 0 && healthy >= desired
 		if waits || m.Counts() && !free {
 			i++
 			continue
@@ -169,7 +169,7 @@ func (r *round) replace(f *resource.InstanceRefresh) error {
 			return err
 		}
 		if m.Lifecycle == resource.MemberInService {
-			healthy--
+			healthy -= r.size(m)
 		}
 		left = slices.Delete(left, i, i+1)
 		f.Progress = r.now
@@ -198,7 +198,7 @@ func (r *round) conclude(f *resource.InstanceRefresh, total, left, limit int, we
 	stalled := r.now.Sub(f.Progress) >= refreshStall && f.Paused.IsZero()
 	rollback := f.State == resource.RefreshRollbackInProgress
 	switch {
-	case (left == 0 || last && total-left >= limit) && well && r.capacity() == r.want():
+	case (left == 0 || last && total-left >= limit) && well && r.fits():
 		if f.Preferences.BakeTime > 0 && !rollback {
 			f.State, f.Baking = resource.RefreshBaking, r.now
 			r.later(seconds(f.Preferences.BakeTime))

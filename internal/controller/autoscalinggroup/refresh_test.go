@@ -179,6 +179,30 @@ func TestRefreshBringsADesiredConfiguration(t *testing.T) {
 	})
 }
 
+// What a refresh brings counts by the weights that it brings.
+func TestRefreshBringsWeights(t *testing.T) {
+	w := newWorld(t, func(s *resource.AutoScalingGroupSpec) {
+		s.Mixed, s.InstanceTypes, s.Weights, s.Desired = true, []string{"t3.medium"}, map[string]string{"t3.medium": "2"}, 8
+	})
+	w.settle(time.Minute)
+	w.startRefresh(func(f *resource.InstanceRefresh) {
+		to := w.group().Spec.LaunchSettings()
+		to.InstanceTypes, to.Weights = []string{"t3.large"}, map[string]string{"t3.large": "4"}
+		f.Desired = &to
+	})
+	w.settle(time.Hour)
+	launched := 0
+	_ = w.store.View(func(tx *store.Tx) error {
+		for range tx.Instances.All() {
+			launched++
+		}
+		return nil
+	})
+	if f := w.rolled(); f.State != resource.RefreshSuccessful || len(w.members()) != 2 || launched != 4+2 {
+		t.Errorf("%s: %d instances, %d launched on the way", f.State, len(w.members()), launched)
+	}
+}
+
 func TestRefreshThatDoesNotGetOnFails(t *testing.T) {
 	for _, rollback := range []bool{false, true} {
 		t.Run(fmt.Sprint("rollback ", rollback), func(t *testing.T) {

@@ -187,7 +187,11 @@ func (r *round) release(in resource.Instance) {
 // size is what a member counts for of the desired capacity: its type's weight.
 func (r *round) size(m resource.GroupInstance) int {
 	in, _ := r.tx.Instances.Get(m.Instance)
-	return weight(r.group.Spec.Weights, in.Spec.Type)
+	weights := r.group.Spec.Weights
+	if next := r.settings().Weights; next[in.Spec.Type] != "" { // a refresh brings types of its own
+		weights = next
+	}
+	return weight(weights, in.Spec.Type)
 }
 
 func weight(weights map[string]string, kind string) int {
@@ -226,6 +230,13 @@ func (r *round) want() int {
 	return n
 }
 
+// fits says whether the group has the capacity that it wants, and no member that it could do without:
+// weights may come to more than is wanted.
+func (r *round) fits() bool {
+	over := r.capacity() - r.want()
+	return over >= 0 && !slices.ContainsFunc(r.live(), func(m resource.GroupInstance) bool { return r.size(m) <= over })
+}
+
 // rests says whether the group has what it wants, and all of it in service.
 func (r *round) rests() bool {
 	for _, m := range r.members {
@@ -233,7 +244,7 @@ func (r *round) rests() bool {
 			return false
 		}
 	}
-	return len(r.group.Spec.Condemned) == 0 && r.capacity() == r.want()
+	return len(r.group.Spec.Condemned) == 0 && r.fits()
 }
 
 // missing says whether an instance is to be launched now.

@@ -25,6 +25,7 @@ func TestTerminationPolicies(t *testing.T) {
 		{[]string{"OldestLaunchConfiguration", "NewestInstance"}, "new"},
 		{[]string{"Default"}, "template"},
 		{[]string{"AllocationStrategy"}, "type"},
+		{[]string{"AllocationStrategy", "now another"}, "type"},
 	} {
 		t.Run(strings.Join(c.policies, ","), func(t *testing.T) {
 			w := newWorld(t, func(s *resource.AutoScalingGroupSpec) {
@@ -59,7 +60,12 @@ func TestTerminationPolicies(t *testing.T) {
 					return nil
 				})
 			}
-			w.spec(func(g *resource.AutoScalingGroup) { g.Spec.Desired = 4 })
+			w.spec(func(g *resource.AutoScalingGroup) {
+				g.Spec.Desired = 4
+				if len(c.policies) == 2 && c.policies[1] == "now another" { // a type that is none of the group's any more
+					g.Spec.InstanceTypes = []string{"t3.medium", "t3.small"}
+				}
+			})
 			w.settle(time.Minute)
 			for _, id := range w.inState(resource.MemberInService) {
 				delete(names, id)

@@ -171,6 +171,12 @@ func TestCreateRefuses(t *testing.T) {
 			in.LaunchTemplate = &types.LaunchTemplateSpecification{LaunchTemplateId: aws.String("lt-1"), LaunchTemplateName: aws.String("web")}
 		}},
 		{"no such version", "You must use a valid fully-formed launch template. Could not find the specified version 9 for the launch template with ID lt-1.", func(in *sdk.CreateAutoScalingGroupInput) { in.LaunchTemplate.Version = aws.String("9") }},
+		{"a weight that is none", "WeightedCapacity 0 of instance type m5.large is not valid. It must be an integer from 1 to 999.", func(in *sdk.CreateAutoScalingGroupInput) {
+			in.LaunchTemplate, in.MixedInstancesPolicy = nil, &types.MixedInstancesPolicy{LaunchTemplate: &types.LaunchTemplate{
+				LaunchTemplateSpecification: web(), Overrides: []types.LaunchTemplateOverrides{{InstanceType: aws.String("m5.large"), WeightedCapacity: aws.String("0")}},
+			}}
+		}},
+		{"a lifetime of a minute", "Max instance lifetime must be equal to 0, to clear it, or between 86400 and 31536000 seconds.", func(in *sdk.CreateAutoScalingGroupInput) { in.MaxInstanceLifetime = aws.Int32(60) }},
 		{"a tag twice", "Duplicate tag keys found: k", func(in *sdk.CreateAutoScalingGroupInput) {
 			in.Tags = []types.Tag{{Key: aws.String("k")}, {Key: aws.String("k")}}
 		}},

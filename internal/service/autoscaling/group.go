@@ -15,6 +15,12 @@ import (
 	"ekster.dev/ekster/internal/store"
 )
 
+// The bounds of MaxInstanceLifetime, in seconds.
+const (
+	minLifetime = 86400
+	maxLifetime = 365 * 86400
+)
+
 const (
 	defaultCooldown    = 300
 	defaultHealthCheck = "EC2"
@@ -190,6 +196,9 @@ func configure(tx *store.Tx, g *resource.AutoScalingGroup, in autoscaling.Update
 	set(&spec.PlacementGroup, in.PlacementGroup)
 	set(&spec.NewInstancesProtected, in.NewInstancesProtectedFromScaleIn)
 	set(&spec.ServiceLinkedRole, in.ServiceLinkedRoleARN)
+	if n := in.MaxInstanceLifetime; n != nil && *n != 0 && (*n < minLifetime || *n > maxLifetime) {
+		return validation("Max instance lifetime must be equal to 0, to clear it, or between %d and %d seconds.", minLifetime, maxLifetime)
+	}
 	set(&spec.MaxInstanceLifetime, in.MaxInstanceLifetime)
 	set(&spec.CapacityRebalance, in.CapacityRebalance)
 	set(&spec.Context, in.Context)

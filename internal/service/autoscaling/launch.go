@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"ekster.dev/ekster/gen/autoscaling"
@@ -117,7 +118,10 @@ func overrides(tx *store.Tx, g *resource.AutoScalingGroup, list []autoscaling.La
 			return validation("Duplicate instance type %s in the overrides of the launch template.", kind)
 		}
 		spec.InstanceTypes = append(spec.InstanceTypes, kind)
-		if o.WeightedCapacity != nil {
+		if w := o.WeightedCapacity; w != nil {
+			if n, err := strconv.Atoi(*w); err != nil || n < 1 || n > 999 {
+				return validation("WeightedCapacity %s of instance type %s is not valid. It must be an integer from 1 to 999.", *w, kind)
+			}
 			spec.Weights[kind] = *o.WeightedCapacity
 		}
 		own := resource.LaunchOverride{}

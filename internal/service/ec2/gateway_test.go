@@ -3,6 +3,7 @@ package ec2_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
@@ -222,6 +223,15 @@ func TestPeeringAndEndpoints(t *testing.T) {
 		t.Errorf("got %+v", e)
 	}
 	fails(w.DeleteNetworkInterface(ctx, &sdk.DeleteNetworkInterfaceInput{NetworkInterfaceId: &e.NetworkInterfaceIds[0]}))(w, "AuthFailure", "")
+	strange := launch(1)
+	strange.NetworkInterfaces = []types.InstanceNetworkInterfaceSpecification{{NetworkInterfaceId: &e.NetworkInterfaceIds[0], DeviceIndex: new(int32(0))}}
+	fails(w.RunInstances(ctx, strange))(w, "AuthFailure", "")
+	strange.NetworkInterfaces = []types.InstanceNetworkInterfaceSpecification{{SubnetId: &sub, DeviceIndex: new(int32(0))}}
+	strange.ClientToken = nil
+	i := must(w.RunInstances(ctx, strange))(w).Instances[0]
+	fails(w.AttachNetworkInterface(ctx, &sdk.AttachNetworkInterfaceInput{NetworkInterfaceId: &e.NetworkInterfaceIds[0], InstanceId: i.InstanceId, DeviceIndex: new(int32(1))}))(w, "AuthFailure", "")
+	must(w.TerminateInstances(ctx, &sdk.TerminateInstancesInput{InstanceIds: []string{*i.InstanceId}}))(w)
+	w.edit(func(tx *store.Tx) { provision.Terminated(tx, *i.InstanceId, time.Now()) })
 	s3 := must(w.CreateVpcEndpoint(ctx, &sdk.CreateVpcEndpointInput{VpcId: &one, ServiceName: new("com.amazonaws.us-west-2.s3"), RouteTableIds: []string{main}}))(w).VpcEndpoint
 	fails(w.CreateVpcEndpoint(ctx, &sdk.CreateVpcEndpointInput{VpcId: &one, ServiceName: new("com.amazonaws.us-west-2.kinesis")}))(w, "InvalidServiceName", "The Vpc Endpoint Service 'com.amazonaws.us-west-2.kinesis' does not exist")
 	testModifyEndpoint(w, one, main, *e.VpcEndpointId, *s3.VpcEndpointId)
@@ -266,6 +276,19 @@ func testModifyEndpoint(w *world, vpc, table, sts, s3 string) {
 	fails(modify(sdk.ModifyVpcEndpointInput{AddRouteTableIds: []string{table}}, sts))(w, "InvalidParameter", "")
 	fails(modify(sdk.ModifyVpcEndpointInput{PolicyDocument: new(`{"Statement":[{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"}]}`)}, sts))(w, "UnsupportedOperation", "")
 	must(modify(sdk.ModifyVpcEndpointInput{PolicyDocument: of(sts).PolicyDocument}, sts))(w)
+
+	// Without a subnet its groups are kept for those to come.
+	at := of(sts).SubnetIds
+	must(modify(sdk.ModifyVpcEndpointInput{RemoveSubnetIds: at, AddSecurityGroupIds: []string{before}}, sts))(w)
+	if e := of(sts); len(e.NetworkInterfaceIds) != 0 || len(e.Groups) != 2 {
+		w.Errorf("without a subnet: %+v", e)
+	}
+	must(modify(sdk.ModifyVpcEndpointInput{RemoveSecurityGroupIds: []string{before}}, sts))(w)
+	must(modify(sdk.ModifyVpcEndpointInput{AddSubnetIds: at}, sts))(w)
+	eni = must(w.DescribeNetworkInterfaces(ctx, &sdk.DescribeNetworkInterfacesInput{NetworkInterfaceIds: of(sts).NetworkInterfaceIds}))(w).NetworkInterfaces[0]
+	if len(eni.Groups) != 1 || *eni.Groups[0].GroupId != group {
+		w.Errorf("its new interface has %+v", eni.Groups)
+	}
 
 	fails(modify(sdk.ModifyVpcEndpointInput{AddSubnetIds: []string{far}}, s3))(w, "InvalidParameter", "")
 	must(modify(sdk.ModifyVpcEndpointInput{RemoveRouteTableIds: []string{table}}, s3))(w)

@@ -118,6 +118,13 @@ func TestRouteToAnInterface(t *testing.T) {
 	fails(w.CreateRoute(ctx, &sdk.CreateRouteInput{RouteTableId: &table, DestinationCidrBlock: aws.String("10.0.2.0/24"), GatewayId: igw}))(w, "InvalidParameterValue",
 		"The destination CIDR block 10.0.2.0/24 is equal to or more specific than one of this VPC's CIDR blocks. This route can target only an interface or an instance.")
 	must(w.CreateRoute(ctx, &sdk.CreateRouteInput{RouteTableId: &table, DestinationCidrBlock: aws.String("10.0.2.0/24"), NetworkInterfaceId: eni}))(w)
+	fails(w.ReplaceRoute(ctx, &sdk.ReplaceRouteInput{RouteTableId: &table, DestinationCidrBlock: aws.String("10.0.2.0/24"), GatewayId: igw}))(w, "InvalidParameterValue", "")
+	list := must(w.CreateManagedPrefixList(ctx, &sdk.CreateManagedPrefixListInput{
+		PrefixListName: aws.String("within"), AddressFamily: aws.String("IPv4"), MaxEntries: aws.Int32(2),
+		Entries: []types.AddPrefixListEntry{{Cidr: aws.String("192.0.2.0/24")}, {Cidr: aws.String("10.0.3.0/24")}},
+	}))(w).PrefixList.PrefixListId
+	fails(w.CreateRoute(ctx, &sdk.CreateRouteInput{RouteTableId: &table, DestinationPrefixListId: list, GatewayId: igw}))(w, "InvalidParameterValue",
+		"The destination CIDR block 10.0.3.0/24 is equal to or more specific than one of this VPC's CIDR blocks. This route can target only an interface or an instance.")
 	other := w.vpc("10.9.0.0/16")
 	strange := *must(w.CreateRouteTable(ctx, &sdk.CreateRouteTableInput{VpcId: &other}))(w).RouteTable.RouteTableId
 	fails(w.CreateRoute(ctx, &sdk.CreateRouteInput{RouteTableId: &strange, DestinationCidrBlock: aws.String("0.0.0.0/0"), NetworkInterfaceId: eni}))(w, "InvalidParameterValue", "")

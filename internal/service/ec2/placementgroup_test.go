@@ -35,7 +35,12 @@ func TestPlacementGroups(t *testing.T) {
 	}
 	in.ClientToken, in.Placement.AvailabilityZone = nil, aws.String("us-west-2b")
 	must(w.RunInstances(t.Context(), in))(w)
-	if found := must(w.DescribeInstances(t.Context(), &sdk.DescribeInstancesInput{Filters: filters("placement-group-name", "spread")}))(w); len(found.Reservations) != 2 {
+	in.ClientToken, in.Placement.AvailabilityZone, in.MaxCount = nil, aws.String("us-west-2c"), aws.Int32(9)
+	if some := must(w.RunInstances(t.Context(), in))(w); len(some.Instances) != 7 {
+		t.Errorf("%d of one to nine are launched", len(some.Instances))
+	}
+	in.MaxCount = aws.Int32(1)
+	if found := must(w.DescribeInstances(t.Context(), &sdk.DescribeInstancesInput{Filters: filters("placement-group-name", "spread")}))(w); len(found.Reservations) != 3 {
 		t.Errorf("%d reservations in the group", len(found.Reservations))
 	}
 	fails(w.DeletePlacementGroup(t.Context(), &sdk.DeletePlacementGroupInput{GroupName: aws.String("spread")}))(w, "InvalidPlacementGroup.InUse", "The placement group 'spread' is in use and may not be deleted.")

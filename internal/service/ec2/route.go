@@ -36,12 +36,6 @@ func (s *Service) CreateRoute(ctx context.Context, call awsapi.Call, in *ec2.Cre
 		if local || slices.ContainsFunc(t.Routes, to.SameDestination) {
 			return fault("RouteAlreadyExists", "The route identified by %s already exists.", to.To())
 		}
-		within := func(c resource.CIDRAssociation) bool {
-			return c.CIDR.Bits() < to.Destination.Bits() && c.CIDR.Contains(to.Destination.Addr())
-		}
-		if r.Interface == "" && slices.ContainsFunc(slices.Concat(v.CIDRs, v.CIDRs6), within) {
-			return fault("InvalidParameterValue", "The destination CIDR block %s is equal to or more specific than one of this VPC's CIDR blocks. This route can target only an interface or an instance.", to.To())
-		}
 		t.Routes = append(t.Routes, r)
 		tx.RouteTables.Put(t.ID, t)
 		return nil
@@ -202,7 +196,37 @@ func readRoute(tx *store.Tx, call awsapi.Call, t resource.RouteTable, r resource
 		}
 		r.Gateway = g.ID
 	}
+	if r.Interface == "" {
+		return r, outside(tx, call, t, r)
+	}
 	return r, nil
+}
+
+// outside refuses a route to a part of the route table's own VPC.
+func outside(tx *store.Tx, call awsapi.Call, t resource.RouteTable, r resource.Route) error {
+	v, err := provision.LookupVPC(tx, homeOf(call), t.VPC)
+	if err != nil {
+		return err
+	}
+	destinations := []netip.Prefix{r.Destination}
+	if r.PrefixList != "" {
+		l, err := provision.OwnPrefixList(tx, homeOf(call), r.PrefixList)
+		if err != nil {
+			return err
+		}
+		destinations = nil
+		for _, e := range l.Entries() {
+			destinations = append(destinations, e.CIDR)
+		}
+	}
+	for _, c := range slices.Concat(v.CIDRs, v.CIDRs6) {
+		for _, d := range destinations {
+			if c.CIDR.Bits() < d.Bits() && c.CIDR.Contains(d.Addr()) {
+				return fault("InvalidParameterValue", "The destination CIDR block %s is equal to or more specific than one of this VPC's CIDR blocks. This route can target only an interface or an instance.", d)
+			}
+		}
+	}
+	return nil
 }
 
 // routeInterface is the interface that in names, or the one that the instance has.

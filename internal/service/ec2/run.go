@@ -17,8 +17,8 @@ import (
 // maxLaunch bounds one request: every instance of it is in one transaction.
 const maxLaunch = 1000
 
-// RunInstances launches MaxCount instances or, where the subnet has not that many free
-// addresses, as many as it has if they are MinCount or more.
+// RunInstances launches MaxCount instances or, where there are not that many free addresses or
+// not that much capacity, as many as can be if they are MinCount or more.
 func (s *Service) RunInstances(ctx context.Context, call awsapi.Call, in *ec2.RunInstancesInput) (*ec2.RunInstancesOutput, error) {
 	least, most := *in.MinCount, *in.MaxCount
 	switch {
@@ -36,7 +36,7 @@ func (s *Service) RunInstances(ctx context.Context, call awsapi.Call, in *ec2.Ru
 	for {
 		out, launched, err := s.run(ctx, call, in, request, most)
 		var e *awsapi.Error
-		if errors.As(err, &e) && e.Code == "InsufficientFreeAddressesInSubnet" && launched >= least {
+		if errors.As(err, &e) && (e.Code == "InsufficientFreeAddressesInSubnet" || e.Code == "InsufficientInstanceCapacity") && launched >= least {
 			most = launched
 			continue
 		}

@@ -11,10 +11,9 @@
 //	dry run              a transaction that is done, checks and all, and then given up
 //
 // Nothing here is real: controller/vpc and controller/instance make it so. There is no
-// subnet without IPv4 and no service of AWS's by IPv6, no volume besides an instance's root
-// volume, no route to an interface, no endpoint policy, no capacity reservation, elastic GPU or licence. Members of a request that
-// ask for those are refused where a client would otherwise be misled, and ignored where
-// they only tune.
+// subnet without IPv4 and no service of AWS's by IPv6, no endpoint policy, no capacity
+// reservation, elastic GPU or licence. Members of a request that ask for those are refused
+// where a client would otherwise be misled, and ignored where they only tune.
 package ec2
 
 import (
