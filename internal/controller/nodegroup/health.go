@@ -196,7 +196,7 @@ type faultError struct{ resource.Issue }
 
 func (e faultError) Error() string { return e.Code + ": " + e.Message }
 
-// issueFor is the issue that an error of making the group is, if it is one that does not
+// issueFor is the issue that an error of making or updating the group is, if it is one that does not
 // pass: something that was there when the group was asked for has gone since.
 func issueFor(ng resource.Nodegroup, err error) (resource.Issue, bool) {
 	if f, ok := errors.AsType[faultError](err); ok {
@@ -261,6 +261,16 @@ func (c *Controller) failUpdates(ctx context.Context, s state, why resource.Upda
 		tx.Nodegroups.Put(ng.ARN, ng)
 		return nil
 	})
+}
+
+// orFail ends the updates under way if err, which one of them has met, does not pass.
+func (c *Controller) orFail(ctx context.Context, s state, err error) error {
+	issue, final := issueFor(s.ng, err)
+	if !final {
+		return err
+	}
+	// An update's errors have fewer codes than a group's issues.
+	return c.failUpdates(ctx, s, resource.UpdateError{Code: "Unknown", Message: issue.Message, ResourceIDs: issue.ResourceIDs})
 }
 
 // lost is the issue of a group that cannot be updated, since a part of it has gone.

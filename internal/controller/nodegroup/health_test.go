@@ -265,19 +265,78 @@ func TestRemoteAccess(t *testing.T) {
 	}
 }
 
+// own gives the group a launch template of the caller's, with a version for each user data.
+func (w *world) own(data ...string) {
+	w.t.Helper()
+	w.update(func(tx *store.Tx) error {
+		lt := resource.LaunchTemplate{Home: home, ID: "lt-own", Name: "own", Default: 1, Latest: int64(len(data))}
+		for i, text := range data {
+			raw, err := json.Marshal(ec2.RequestLaunchTemplateData{UserData: new(base64.StdEncoding.EncodeToString([]byte(text)))})
+			if err != nil {
+				return err
+			}
+			lt.Versions = append(lt.Versions, resource.LaunchTemplateVersion{Number: int64(i + 1), Data: raw})
+		}
+		tx.LaunchTemplates.Put(lt.ID, lt)
+		ng, _ := tx.Nodegroups.Get(groupName1)
+		ng.Spec.LaunchTemplateID, ng.Spec.LaunchTemplateVersion = lt.ID, "1"
+		tx.Nodegroups.Put(ng.ARN, ng)
+		return nil
+	})
+}
+
+const (
+	notMIME = "User data was not in the MIME multipart format."
+	isMIME  = "Content-Type: multipart/mixed; boundary=\"b\"\n\n--b\nContent-Type: text/x-shellscript\n\n#!/bin/sh\n--b--\n"
+)
+
 func TestNotMIME(t *testing.T) {
 	w := newWorld(t, nil)
-	w.update(func(tx *store.Tx) error {
-		raw, err := json.Marshal(ec2.RequestLaunchTemplateData{UserData: new(base64.StdEncoding.EncodeToString([]byte("#!/bin/sh")))})
-		tx.LaunchTemplates.Put("lt-own", resource.LaunchTemplate{Home: home, ID: "lt-own", Name: "own", Default: 1, Latest: 1, Versions: []resource.LaunchTemplateVersion{{Number: 1, Data: raw}}})
-		ng, _ := tx.Nodegroups.Get(groupName1)
-		ng.Spec.LaunchTemplateID, ng.Spec.LaunchTemplateVersion = "lt-own", "1"
-		tx.Nodegroups.Put(ng.ARN, ng)
-		return err
-	})
+	w.own("#!/bin/sh")
 	w.untilState(resource.NodegroupCreateFailed, "Ec2LaunchTemplateInvalidConfiguration")
 	ng, _ := w.group()
-	if m := ng.Status.Issues[0].Message; m != "User data was not in the MIME multipart format." {
+	if m := ng.Status.Issues[0].Message; m != notMIME {
 		t.Errorf("it says %q", m)
 	}
+}
+
+// An update for which no template can be made fails, and changes nothing.
+func TestTemplateThatCannotBeMade(t *testing.T) {
+	for _, c := range []struct {
+		name, message string
+		ask           func(*world)
+	}{
+		{"rolled to what is not MIME", notMIME, func(w *world) { w.ask("1.35", false); w.askFor("2") }},
+		{"rolled to a version that has gone", "Could not find the specified version 3 for the launch template with ID lt-own.", func(w *world) { w.ask("1.35", false); w.askFor("3") }},
+		{"labels, and the source has gone", "The specified launch template, with template ID lt-own, does not exist.", func(w *world) {
+			w.update(func(tx *store.Tx) error { tx.LaunchTemplates.Delete("lt-own"); return nil })
+			w.relabel()
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			w.own(isMIME, "#!/bin/sh")
+			w.untilActive()
+			c.ask(w)
+			w.until("given up", func() bool { return w.updated("u1").State != resource.UpdateInProgress })
+			u := w.updated("u1")
+			if u.State != resource.UpdateFailed || len(u.Errors) != 1 || u.Errors[0].Code != "Unknown" || u.Errors[0].Message != c.message {
+				t.Errorf("%+v", u)
+			}
+			w.until("at rest", func() bool {
+				ng, _ := w.group()
+				return ng.Current() == resource.NodegroupActive || ng.Current() == resource.NodegroupDegraded
+			})
+			if len(w.nodes.labels) > 0 || w.templates() != "1 1 1" || w.left() != "" {
+				t.Errorf("labels %v, templates %s, left: %s", w.nodes.labels, w.templates(), w.left())
+			}
+		})
+	}
+}
+
+// askFor has the roll that is asked for be to another version of the caller's launch template.
+func (w *world) askFor(version string) {
+	w.update(func(tx *store.Tx) error {
+		return tx.Nodegroups.Edit(groupName1, func(ng *resource.Nodegroup) error { ng.Spec.Roll.LaunchTemplateVersion = version; return nil })
+	})
 }

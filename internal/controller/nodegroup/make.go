@@ -58,9 +58,9 @@ func (c *Controller) make(ctx context.Context, s state) error {
 		if ng.Status.RemoteAccess, err = openSSH(tx, ng, s.cluster); err != nil {
 			return err
 		}
-		lt, err := templateFor(tx, ng, s.cluster, now)
+		lt, err := c.templateOf(tx, ng, s.cluster)
 		if err != nil {
-			return fmt.Errorf("launch template of node group %s: %w", ng.Name, err)
+			return err
 		}
 		tx.LaunchTemplates.Put(lt.ID, lt)
 		g := groupFor(ng, s.cluster, lt)

@@ -204,7 +204,7 @@ func (c *Controller) Reconcile(ctx context.Context, arn string) (time.Duration, 
 	case s.ng.Rolling():
 		return c.roll(ctx, s)
 	case s.ng.Status.AppliedRevision < s.ng.Spec.ForcedConfigUpdateRevision:
-		return reconcile.Never, c.applyConfig(ctx, s)
+		return reconcile.Never, c.orFail(ctx, s, c.applyConfig(ctx, s))
 	default:
 		again, err := c.follow(ctx, s)
 		if err != nil {

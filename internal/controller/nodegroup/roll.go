@@ -55,7 +55,7 @@ func (c *Controller) roll(ctx context.Context, s state) (time.Duration, error) {
 	case !s.grouped:
 		return reconcile.Never, fmt.Errorf("node group %s has lost its Auto Scaling group", s.ng.Name)
 	case r.Revision != s.ng.Spec.Roll.Revision:
-		return reconcile.Never, c.beginRoll(ctx, s)
+		return reconcile.Never, c.orFail(ctx, s, c.beginRoll(ctx, s))
 	case r.Failed != nil:
 		return reconcile.Never, c.giveUp(ctx, s)
 	case !r.Cordoned:

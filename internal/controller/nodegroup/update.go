@@ -24,6 +24,14 @@ func (c *Controller) applyConfig(ctx context.Context, s state) error {
 		return err
 	}
 	if !change.Empty() {
+		// A template that cannot be made fails the update, which then has changed no node.
+		err := c.store.View(func(tx *store.Tx) error {
+			_, err := c.templateOf(tx, s.ng, s.cluster)
+			return err
+		})
+		if err != nil {
+			return err
+		}
 		for _, m := range s.members {
 			if !m.joined {
 				continue
@@ -76,9 +84,9 @@ func (c *Controller) applyConfig(ctx context.Context, s state) error {
 // newVersion makes a version of the group's launch template for nodes to come, and returns
 // its number. If the newest one says the same already, it is that one.
 func (c *Controller) newVersion(tx *store.Tx, ng resource.Nodegroup, cl resource.Cluster, lt resource.LaunchTemplate) (string, error) {
-	next, err := templateFor(tx, ng, cl, c.cfg.Now())
+	next, err := c.templateOf(tx, ng, cl)
 	if err != nil {
-		return "", fmt.Errorf("launch template of node group %s: %w", ng.Name, err)
+		return "", err
 	}
 	v := next.Versions[0]
 	if last := lt.Versions[len(lt.Versions)-1]; !bytes.Equal(last.Data, v.Data) {
@@ -87,6 +95,15 @@ func (c *Controller) newVersion(tx *store.Tx, ng resource.Nodegroup, cl resource
 		tx.LaunchTemplates.Put(lt.ID, lt)
 	}
 	return fmt.Sprint(lt.Latest), nil
+}
+
+// templateOf is templateFor, now, and says of which group an error is.
+func (c *Controller) templateOf(tx *store.Tx, ng resource.Nodegroup, cl resource.Cluster) (resource.LaunchTemplate, error) {
+	lt, err := templateFor(tx, ng, cl, c.cfg.Now())
+	if err != nil {
+		return lt, fmt.Errorf("launch template of node group %s: %w", ng.Name, err)
+	}
+	return lt, nil
 }
 
 // changeOf is what the updates under way change on live nodes; it stands in their
