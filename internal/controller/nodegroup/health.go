@@ -246,6 +246,7 @@ func (c *Controller) failUpdates(ctx context.Context, s state, why resource.Upda
 			return nil
 		}
 		ng.Status.AppliedRevision, ng.Status.Roll, ng.Status.WaitingSince = s.ng.Spec.ForcedConfigUpdateRevision, resource.RollStatus{}, time.Time{}
+		ng.Status.Unreachable = time.Time{} // what needs the cluster next has its own time
 		for id, u := range tx.Updates.All() {
 			if u.Nodegroup == ng.ARN && u.State == resource.UpdateInProgress && u.Revision <= ng.Status.AppliedRevision {
 				u.State, u.Ended = resource.UpdateFailed, c.cfg.Now()

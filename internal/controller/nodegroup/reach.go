@@ -3,6 +3,7 @@ package nodegroup
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -30,6 +31,21 @@ func (c *Controller) reached(ctx context.Context, s state, err error) (late bool
 		return late, err
 	}
 	return late, errors.Join(err, c.setStatus(ctx, s.ng.ARN, func(st *resource.NodegroupStatus) error { st.Unreachable = to; return nil }))
+}
+
+// eachNode changes the nodes of those members that have become nodes, and stops at the first
+// one that it cannot change. Only all of them together are what the group needs: nodes that
+// can be changed before one that cannot say nothing of that one.
+func (c *Controller) eachNode(ctx context.Context, s state, members []member, change resource.NodeChange) (late bool, _ error) {
+	for _, m := range members {
+		if !m.joined {
+			continue
+		}
+		if err := c.nodes.Configure(ctx, s.ng.Cluster, m.node.Name, change); err != nil {
+			return c.reached(ctx, s, fmt.Errorf("node %s of node group %s: %w", m.node.Name, s.ng.Name, err))
+		}
+	}
+	return c.reached(ctx, s, nil)
 }
 
 // unreachable says what err means for what has failed of it: an API server that answers, and

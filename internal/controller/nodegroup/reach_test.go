@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
 )
 
 // away has the cluster's API server stay away, or come back.
@@ -55,6 +56,29 @@ func TestClusterThatStaysAway(t *testing.T) {
 		if u := w.updated("u2"); u.State != resource.UpdateSuccessful || w.templates() != "3 3 3" && w.templates() != "2 2 2" || w.left() != "" {
 			t.Errorf("once it is back: %+v, templates %s, left: %s", u, w.templates(), w.left())
 		}
+	})
+	t.Run("roll with an instance that has never joined", func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.untilActive()
+		first := w.state().members[0]
+		w.absent = func(in resource.Instance) bool { return in.ID == first.Instance }
+		w.update(func(tx *store.Tx) error {
+			tx.Nodes.Delete(resource.NodeKey(clusterARN, first.node.Name))
+			return nil
+		})
+		w.away(true)
+		w.ask("1.35", false)
+		w.until("given up", func() bool { return w.updated("u1").State != resource.UpdateInProgress })
+		if u := w.updated("u1"); u.State != resource.UpdateFailed || len(u.Errors) != 2 || u.Errors[0].Code != clusterUnreachable {
+			t.Errorf("%+v", u)
+		}
+	})
+	t.Run("labels, of which one node is refused", func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.untilActive()
+		w.nodes.refused = w.state().members[2].node.Name
+		w.relabel()
+		failed(w, clusterUnreachable)
 	})
 	t.Run("create", func(t *testing.T) {
 		w := newWorld(t, nil)

@@ -243,31 +243,19 @@ func (c *Controller) scaleUp(ctx context.Context, s state) (time.Duration, error
 
 // cordon excludes nodes. If that cannot be done it gives the roll up, at last.
 func (c *Controller) cordon(ctx context.Context, s state, nodes []member) (done bool, _ error) {
-	for _, m := range nodes {
-		late, err := c.reached(ctx, s, c.exclude(ctx, s, m, true))
-		switch {
-		case late:
-			return false, c.fail(ctx, s, s.unreachable(err))
-		case err != nil:
-			return false, err
-		}
+	late, err := c.eachNode(ctx, s, nodes, exclusion(true))
+	if late {
+		return false, c.fail(ctx, s, s.unreachable(err))
 	}
-	return true, nil
+	return err == nil, err
 }
 
-// exclude takes a node out of scheduling and load balancing, or back into it.
-func (c *Controller) exclude(ctx context.Context, s state, m member, out bool) error {
-	if !m.joined {
-		return nil
-	}
-	change := resource.NodeChange{Cordon: &out, RemoveLabels: []string{excluded}}
+// exclusion takes a node out of scheduling and load balancing, or back into it.
+func exclusion(out bool) resource.NodeChange {
 	if out {
-		change.SetLabels, change.RemoveLabels = map[string]string{excluded: "true"}, nil
+		return resource.NodeChange{Cordon: &out, SetLabels: map[string]string{excluded: "true"}}
 	}
-	if err := c.nodes.Configure(ctx, s.ng.Cluster, m.node.Name, change); err != nil {
-		return fmt.Errorf("node %s of node group %s: %w", m.node.Name, s.ng.Name, err)
-	}
-	return nil
+	return resource.NodeChange{Cordon: &out, RemoveLabels: []string{excluded}}
 }
 
 // replace empties old nodes and sends off those that are empty.

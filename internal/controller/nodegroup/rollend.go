@@ -18,17 +18,12 @@ func (c *Controller) giveUp(ctx context.Context, s state) error {
 		}
 	}
 	c.mu.Unlock()
-	for _, m := range s.old() {
-		if m.leaving() {
-			continue
-		}
-		late, err := c.reached(ctx, s, c.exclude(ctx, s, m, false))
-		switch {
-		case late: // nodes stay cordoned, which only a cluster that answers can change
-			return c.endRoll(ctx, s, resource.UpdateFailed, s.unreachable(err))
-		case err != nil:
-			return err
-		}
+	late, err := c.eachNode(ctx, s, slices.DeleteFunc(s.old(), member.leaving), exclusion(false))
+	switch {
+	case late: // nodes stay cordoned, which only a cluster that answers can change
+		return c.endRoll(ctx, s, resource.UpdateFailed, s.unreachable(err))
+	case err != nil:
+		return err
 	}
 	return c.endRoll(ctx, s, resource.UpdateFailed)
 }

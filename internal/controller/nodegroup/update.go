@@ -32,17 +32,12 @@ func (c *Controller) applyConfig(ctx context.Context, s state) error {
 		if err != nil {
 			return err
 		}
-		for _, m := range s.members {
-			if !m.joined {
-				continue
-			}
-			late, err := c.reached(ctx, s, c.nodes.Configure(ctx, s.ng.Cluster, m.node.Name, change))
-			switch {
-			case late:
-				return c.failUpdates(ctx, s, s.unreachable(err))
-			case err != nil:
-				return fmt.Errorf("node %s of node group %s: %w", m.node.Name, s.ng.Name, err)
-			}
+		late, err := c.eachNode(ctx, s, s.members, change)
+		switch {
+		case late:
+			return c.failUpdates(ctx, s, s.unreachable(err))
+		case err != nil:
+			return err
 		}
 	}
 	return c.store.Update(ctx, func(tx *store.Tx) error {

@@ -40,8 +40,11 @@ type fakeNodes struct {
 	draining int
 	most     int // drains at a time
 	roles    map[string]bool
-	away     bool // the API server does not answer
+	away     bool   // the API server does not answer
+	refused  string // the node that it will not have changed
 }
+
+var errRefused = errors.New("refused")
 
 // do is the start of every request; the caller holds mu.
 func (f *fakeNodes) do(what string) error {
@@ -88,6 +91,9 @@ func (f *fakeNodes) Configure(_ context.Context, _, node string, change resource
 	defer f.mu.Unlock()
 	if err := f.do("configure"); err != nil {
 		return err
+	}
+	if node == f.refused {
+		return errRefused
 	}
 	if change.Cordon != nil {
 		f.cordoned[node] = *change.Cordon
@@ -247,7 +253,7 @@ func (w *world) step() {
 	w.nodes.mu.Lock()
 	away := w.nodes.away
 	w.nodes.mu.Unlock()
-	if _, err := w.c.Reconcile(ctx, groupName1); err != nil && !errors.Is(err, reconciletest.ErrInjected) && !away {
+	if _, err := w.c.Reconcile(ctx, groupName1); err != nil && !errors.Is(err, reconciletest.ErrInjected) && !errors.Is(err, errRefused) && !away {
 		w.t.Fatal(err)
 	}
 	var groups []string
