@@ -199,6 +199,28 @@ func TestGroupTakenAway(t *testing.T) {
 	w.until("gone", func() bool { _, ok := w.group(); return !ok })
 }
 
+// A roll that loses EKS's own launch template takes back what it has done.
+func TestTemplateTakenAwayWhileRolling(t *testing.T) {
+	w := newWorld(t, nil)
+	w.untilActive()
+	w.ask("1.35", false)
+	w.until("cordoned", func() bool { ng, _ := w.group(); return ng.Status.Roll.Cordoned })
+	w.update(func(tx *store.Tx) error {
+		ng, _ := tx.Nodegroups.Get(groupName1)
+		tx.LaunchTemplates.Delete(ng.Status.LaunchTemplate)
+		return nil
+	})
+	w.untilState(resource.NodegroupDegraded, "Ec2LaunchTemplateNotFound")
+	u := w.updated("u1")
+	if u.State != resource.UpdateFailed || len(u.Errors) != 1 || u.Errors[0].Code != "Unknown" || !strings.Contains(u.Errors[0].Message, "launch template") {
+		t.Errorf("%+v", u)
+	}
+	w.until("at its size of before", func() bool { return len(w.state().members) == 3 })
+	if ng, _ := w.group(); ng.Rolled().Version != "1.34" || w.left() != "" {
+		t.Errorf("version %s, left: %s", ng.Rolled().Version, w.left())
+	}
+}
+
 func TestRemoteAccess(t *testing.T) {
 	source := ""
 	for _, sources := range []bool{false, true} {

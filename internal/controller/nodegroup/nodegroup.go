@@ -198,7 +198,12 @@ func (c *Controller) Reconcile(ctx context.Context, arn string) (time.Duration, 
 		return reconcile.Never, err
 	}
 	if why, lost := s.lost(); lost && s.ng.Status.AppliedRevision < s.ng.Spec.ForcedConfigUpdateRevision {
-		return reconcile.Never, c.failUpdates(ctx, s, why)
+		switch {
+		case !s.grouped || !s.rolled():
+			return reconcile.Never, c.failUpdates(ctx, s, why)
+		case s.ng.Status.Roll.Failed == nil:
+			return reconcile.Never, c.fail(ctx, s, why) // what it has done is taken back, which needs no template
+		}
 	}
 	switch {
 	case s.ng.Rolling():

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"ekster.dev/ekster/internal/reconcile"
@@ -21,8 +20,8 @@ import (
 //	           through the group, which makes a new one for each
 //	scale down the surge is given back, one by one
 //	give up    no node in time, a pod that cannot be evicted, or an Auto Scaling group that may
-//	           not terminate, an API server that stays away: the template goes back, old nodes
-//	           take pods again, the surge goes
+//	           not terminate, an API server that stays away, EKS's launch template gone: the
+//	           template goes back, old nodes take pods again, the surge goes
 //
 // The strategy MINIMAL has no surge: an old node goes only while no more than maxUnavailable
 // are missing.
@@ -47,24 +46,28 @@ const (
 
 // roll brings the replacement on by what can be done now.
 func (c *Controller) roll(ctx context.Context, s state) (time.Duration, error) {
-	r := s.ng.Status.Roll
 	if err := c.setStatus(ctx, s.ng.ARN, func(st *resource.NodegroupStatus) error { st.Issues = s.faults; return nil }); err != nil {
 		return reconcile.Never, err
 	}
 	switch {
 	case !s.grouped:
 		return reconcile.Never, fmt.Errorf("node group %s has lost its Auto Scaling group", s.ng.Name)
-	case r.Revision != s.ng.Spec.Roll.Revision:
+	case !s.rolled():
 		return reconcile.Never, c.orFail(ctx, s, c.beginRoll(ctx, s))
-	case r.Failed != nil:
+	case s.ng.Status.Roll.Failed != nil:
 		return reconcile.Never, c.giveUp(ctx, s)
-	case !r.Cordoned:
+	case !s.ng.Status.Roll.Cordoned:
 		return c.scaleUp(ctx, s)
 	case len(s.old()) > 0:
 		return c.replace(ctx, s)
 	default:
 		return c.scaleDown(ctx, s)
 	}
+}
+
+// rolled says whether the roll that is asked for has begun, and not ended.
+func (s state) rolled() bool {
+	return s.ng.Rolling() && s.ng.Status.Roll.Revision == s.ng.Spec.Roll.Revision
 }
 
 // old are the members that are to go, those that are leaving too.
@@ -358,22 +361,4 @@ func (c *Controller) drainedPause() time.Duration {
 		return DefaultDrainedPause
 	}
 	return c.cfg.DrainedPause
-}
-
-// scaleDown gives back the surge, a node at a time, and ends the update.
-func (c *Controller) scaleDown(ctx context.Context, s state) (time.Duration, error) {
-	r, g := s.ng.Status.Roll, s.group.Spec
-	leaving := slices.ContainsFunc(s.members, member.leaving)
-	switch {
-	case s.ready() < int(g.Desired):
-		return c.awaitNodes(ctx, s, fmt.Sprintf("%d of %d nodes to be ready", int(g.Desired)-s.ready(), g.Desired))
-	case leaving || len(s.members) != int(g.Desired):
-		return c.awaitEnds(ctx, s, fmt.Sprintf("%d nodes to be gone", len(s.members)-int(g.Desired))) // woken when one is
-	case r.Surge > 0 && g.Desired == r.Expect:
-		return reconcile.Never, c.change(ctx, s, func(r *resource.RollStatus, g *resource.AutoScalingGroupSpec) {
-			r.Surge, r.Expect, r.Since = r.Surge-1, r.Expect-1, time.Time{}
-			g.Desired, g.Max = g.Desired-1, g.Max-1
-		})
-	}
-	return reconcile.Never, c.endRoll(ctx, s, resource.UpdateSuccessful)
 }

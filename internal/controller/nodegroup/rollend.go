@@ -2,12 +2,32 @@ package nodegroup
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
+	"ekster.dev/ekster/internal/reconcile"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
+
+// scaleDown gives back the surge, a node at a time, and ends the update.
+func (c *Controller) scaleDown(ctx context.Context, s state) (time.Duration, error) {
+	r, g := s.ng.Status.Roll, s.group.Spec
+	leaving := slices.ContainsFunc(s.members, member.leaving)
+	switch {
+	case s.ready() < int(g.Desired):
+		return c.awaitNodes(ctx, s, fmt.Sprintf("%d of %d nodes to be ready", int(g.Desired)-s.ready(), g.Desired))
+	case leaving || len(s.members) != int(g.Desired):
+		return c.awaitEnds(ctx, s, fmt.Sprintf("%d nodes to be gone", len(s.members)-int(g.Desired))) // woken when one is
+	case r.Surge > 0 && g.Desired == r.Expect:
+		return reconcile.Never, c.change(ctx, s, func(r *resource.RollStatus, g *resource.AutoScalingGroupSpec) {
+			r.Surge, r.Expect, r.Since = r.Surge-1, r.Expect-1, time.Time{}
+			g.Desired, g.Max = g.Desired-1, g.Max-1
+		})
+	}
+	return reconcile.Never, c.endRoll(ctx, s, resource.UpdateSuccessful)
+}
 
 // giveUp takes back what the roll has not completed.
 func (c *Controller) giveUp(ctx context.Context, s state) error {
