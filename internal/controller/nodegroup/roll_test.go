@@ -238,6 +238,47 @@ func TestAutoscalerIsLeftAlone(t *testing.T) {
 	}
 }
 
+// Members that are protected from scale-in do not keep the surge.
+func TestRollOfProtectedInstances(t *testing.T) {
+	protected := func(t *testing.T) *world {
+		w := newWorld(t, nil)
+		w.untilActive()
+		w.update(func(tx *store.Tx) error {
+			g, _ := tx.AutoScalingGroups.Get(w.state().group.ARN)
+			g.Spec.NewInstancesProtected = true
+			tx.AutoScalingGroups.Put(g.ARN, g)
+			for _, m := range w.state().members {
+				m.Protected = true
+				tx.GroupInstances.Put(m.Instance, m.GroupInstance)
+			}
+			return nil
+		})
+		w.ask("1.35", false)
+		return w
+	}
+	t.Run("alone", func(t *testing.T) {
+		w := protected(t)
+		w.untilActive()
+		if u := w.updated("u1"); u.State != resource.UpdateSuccessful || w.templates() != "2 2 2" || w.left() != "" {
+			t.Errorf("%+v, templates %s, left: %s", u, w.templates(), w.left())
+		}
+	})
+	t.Run("with an autoscaler", func(t *testing.T) {
+		w := protected(t)
+		w.until("replaced", func() bool { return w.state().rolled() && len(w.state().old()) == 0 })
+		w.update(func(tx *store.Tx) error {
+			g, _ := tx.AutoScalingGroups.Get(w.state().group.ARN)
+			g.Spec.Desired--
+			tx.AutoScalingGroups.Put(g.ARN, g)
+			return nil
+		})
+		w.until("ended", func() bool { return w.updated("u1").State != resource.UpdateInProgress })
+		if s := w.state(); w.updated("u1").State != resource.UpdateSuccessful || int(s.group.Spec.Desired) != len(s.members)-1 {
+			t.Errorf("%+v, %d of %d members", w.updated("u1"), len(s.members), s.group.Spec.Desired)
+		}
+	})
+}
+
 func TestDeleteWhileRolling(t *testing.T) {
 	w := newWorld(t, nil)
 	w.untilActive()

@@ -11,15 +11,26 @@ import (
 	"ekster.dev/ekster/internal/store"
 )
 
-// scaleDown gives back the surge, a node at a time, and ends the update.
+// scaleDown gives back the surge, a node at a time, and ends the update. Members that are
+// protected from scale-in stay where the desired capacity is lowered: where all are, one is
+// sent off by its name, unless it is an autoscaler that has lowered it.
 func (c *Controller) scaleDown(ctx context.Context, s state) (time.Duration, error) {
 	r, g := s.ng.Status.Roll, s.group.Spec
-	leaving := slices.ContainsFunc(s.members, member.leaving)
+	leaving := slices.ContainsFunc(s.members, func(m member) bool {
+		_, asked := g.Condemned[m.Instance]
+		return asked || m.leaving()
+	})
+	surplus := len(s.members) - int(g.Desired)
+	kept := surplus > 0 && !slices.ContainsFunc(s.members, func(m member) bool { return !m.Protected })
 	switch {
 	case s.ready() < int(g.Desired):
 		return c.awaitNodes(ctx, s, fmt.Sprintf("%d of %d nodes to be ready", int(g.Desired)-s.ready(), g.Desired))
-	case leaving || len(s.members) != int(g.Desired):
-		return c.awaitEnds(ctx, s, fmt.Sprintf("%d nodes to be gone", len(s.members)-int(g.Desired))) // woken when one is
+	case leaving || surplus != 0 && !kept:
+		return c.awaitEnds(ctx, s, fmt.Sprintf("%d nodes to be gone", surplus)) // woken when one is
+	case kept && g.Desired == r.Expect:
+		return reconcile.Never, c.change(ctx, s, func(_ *resource.RollStatus, g *resource.AutoScalingGroupSpec) {
+			condemn(g, s.dispensable()[0].Instance, true)
+		})
 	case r.Surge > 0 && g.Desired == r.Expect:
 		return reconcile.Never, c.change(ctx, s, func(r *resource.RollStatus, g *resource.AutoScalingGroupSpec) {
 			r.Surge, r.Expect, r.Since = r.Surge-1, r.Expect-1, time.Time{}
