@@ -137,7 +137,8 @@ func (c *Controller) Reconcile(ctx context.Context, arn string) (time.Duration, 
 		c.log.Info("the traffic of a cluster has been shifted", "cluster", s.cluster.Name, "away from", s.shift.Zone, "until", s.shift.Expires)
 		err = c.edit(ctx, arn, func(z *resource.ZonalShift) { z.Away = true })
 	}
-	return min(lookAgain, s.shift.Expires.Sub(c.now())), err
+	// It may have expired meanwhile, which is a time to look, and not none.
+	return max(time.Millisecond, min(lookAgain, s.shift.Expires.Sub(c.now()))), err
 }
 
 // cordon cordons each node of the zone once: one that somebody uncordons meanwhile stays so. What

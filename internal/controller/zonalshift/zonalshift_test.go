@@ -28,6 +28,7 @@ type host struct {
 	asked    int // how often traffic was to be shifted
 	late     int // so many times the API server does not ask the webhook yet
 	away     string
+	during   func() // what happens while traffic is shifted
 }
 
 func (h *host) Configure(_ context.Context, _, node string, change resource.NodeChange) error {
@@ -40,6 +41,9 @@ func (h *host) Configure(_ context.Context, _, node string, change resource.Node
 
 func (h *host) Shift(_ context.Context, _ resource.Cluster, zone string) (bool, error) {
 	h.asked++
+	if h.during != nil {
+		h.during()
+	}
 	if h.away == zone {
 		return true, nil // a look, which changes nothing
 	}
@@ -199,6 +203,21 @@ func TestLooksAgain(t *testing.T) {
 	asked := w.host.asked
 	if again, err := w.c.Reconcile(t.Context(), clusterARN); again != time.Second || err != nil || w.host.asked == asked {
 		t.Errorf("looks again in %s, %v", again, err)
+	}
+}
+
+// A shift that expires while traffic is looked at is looked at again, and is over.
+func TestExpiresMeanwhile(t *testing.T) {
+	for _, late := range []time.Duration{0, time.Second} {
+		w := newWorld(t)
+		w.start()
+		w.now = w.now.Add(time.Hour - time.Second)
+		w.host.during = func() { w.now = w.now.Add(time.Second + late) }
+		if again, err := w.c.Reconcile(t.Context(), clusterARN); again != time.Millisecond || err != nil {
+			t.Errorf("%s late it looks again in %s, %v", late, again, err)
+		}
+		w.settle()
+		w.want("over", restored)
 	}
 }
 
