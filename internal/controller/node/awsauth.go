@@ -22,13 +22,9 @@ const (
 )
 
 func (cl *cluster) awsAuthChanged(o runtime.Object, gone bool) {
-	m, ok := o.(*core.ConfigMap)
-	if !ok || m.Name != awsAuthName {
+	data, ok := awsAuthOf(o)
+	if !ok {
 		return
-	}
-	data := m.Data
-	if data == nil {
-		data = map[string]string{}
 	}
 	if gone {
 		data = nil
@@ -38,13 +34,30 @@ func (cl *cluster) awsAuthChanged(o runtime.Object, gone bool) {
 	cl.awsAuth = data
 }
 
+// replaceAWSAuth puts what has been listed in the place of what was known, at once: an
+// aws-auth that has always been there is never seen to be missing.
 func (cl *cluster) replaceAWSAuth(all []runtime.Object) {
-	cl.mu.Lock()
-	cl.awsAuth, cl.listed = nil, true
-	cl.mu.Unlock()
+	var data map[string]string
 	for _, o := range all {
-		cl.awsAuthChanged(o, false)
+		if found, ok := awsAuthOf(o); ok {
+			data = found
+		}
 	}
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	cl.awsAuth, cl.listed = data, true
+}
+
+// awsAuthOf is what o holds if it is aws-auth; not nil, which means that there is none.
+func awsAuthOf(o runtime.Object) (map[string]string, bool) {
+	m, ok := o.(*core.ConfigMap)
+	if !ok || m.Name != awsAuthName {
+		return nil, false
+	}
+	if m.Data == nil {
+		return map[string]string{}, true
+	}
+	return m.Data, true
 }
 
 // AWSAuth returns the data of a cluster's ConfigMap kube-system/aws-auth as it is now; false

@@ -38,3 +38,30 @@ func TestHasAWSAuthRole(t *testing.T) {
 		t.Errorf("without an aws-auth: %v, %v", has, known)
 	}
 }
+
+// A new list takes the place of the old one in one go.
+func TestListedAgain(t *testing.T) {
+	c := New(Config{Log: slog.New(slog.DiscardHandler)})
+	cl := newCluster(arn, func() {})
+	c.clusters[arn] = cl
+	list := []runtime.Object{&core.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: awsAuthName}, Data: map[string]string{mapRoles: "[]"}}}
+	cl.replaceAWSAuth(list)
+	listed := make(chan struct{})
+	go func() {
+		defer close(listed)
+		for range 200_000 {
+			cl.replaceAWSAuth(list)
+		}
+	}()
+	for {
+		select {
+		case <-listed:
+			return
+		default:
+		}
+		if _, ok := c.AWSAuth(arn); !ok {
+			<-listed
+			t.Fatal("while it is listed again there is no aws-auth")
+		}
+	}
+}
