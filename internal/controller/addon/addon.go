@@ -2,7 +2,8 @@
 //
 //	CREATING ─ objects applied ─ workloads whole ─▶ ACTIVE
 //	   │  │                    └─ not in time ────▶ DEGRADED ◀─▶ ACTIVE
-//	   │  └─ a field is another's ─▶ CREATE_FAILED, ConfigurationConflict
+//	   │  ├─ a field is another's ─▶ CREATE_FAILED, ConfigurationConflict, with no objects
+//	   │  └─ an object is refused ─▶ CREATE_FAILED, with those that were applied before
 //	Spec.Revision ahead ─ UPDATING ─ the same line ─▶ ACTIVE, the update Successful
 //	                          └─ a field is another's ─▶ UPDATE_FAILED, the update Failed
 //	Deleting ─ objects deleted, unless they are preserved ─ updates and record deleted

@@ -3,8 +3,10 @@ package addon
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +29,8 @@ type played struct {
 	c     *Controller
 	now   time.Time
 	away  bool // the API server does not answer
+	deny  bool // an admission policy denies workloads
+	lose  bool // a request for a workload is lost
 }
 
 // A line to the API server, which may be broken.
@@ -38,6 +42,12 @@ type line struct {
 func (l line) RoundTrip(q *http.Request) (*http.Response, error) {
 	if l.to.away {
 		return nil, errAway
+	}
+	if workload := q.Method == http.MethodPatch && strings.HasPrefix(q.URL.Path, "/apis/apps/"); workload && l.to.lose {
+		return nil, errAway
+	} else if workload && l.to.deny {
+		const status = `{"apiVersion":"v1","kind":"Status","status":"Failure","code":403,"reason":"Forbidden","message":"ValidatingAdmissionPolicy 'p' denied request"}`
+		return &http.Response{StatusCode: http.StatusForbidden, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(status)), Request: q}, nil
 	}
 	return l.RoundTripper.RoundTrip(q)
 }
@@ -220,4 +230,82 @@ func TestClusterThatStaysAway(t *testing.T) {
 	if _, ok := p.addon("kube-proxy"); ok || len(p.api.Paths()) > 0 {
 		t.Errorf("left: %v", p.api.Paths())
 	}
+}
+
+// What a create has applied until it failed or broke off goes with the add-on, or with what
+// an update has no more.
+func TestCreateThatIsNotCompleted(t *testing.T) {
+	const small = `{"podDisruptionBudget":{"enabled":false}}`
+	denied := func(t *testing.T) *played {
+		p := newPlayed(t)
+		p.deny = true
+		p.create("coredns", func(s *resource.AddonSpec) { s.ResolveConflicts = overwrite })
+		p.rest("coredns")
+		a, _ := p.addon("coredns")
+		if a.Current() != resource.AddonCreateFailed || len(a.Status.Issues) != 1 || a.Status.Issues[0].Code != "AdmissionRequestDenied" || !p.budget() {
+			t.Fatalf("%s with %+v, objects %v", a.Current(), a.Status.Issues, p.api.Paths())
+		}
+		return p
+	}
+	gone := func(p *played) {
+		p.t.Helper()
+		p.remove("coredns", false)
+		p.rest("coredns")
+		if _, ok := p.addon("coredns"); ok || len(p.api.Paths()) > 0 {
+			p.t.Errorf("left: %v", p.api.Paths())
+		}
+	}
+	t.Run("deleted", func(t *testing.T) { gone(denied(t)) })
+	t.Run("broken off", func(t *testing.T) {
+		p := newPlayed(t)
+		p.lose = true
+		p.create("coredns", func(s *resource.AddonSpec) { s.ResolveConflicts = overwrite })
+		if _, err := p.c.Reconcile(t.Context(), arnOf("coredns")); !errors.Is(err, errAway) || !p.budget() {
+			t.Fatalf("%v, objects %v", err, p.api.Paths())
+		}
+		p.restart()
+		gone(p)
+	})
+	t.Run("updated", func(t *testing.T) {
+		p := denied(t)
+		p.deny = false
+		p.world.change("coredns", overwrite, small)
+		p.rest("coredns")
+		if a, _ := p.addon("coredns"); a.Current() != resource.AddonActive || p.budget() {
+			t.Errorf("%s, objects %v", a.Current(), p.api.Paths())
+		}
+	})
+	t.Run("updated in vain and deleted", func(t *testing.T) {
+		p := denied(t)
+		p.world.change("coredns", overwrite, small)
+		p.rest("coredns")
+		if a, _ := p.addon("coredns"); a.Current() != resource.AddonUpdateFailed || p.budget() {
+			t.Errorf("%s, objects %v", a.Current(), p.api.Paths())
+		}
+		gone(p)
+	})
+	t.Run("refused for conflicts", func(t *testing.T) {
+		p := newPlayed(t)
+		p.create("coredns", nil)
+		p.rest("coredns")
+		p.remove("coredns", true)
+		p.rest("coredns")
+		others := p.api.Paths()
+		p.api.Turn(func(k *kubeapplytest.Knobs) { k.Touched = true })
+		p.create("coredns", nil)
+		p.rest("coredns")
+		if a, _ := p.addon("coredns"); a.Current() != resource.AddonCreateFailed || a.Status.Issues[0].Code != "ConfigurationConflict" {
+			t.Fatalf("%+v", a.Status)
+		}
+		p.remove("coredns", false)
+		p.rest("coredns")
+		if _, ok := p.addon("coredns"); ok || !slices.Equal(p.api.Paths(), others) {
+			t.Errorf("left: %v\nof: %v", p.api.Paths(), others)
+		}
+	})
+}
+
+// budget says whether the cluster has a disruption budget.
+func (p *played) budget() bool {
+	return slices.ContainsFunc(p.api.Paths(), func(path string) bool { return strings.Contains(path, "/poddisruptionbudgets/") })
 }

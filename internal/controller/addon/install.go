@@ -24,7 +24,9 @@ const (
 const conflictText = "Conflicts found when trying to apply. Will not continue due to resolve conflicts mode. Conflicts:\n"
 
 // install applies the objects that the Spec wants. What the cluster refuses for good ends
-// the create or the update as failed, with nothing changed.
+// the create or the update as failed. Conflicts are found before anything is changed; what
+// is refused after that leaves what was applied until then. A create has it in
+// Status.Applied, with no revision, so that the next update or the delete can clear it.
 func (c *Controller) install(ctx context.Context, w work) (time.Duration, error) {
 	if err := c.begin(ctx, w.addon); err != nil {
 		return reconcile.Never, err
@@ -43,14 +45,25 @@ func (c *Controller) install(ctx context.Context, w work) (time.Duration, error)
 	case issue != nil:
 		return reconcile.Never, c.fail(ctx, w.addon, *issue)
 	}
-	if err := kubeapply.Apply(ctx, w.client, apply, w.addon.Spec.ResolveConflicts == overwrite); err != nil {
-		return c.refused(ctx, w, err)
-	}
 	before, err := c.objects(w, w.addon.Status.Applied)
 	if err != nil {
 		return reconcile.Never, err
 	}
-	if err := kubeapply.Delete(ctx, w.client, without(before, objects)); err != nil {
+	before = without(before, objects)
+	if w.addon.Status.Applied.Revision == 0 {
+		// What another create has left goes first: from here on the record tells of this one.
+		if err := kubeapply.Delete(ctx, w.client, before); err != nil {
+			return c.refused(ctx, w, err)
+		}
+		before = nil
+		if err := c.applying(ctx, w.addon); err != nil {
+			return reconcile.Never, err
+		}
+	}
+	if err := kubeapply.Apply(ctx, w.client, apply, w.addon.Spec.ResolveConflicts == overwrite); err != nil {
+		return c.refused(ctx, w, err)
+	}
+	if err := kubeapply.Delete(ctx, w.client, before); err != nil {
 		return c.refused(ctx, w, err)
 	}
 	return time.Millisecond, c.applied(ctx, w.addon)

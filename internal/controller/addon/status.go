@@ -40,6 +40,16 @@ func (c *Controller) begin(ctx context.Context, was resource.Addon) error {
 	})
 }
 
+// applying says that the cluster may have objects of a create from now on. It is no revision
+// that the cluster has.
+func (c *Controller) applying(ctx context.Context, was resource.Addon) error {
+	return c.change(ctx, was.ARN, func(_ *store.Tx, a *resource.Addon) error {
+		a.Status.Applied = was.Spec
+		a.Status.Applied.Revision = 0
+		return nil
+	})
+}
+
 // applied says that the cluster has the objects of a revision, whose workloads are awaited.
 func (c *Controller) applied(ctx context.Context, was resource.Addon) error {
 	return c.change(ctx, was.ARN, func(_ *store.Tx, a *resource.Addon) error {
