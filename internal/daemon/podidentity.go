@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,7 +36,14 @@ type apiServers struct {
 	api func(resource.Cluster) (*rest.Config, error)
 
 	mu      sync.Mutex
-	clients map[string]*http.Client // by the address of the API server
+	clients map[string]apiClient // by the address of the API server
+}
+
+// An apiClient is good for the cluster whose credentials it was made of. Addresses are used
+// again: the next cluster at a deleted one's has an authority of its own.
+type apiClient struct {
+	*http.Client
+	credentials string
 }
 
 func (s *apiServers) annotations(ctx context.Context, c resource.Cluster, namespace, account string) (map[string]string, error) {
@@ -103,13 +111,18 @@ func (s *apiServers) client(c resource.Cluster) (*http.Client, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if have := s.clients[cfg.Host]; have != nil {
-		return have, cfg.Host, nil
+	credentials := string(slices.Concat(cfg.CAData, cfg.CertData, cfg.KeyData))
+	have, ok := s.clients[cfg.Host]
+	if ok && have.credentials == credentials {
+		return have.Client, cfg.Host, nil
 	}
 	client, err := rest.HTTPClientFor(cfg)
 	if err != nil {
 		return nil, "", err
 	}
-	s.clients[cfg.Host] = client
+	if ok {
+		have.CloseIdleConnections()
+	}
+	s.clients[cfg.Host] = apiClient{client, credentials}
 	return client, cfg.Host, nil
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/http"
 	"net/netip"
 	"path/filepath"
 	"time"
@@ -69,7 +68,7 @@ func (d *Daemon) wire(ctx context.Context) (func(vpc.Doors) []controller, error)
 	if d.addons, err = addon.Load(); err != nil {
 		return nil, fmt.Errorf("the add-ons: %w", err)
 	}
-	d.clusters = &apiServers{api: d.api, clients: map[string]*http.Client{}}
+	d.clusters = &apiServers{api: d.api, clients: map[string]apiClient{}}
 	policies := identity.NewPolicies(aws)
 	lifetime := identity.Lifetime(d.cfg.MaxSession)
 	d.instances = identity.Instances{Store: d.store, Policies: policies, Lifetime: lifetime}
