@@ -177,11 +177,26 @@ func TestAForeignWriterIsKnownAfterAFaultToo(t *testing.T) {
 	}
 }
 
+// Ten messages of a queue are longer than what etcd takes by itself.
+func TestALargeCommit(t *testing.T) {
+	s := open(t, t.TempDir())
+	defer s.Close()
+	err := s.Update(t.Context(), func(tx *Tx) error {
+		for i := range 10 {
+			tx.Messages.Put(fmt.Sprint("q|", i), resource.Message{Queue: "q", Body: strings.Repeat("x", 1<<20)})
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // What etcd refuses is not asked for again.
 func TestARefusedCommitIsNotRepeated(t *testing.T) {
 	s, f := withFaults(t, time.Minute)
 	err := s.Update(t.Context(), func(tx *Tx) error {
-		tx.VPCs.Put("vpc-1", resource.VPC{ID: "vpc-1", Tags: resource.Tags{"n": strings.Repeat("x", 2<<20)}})
+		tx.VPCs.Put("vpc-1", resource.VPC{ID: "vpc-1", Tags: resource.Tags{"n": strings.Repeat("x", maxRequest)}})
 		return nil
 	})
 	if err == nil || !strings.Contains(err.Error(), "request is too large") || f.sent != 1 {

@@ -20,6 +20,15 @@ type Options struct {
 	Endpoints []string // of an etcd cluster; if there are any, nothing is embedded
 }
 
+// maxRequest bounds one transaction. Etcd's own bound is 1.5 MiB: ten messages of a queue, or one
+// whose JSON is mostly escapes, are longer, and an event goes to as many queues as rules lead to.
+const maxRequest = 64 << 20
+
+// maxData bounds the records, and what is not yet compacted of their history. It is the most that etcd
+// is tested with. At its own bound, 2 GiB, queues that nobody reads would make every write of everybody fail, and every
+// receive adds its messages to the history once more.
+const maxData = 8 << 30
+
 // startTimeout bounds how long Open waits for etcd.
 const startTimeout = 30 * time.Second
 
@@ -48,6 +57,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 func (s *Store) dial(endpoints []string) error {
 	c, err := clientv3.New(clientv3.Config{
 		Endpoints: endpoints, DialTimeout: 5 * time.Second, DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 5 * time.Second,
+		MaxCallSendMsgSize: maxRequest, // as much as we may send; how much such a cluster takes is its own setting
 	})
 	if err != nil {
 		return fmt.Errorf("connecting to etcd at %v: %w", endpoints, err)
@@ -66,7 +76,7 @@ func (s *Store) embed(ctx context.Context, dir string) error {
 	cfg.LogOutputs = []string{filepath.Join(dir, "etcd.log")}
 	// A member without peers has nobody to wait for: short ticks elect it at once.
 	cfg.TickMs, cfg.ElectionMs = 10, 50
-	cfg.MaxTxnOps = 1 << 16
+	cfg.MaxTxnOps, cfg.MaxRequestBytes, cfg.QuotaBackendBytes = 1<<16, maxRequest, maxData
 	cfg.AutoCompactionMode, cfg.AutoCompactionRetention = embed.CompactorModeRevision, "1000"
 	// The advertised addresses name the member and are never dialled.
 	name := url.URL{Scheme: "http", Host: "localhost:1"}
