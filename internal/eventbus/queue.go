@@ -12,7 +12,7 @@ import (
 // Enqueue puts a message into a queue, which shows it when delay is over, and returns it with
 // its id.
 func Enqueue(tx *store.Tx, q resource.Queue, m resource.Message, delay time.Duration, now time.Time) resource.Message {
-	m.Queue, m.ID = q.ARN, awsid.UUID()
+	m.Queue, m.Generation, m.ID = q.ARN, q.Generation, awsid.UUID()
 	m.Sent, m.Visible = now, now.Add(delay)
 	tx.Messages.Put(resource.MessageKey(q.ARN, now, m.ID), m)
 	return m

@@ -11,6 +11,7 @@ type Queue struct {
 	Modified   time.Time
 	Deleted    time.Time // of one that is gone: its name is not free at once
 	Purged     time.Time
+	Generation int               // goes up when it is purged or deleted: see Message
 	Attributes map[string]string // that can be set, by SQS's names, defaults included
 	Tags       Tags
 }
@@ -28,6 +29,7 @@ type Message struct {
 	Received   time.Time // for the first time
 	Receives   int
 	Source     string // ARN of the queue that gave it up to this one
+	Generation int    // of its queue when it came: one of an earlier generation is gone, and its record is deleted by and by
 }
 
 // MessageKey is the key of a message: those of a queue stand together, in the order in which they

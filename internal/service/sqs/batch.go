@@ -98,7 +98,7 @@ func (s *Service) DeleteMessageBatch(ctx context.Context, call awsapi.Call, in *
 	}
 	return change(ctx, s, call, in.QueueUrl, func(tx *store.Tx, q resource.Queue) (*sqs.DeleteMessageBatchOutput, error) {
 		deleted, failed, err := each(in.Entries, id, func(e sqs.DeleteMessageBatchRequestEntry) (sqs.DeleteMessageBatchResultEntry, error) {
-			return sqs.DeleteMessageBatchResultEntry{Id: e.Id}, remove(tx, q, deref(e.ReceiptHandle))
+			return sqs.DeleteMessageBatchResultEntry{Id: e.Id}, s.remove(tx, q, deref(e.ReceiptHandle))
 		})
 		return &sqs.DeleteMessageBatchOutput{Successful: deleted, Failed: failed}, err
 	})

@@ -26,14 +26,19 @@ const (
 	maxAttributes = 10
 )
 
-// messages yields the messages of a queue, in the order in which they were sent.
-func messages(tx *store.Tx, queue string) iter.Seq2[string, resource.Message] {
-	return tx.Messages.Prefixed(resource.MessagesOf(queue))
-}
+// maxTaken bounds the bytes that one receive moves, beyond its first message: it is one transaction.
+const maxTaken = 1 << 20
 
-// expired says whether a message has been in its queue for as long as the queue keeps them.
-func expired(q resource.Queue, m resource.Message, now time.Time) bool {
-	return now.Sub(m.Sent) >= eventbus.Seconds(q, sqs.QueueAttributeNameMessageRetentionPeriod)
+// messages yields the messages of a queue, in the order in which they were sent. What is gone and not
+// yet deleted is none.
+func messages(tx *store.Tx, q resource.Queue, now time.Time) iter.Seq2[string, resource.Message] {
+	return func(yield func(string, resource.Message) bool) {
+		for key, m := range tx.Messages.Prefixed(resource.MessagesOf(q.ARN)) {
+			if !gone(q, m, now) && !yield(key, m) {
+				return
+			}
+		}
+	}
 }
 
 // A draft is a message that a caller sends, checked.
@@ -83,9 +88,11 @@ func newDraft(body *string, attributes map[string]sqs.MessageAttributeValue, del
 }
 
 // size is what counts for a queue's MaximumMessageSize.
-func (d draft) size() int {
-	n := len(d.body)
-	for name, a := range d.attributes {
+func (d draft) size() int { return size(d.body, d.attributes) }
+
+func size(body string, attributes map[string]resource.MessageAttribute) int {
+	n := len(body)
+	for name, a := range attributes {
 		n += len(name) + len(a.Type) + len(a.Text) + len(a.Binary)
 	}
 	return n
@@ -172,7 +179,7 @@ func (s *Service) ReceiveMessage(ctx context.Context, call awsapi.Call, in *sqs.
 	}
 }
 
-// receive takes what there is now. next is when the next message comes into sight, zero if
+// receive takes what there is now, and may take less: what a receiver gets is up to the queue. next is when the next message comes into sight, zero if
 // none does by itself.
 func (s *Service) receive(ctx context.Context, call awsapi.Call, in *sqs.ReceiveMessageInput) (out *sqs.ReceiveMessageOutput, next time.Time, err error) {
 	most := 1
@@ -187,26 +194,29 @@ func (s *Service) receive(ctx context.Context, call awsapi.Call, in *sqs.Receive
 		}
 		r, redrives := parseRedrive(q.Attributes[sqs.QueueAttributeNameRedrivePolicy])
 		out := &sqs.ReceiveMessageOutput{}
-		for key, m := range messages(tx, q.ARN) {
+		taken := 0
+		for key, m := range messages(tx, q, now) {
 			switch {
-			case expired(q, m, now):
-				tx.Messages.Delete(key)
-				continue
 			case m.Visible.After(now):
 				if next.IsZero() || m.Visible.Before(next) {
 					next = m.Visible
 				}
 				continue
-			case redrives && m.Receives >= r.most:
+			case len(out.Messages) == most:
+				return out, nil
+			}
+			n := size(m.Body, m.Attributes)
+			if taken > 0 && taken+n > maxTaken {
+				return out, nil
+			}
+			taken += n
+			if redrives && m.Receives >= r.most {
 				if dead, ok := tx.Queues.Get(r.target); ok && dead.Deleted.IsZero() {
 					tx.Messages.Delete(key)
-					m.Queue, m.Source, m.Visible = dead.ARN, q.ARN, now
+					m.Queue, m.Generation, m.Source, m.Visible = dead.ARN, dead.Generation, q.ARN, now
 					tx.Messages.Put(resource.MessageKey(dead.ARN, m.Sent, m.ID), m)
 					continue
 				}
-			}
-			if len(out.Messages) == most {
-				break
 			}
 			m.Receives++
 			m.Visible = now.Add(hidden)
@@ -228,25 +238,25 @@ func receipt(key string, m resource.Message) string {
 
 // received finds the message of a handle. A handle of an earlier receive is none: of a standard queue AWS
 // may take it or not.
-func received(tx *store.Tx, q resource.Queue, handle string) (key string, m resource.Message, ok bool, err error) {
+func received(tx *store.Tx, q resource.Queue, handle string, now time.Time) (key string, m resource.Message, ok bool, err error) {
 	raw, bad := base64.StdEncoding.DecodeString(handle)
 	n, key, cut := strings.Cut(string(raw), "|")
 	if bad != nil || !cut || !strings.HasPrefix(key, resource.MessagesOf(q.ARN)) {
 		return "", m, false, &sqs.ReceiptHandleIsInvalid{Message: new(fmt.Sprintf("The input receipt handle \"%s\" is not a valid receipt handle.", handle))}
 	}
 	m, ok = tx.Messages.Get(key)
-	return key, m, ok && strconv.Itoa(m.Receives) == n, nil
+	return key, m, ok && strconv.Itoa(m.Receives) == n && !gone(q, m, now), nil
 }
 
 // DeleteMessage deletes a message that has been received. One that is gone is none to delete.
 func (s *Service) DeleteMessage(ctx context.Context, call awsapi.Call, in *sqs.DeleteMessageInput) (*sqs.DeleteMessageOutput, error) {
 	return change(ctx, s, call, in.QueueUrl, func(tx *store.Tx, q resource.Queue) (*sqs.DeleteMessageOutput, error) {
-		return &sqs.DeleteMessageOutput{}, remove(tx, q, deref(in.ReceiptHandle))
+		return &sqs.DeleteMessageOutput{}, s.remove(tx, q, deref(in.ReceiptHandle))
 	})
 }
 
-func remove(tx *store.Tx, q resource.Queue, handle string) error {
-	key, _, ok, err := received(tx, q, handle)
+func (s *Service) remove(tx *store.Tx, q resource.Queue, handle string) error {
+	key, _, ok, err := received(tx, q, handle, s.now())
 	if ok {
 		tx.Messages.Delete(key)
 	}
@@ -264,11 +274,11 @@ func (s *Service) hide(tx *store.Tx, q resource.Queue, handle string, seconds in
 	if seconds < 0 || seconds > maxVisibility {
 		return invalidParameter("Value %d for parameter VisibilityTimeout is invalid. Reason: VisibilityTimeout must be an integer between 0 and 43200.", seconds)
 	}
-	key, m, ok, err := received(tx, q, handle)
+	now := s.now()
+	key, m, ok, err := received(tx, q, handle, now)
 	if err != nil {
 		return err
 	}
-	now := s.now()
 	if !ok || !m.Visible.After(now) {
 		return &sqs.MessageNotInflight{}
 	}

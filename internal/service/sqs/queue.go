@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -48,51 +49,57 @@ func (s *Service) CreateQueue(ctx context.Context, call awsapi.Call, in *sqs.Cre
 			}
 			return &sqs.CreateQueueOutput{QueueUrl: address(call, name)}, nil
 		}
-		if ok && call.Time.Sub(prior.Deleted) < nameRests {
+		now := s.now()
+		if ok && now.Sub(prior.Deleted) < nameRests {
 			return nil, &sqs.QueueDeletedRecently{Message: new("You must wait 60 seconds after deleting a queue before you can create another with the same name.")}
 		}
-		forgetDeleted(tx, call)
 		tx.Queues.Put(arn, resource.Queue{
 			Home: resource.Home{Account: call.Account, Region: call.Region}, ARN: arn, Name: name,
-			Created: call.Time, Modified: call.Time, Attributes: attributes, Tags: in.Tags,
+			Created: now, Modified: now, Attributes: attributes, Tags: in.Tags,
+			Generation: prior.Generation, // the old one's messages may not all be deleted yet
 		})
 		return &sqs.CreateQueueOutput{QueueUrl: address(call, name)}, nil
 	})
 }
 
-// forgetDeleted takes away the records of queues whose names are free again.
-func forgetDeleted(tx *store.Tx, call awsapi.Call) {
-	for arn, q := range tx.Queues.All() {
-		if !q.Deleted.IsZero() && call.Time.Sub(q.Deleted) >= nameRests {
-			tx.Queues.Delete(arn)
-		}
-	}
-}
-
 // DeleteQueue deletes a queue with its messages.
 func (s *Service) DeleteQueue(ctx context.Context, call awsapi.Call, in *sqs.DeleteQueueInput) (*sqs.DeleteQueueOutput, error) {
-	return change(ctx, s, call, in.QueueUrl, func(tx *store.Tx, q resource.Queue) (*sqs.DeleteQueueOutput, error) {
-		for key := range messages(tx, q.ARN) {
-			tx.Messages.Delete(key)
-		}
-		tx.Queues.Put(q.ARN, resource.Queue{Home: q.Home, ARN: q.ARN, Name: q.Name, Deleted: call.Time})
-		return &sqs.DeleteQueueOutput{}, nil
+	err := s.empty(ctx, call, in.QueueUrl, func(tx *store.Tx, q resource.Queue) error {
+		tx.Queues.Put(q.ARN, resource.Queue{Home: q.Home, ARN: q.ARN, Name: q.Name, Deleted: s.now(), Generation: q.Generation + 1})
+		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	return &sqs.DeleteQueueOutput{}, nil
 }
 
 // PurgeQueue deletes a queue's messages, at most once a minute.
 func (s *Service) PurgeQueue(ctx context.Context, call awsapi.Call, in *sqs.PurgeQueueInput) (*sqs.PurgeQueueOutput, error) {
-	return change(ctx, s, call, in.QueueUrl, func(tx *store.Tx, q resource.Queue) (*sqs.PurgeQueueOutput, error) {
-		if call.Time.Sub(q.Purged) < time.Minute {
-			return nil, &sqs.PurgeQueueInProgress{Message: new(fmt.Sprintf("Only one PurgeQueue operation on %s is allowed every 60 seconds.", q.Name))}
+	err := s.empty(ctx, call, in.QueueUrl, func(tx *store.Tx, q resource.Queue) error {
+		now := s.now()
+		if now.Sub(q.Purged) < time.Minute {
+			return &sqs.PurgeQueueInProgress{Message: new(fmt.Sprintf("Only one PurgeQueue operation on %s is allowed every 60 seconds.", q.Name))}
 		}
-		for key := range messages(tx, q.ARN) {
-			tx.Messages.Delete(key)
-		}
-		q.Purged = call.Time
+		q.Purged, q.Generation = now, q.Generation+1
 		tx.Queues.Put(q.ARN, q)
-		return &sqs.PurgeQueueOutput{}, nil
+		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	return &sqs.PurgeQueueOutput{}, nil
+}
+
+// empty has mark raise the generation of a queue, by which its messages are gone, and then deletes their records. What that
+// does not come to is Sweep's.
+func (s *Service) empty(ctx context.Context, call awsapi.Call, url *string, mark func(tx *store.Tx, q resource.Queue) error) error {
+	q, err := change(ctx, s, call, url, func(tx *store.Tx, q resource.Queue) (*resource.Queue, error) { return &q, mark(tx, q) })
+	if err != nil {
+		return err
+	}
+	_, err = sweep(ctx, s.store, s.now(), resource.MessagesOf(q.ARN), math.MaxInt)
+	return err
 }
 
 // GetQueueUrl finds a queue by its name.
@@ -145,9 +152,8 @@ func (s *Service) GetQueueAttributes(_ context.Context, call awsapi.Call, in *sq
 		all[sqs.QueueAttributeNameLastModifiedTimestamp] = strconv.FormatInt(q.Modified.Unix(), 10)
 		now := s.now()
 		var visible, flying, delayed int
-		for _, m := range messages(tx, q.ARN) {
+		for _, m := range messages(tx, q, now) {
 			switch {
-			case expired(q, m, now):
 			case !m.Visible.After(now):
 				visible++
 			case m.Receives > 0:
@@ -182,7 +188,7 @@ func (s *Service) SetQueueAttributes(ctx context.Context, call awsapi.Call, in *
 		if err := set(q.Attributes, in.Attributes); err != nil {
 			return nil, err
 		}
-		q.Modified = call.Time
+		q.Modified = s.now()
 		tx.Queues.Put(q.ARN, q)
 		return &sqs.SetQueueAttributesOutput{}, nil
 	})

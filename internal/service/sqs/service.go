@@ -5,7 +5,8 @@
 //	                              └── visibility timeout over ─┤
 //	                                    received too often     └──▶ the dead-letter queue
 //
-// Messages are records like all others: they survive kill -9. Queues' policies are decided with those of the
+// Messages are records like all others: they survive kill -9. A message of which nobody can hear any more, since it has
+// expired or its queue has been purged or deleted, is passed over everywhere at once, and Sweep deletes its record. Queues' policies are decided with those of the
 // caller, in package identity. A receive that may wait is woken by the commit that brings a message.
 //
 // There are no FIFO queues, no keys of KMS, and no access from other accounts. SqsManagedSseEnabled is recorded and
