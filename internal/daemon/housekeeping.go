@@ -8,12 +8,13 @@ import (
 
 	"ekster.dev/ekster/internal/identity"
 	"ekster.dev/ekster/internal/provision"
+	sqsservice "ekster.dev/ekster/internal/service/sqs"
 )
 
 // housekeepingEvery is how often what has expired is forgotten.
 const housekeepingEvery = time.Minute
 
-// housekeeping forgets expired sessions, writes when keys were last used and which versions have
+// housekeeping forgets expired sessions and messages, writes when keys were last used and which versions have
 // been built meanwhile, and keeps logs short.
 type housekeeping struct {
 	d          *Daemon
@@ -32,6 +33,9 @@ func (h *housekeeping) Run(ctx context.Context) error {
 		}
 		if _, err := identity.PurgeSessions(ctx, h.d.store, time.Now()); err != nil {
 			h.d.log.Error("forgetting expired sessions", "err", err)
+		}
+		if _, err := sqsservice.Sweep(ctx, h.d.store, time.Now()); err != nil {
+			h.d.log.Error("sweeping queues", "err", err)
 		}
 		if err := h.authorizer.Flush(ctx); err != nil {
 			h.d.log.Error("recording the use of access keys", "err", err)
