@@ -34,8 +34,8 @@ type Failure struct {
 }
 
 // Publish gives an event its id and sends it to the targets of the rules of its account and region
-// that match it.
-func Publish(tx *store.Tx, e resource.Event) (id string, failures []Failure, err error) {
+// that match it. now is when it has come in, which is not when it happened: that may be said by its sender.
+func Publish(tx *store.Tx, e resource.Event, now time.Time) (id string, failures []Failure, err error) {
 	e.ID = awsid.UUID()
 	var document string
 	var value any
@@ -59,9 +59,9 @@ func Publish(tx *store.Tx, e resource.Event) (id string, failures []Failure, err
 			continue
 		}
 		for _, t := range r.Targets {
-			body, err := input(t, r, e, document, value)
+			body, err := input(t, r, document, value, now)
 			if err == nil {
-				err = deliver(tx, r, t, body, e)
+				err = deliver(tx, r, t, body, now)
 			}
 			if err != nil {
 				failures = append(failures, Failure{Rule: arn, Target: t.ARN, Event: e.ID, Reason: err.Error()})
@@ -95,8 +95,8 @@ func Document(e resource.Event) (string, error) {
 }
 
 // deliver puts a message into a target's queue, or else into the target's dead-letter queue.
-func deliver(tx *store.Tx, r resource.EventRule, t resource.EventTarget, body string, e resource.Event) error {
-	err := send(tx, r, t.ARN, body, e.Time, nil)
+func deliver(tx *store.Tx, r resource.EventRule, t resource.EventTarget, body string, now time.Time) error {
+	err := send(tx, r, t.ARN, body, now, nil)
 	if err == nil || t.DeadLetter == "" {
 		return err
 	}
@@ -105,7 +105,7 @@ func deliver(tx *store.Tx, r resource.EventRule, t resource.EventTarget, body st
 		"TARGET_ARN":    {Type: "String", Text: t.ARN},
 		"ERROR_MESSAGE": {Type: "String", Text: err.Error()},
 	}
-	if dead := send(tx, r, t.DeadLetter, body, e.Time, attributes); dead != nil {
+	if dead := send(tx, r, t.DeadLetter, body, now, attributes); dead != nil {
 		return fmt.Errorf("%w; dead-letter queue: %w", err, dead)
 	}
 	return nil

@@ -14,7 +14,7 @@ func Derive(now func() time.Time, failed func(Failure)) func(tx *store.Tx) error
 	return func(tx *store.Tx) error {
 		for _, e := range events(tx) {
 			e.Time = now()
-			_, failures, err := Publish(tx, e)
+			_, failures, err := Publish(tx, e, e.Time)
 			if err != nil {
 				return err
 			}

@@ -11,7 +11,7 @@ import (
 
 // input is what a target gets of an event: all of it, a part, something constant, or a
 // template filled in.
-func input(t resource.EventTarget, r resource.EventRule, e resource.Event, document string, value any) (string, error) {
+func input(t resource.EventTarget, r resource.EventRule, document string, value any, now time.Time) (string, error) {
 	switch {
 	case t.Input != "":
 		return t.Input, nil
@@ -22,7 +22,7 @@ func input(t resource.EventTarget, r resource.EventRule, e resource.Event, docum
 		}
 		return marshal(v)
 	case t.InputTemplate != "":
-		return fill(t, r, e, document, value)
+		return fill(t, r, document, value, now)
 	}
 	return document, nil
 }
@@ -62,7 +62,7 @@ func at(value any, path string) (any, bool, error) {
 // fill puts values into a template's <names>. Strings stand without their quotes, since the template
 // has them where it is JSON; what the event lacks is empty.
 // See https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html
-func fill(t resource.EventTarget, r resource.EventRule, e resource.Event, document string, value any) (string, error) {
+func fill(t resource.EventTarget, r resource.EventRule, document string, value any, now time.Time) (string, error) {
 	var b strings.Builder
 	rest := t.InputTemplate
 	for {
@@ -88,7 +88,7 @@ func fill(t resource.EventTarget, r resource.EventRule, e resource.Event, docume
 			b.WriteString(document)
 			continue
 		case "aws.events.event.ingestion-time":
-			b.WriteString(e.Time.UTC().Format(time.RFC3339))
+			b.WriteString(now.UTC().Format(time.RFC3339))
 			continue
 		}
 		path, known := t.InputPaths[name]

@@ -297,3 +297,28 @@ func TestRules(t *testing.T) {
 		t.Errorf("%+v, %v", yes, err)
 	}
 }
+
+// When an event happened is its sender's to say, and neither when it came in nor for how long its message is kept.
+func TestAnEventOfLongAgo(t *testing.T) {
+	w := newWorld(t)
+	url, arn := w.queue("q", "*")
+	w.rule("r", `{"source":["mine"]}`, types.Target{Id: aws.String("q"), Arn: &arn, InputTransformer: &types.InputTransformer{
+		InputPathsMap: map[string]string{"t": "$.time"}, InputTemplate: aws.String(`"<t> <aws.events.event.ingestion-time>"`),
+	}})
+	start := time.Now().UTC().Truncate(time.Second)
+	_, err := w.PutEvents(t.Context(), &sdk.PutEventsInput{Entries: []types.PutEventsRequestEntry{{
+		Source: aws.String("mine"), DetailType: aws.String("Test"), Detail: aws.String("{}"), Time: aws.Time(time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)),
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := w.received(url)
+	if len(got) != 1 {
+		t.Fatalf("received %v", got)
+	}
+	happened, came, _ := strings.Cut(strings.Trim(got[0], `"`), " ")
+	at, err := time.Parse(time.RFC3339, came)
+	if happened != "2001-02-03T04:05:06Z" || err != nil || at.Before(start) {
+		t.Errorf("received %s", got[0])
+	}
+}

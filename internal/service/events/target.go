@@ -156,7 +156,7 @@ func (s *Service) PutEvents(ctx context.Context, call awsapi.Call, in *events.Pu
 				out.Entries = append(out.Entries, events.PutEventsResultEntry{ErrorCode: &code, ErrorMessage: &message})
 				continue
 			}
-			id, _, err := eventbus.Publish(tx, event)
+			id, _, err := eventbus.Publish(tx, event, s.now())
 			if err != nil {
 				return nil, err
 			}
