@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"ekster.dev/ekster/internal/durable"
 )
 
 // ErrNotOurs says that a directory holds somebody else's files: nothing is written to it
@@ -30,10 +32,19 @@ var contents = []string{
 }
 
 // beforeSettings are the files that may be there before the settings: a start that failed
-// leaves them.
-var beforeSettings = []string{"run/lock", "run/daemon.json", "run/daemon.sock", "log/daemon.log", "log/daemon.log.1"}
+// leaves them. Of the settings themselves it leaves what was to become them.
+var beforeSettings = []string{settingsFile, "run/lock", "run/daemon.json", "run/daemon.sock", "log/daemon.log", "log/daemon.log.1"}
 
 var prefixPattern = regexp.MustCompile(`^ek[0-9a-f]{4}$`)
+
+// finished is the name of the file that an unfinished write, killed, was to become, and of other files their own.
+func finished(name string) string {
+	dir, base := filepath.Split(name)
+	if of, ok := durable.Unfinished(base); ok {
+		return dir + of
+	}
+	return name
+}
 
 // check refuses settings that no daemon has written: any file of that name is JSON, too.
 func (s Settings) check() error {
@@ -67,7 +78,7 @@ func (d Dir) Claim() error {
 		}
 		for _, e := range entries {
 			// A file system of its own has lost+found; images may be loaded before the first start.
-			if n := e.Name(); n != "lost+found" && !slices.Contains([]string{"instances", "clusters", "registry", "tls", "log", "run"}, n) {
+			if n := e.Name(); n != "lost+found" && finished(n) != settingsFile && !slices.Contains([]string{"instances", "clusters", "registry", "tls", "log", "run"}, n) {
 				return fmt.Errorf("%s %w, and not empty: it holds %s", d, ErrNotOurs, n)
 			}
 		}
@@ -105,6 +116,9 @@ func (d Dir) Purge() (left []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := d.removeUnfinished(); err != nil {
+		return nil, err
+	}
 	for _, name := range contents {
 		if err := os.RemoveAll(d.join(name)); err != nil {
 			return nil, err
@@ -121,6 +135,24 @@ func (d Dir) Purge() (left []string, err error) {
 	return left, err
 }
 
+// removeUnfinished deletes what writes that were killed have left of the files in the directory
+// itself: a part of the root user's key may be among them.
+func (d Dir) removeUnfinished() error {
+	entries, err := os.ReadDir(string(d))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if n := finished(e.Name()); n == e.Name() || e.IsDir() || !slices.Contains(contents, n) {
+			continue
+		}
+		if err := os.Remove(d.join(e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // purgeFailedStart deletes a directory that no daemon has come to write its settings to: if
 // there is nothing in it but what a start leaves before that.
 func (d Dir) purgeFailedStart() error {
@@ -130,7 +162,7 @@ func (d Dir) purgeFailedStart() error {
 			return err
 		}
 		name := strings.TrimPrefix(strings.TrimPrefix(path, string(d)), "/")
-		if ours := name == "" || e.IsDir() && slices.Contains(contents, name) || !e.IsDir() && slices.Contains(beforeSettings, name); !ours {
+		if ours := name == "" || e.IsDir() && slices.Contains(contents, name) || !e.IsDir() && slices.Contains(beforeSettings, finished(name)); !ours {
 			return fmt.Errorf("%s %w: it holds %s", d, ErrNotOurs, name)
 		}
 		all = append(all, path)

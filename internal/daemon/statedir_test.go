@@ -59,6 +59,37 @@ func TestPurgeDeletesTheStateDirectory(t *testing.T) {
 	}
 }
 
+// A kill -9 in the middle of a write leaves a file that is in nobody's way.
+func TestWritesThatWereKilled(t *testing.T) {
+	d := started(t)
+	for _, name := range []string{".config.json-1", ".root-credentials.json-22", ".metadata-key.json-333"} {
+		put(t, d, name)
+	}
+	if err := d.Claim(); err != nil {
+		t.Error(err)
+	}
+	put(t, d, ".thesis.txt-1")
+	if left, err := d.Purge(); err != nil || !slices.Equal(left, []string{".thesis.txt-1"}) {
+		t.Error(left, err)
+	}
+	if err := d.Claim(); !errors.Is(err, ErrNotOurs) {
+		t.Errorf("somebody's: %v", err)
+	}
+	d = Dir(filepath.Join(t.TempDir(), "first"))
+	if err := os.MkdirAll(d.Run(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{".config.json-1", "run/.daemon.json-22"} {
+		put(t, d, name)
+	}
+	if err := d.Claim(); err != nil {
+		t.Errorf("the start after one that was killed: %v", err)
+	}
+	if left, err := d.Purge(); err != nil || left != nil {
+		t.Errorf("left %v, %v", left, err)
+	}
+}
+
 // Somebody may have started a daemon in a directory that holds more.
 func TestPurgeLeavesWhatIsNotOurs(t *testing.T) {
 	d := started(t)

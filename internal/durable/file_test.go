@@ -33,3 +33,22 @@ func TestWriteFile(t *testing.T) {
 		t.Error(entries, err)
 	}
 }
+
+func TestUnfinished(t *testing.T) {
+	dir := t.TempDir()
+	f, err := create(filepath.Join(dir, "root-key.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if of, ok := Unfinished(filepath.Base(f.Name())); !ok || of != "root-key.json" {
+		t.Errorf("%s is one of %q, %v", f.Name(), of, ok)
+	}
+	for _, name := range []string{"", ".", ".-1", "a-1", ".a-", ".a-b", ".a-1b", "a"} {
+		if of, ok := Unfinished(name); ok {
+			t.Errorf("%q is one of %q", name, of)
+		}
+	}
+}
