@@ -17,7 +17,7 @@ type Queue struct {
 }
 
 // A Message is a message in a queue. Its key is MessageKey.
-// service/sqs writes it, and provision.PublishEvent where a rule leads to the queue.
+// service/sqs writes it, and eventbus.Publish where a rule leads to the queue.
 type Message struct {
 	Queue      string // ARN
 	ID         string
