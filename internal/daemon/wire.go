@@ -92,20 +92,23 @@ func (d *Daemon) wire(ctx context.Context) (func(vpc.Doors) []controller, error)
 			eksauth.Service(eksauthservice.New(eksauthservice.Config{Store: d.store, Policies: policies, Review: d.clusters.review, Lifetime: lifetime})),
 			ssm.Service(ssmservice.New(d.store)),
 			sqs.Service(sqsservice.New(d.store, time.Now)),
-			events.Service(eventsservice.New(d.store, time.Now)),
+			events.Service(eventsservice.New(d.store, time.Now, d.notDelivered)),
 			autoscaling.Service(autoscalingservice.New(d.store)),
 		},
 	})
 	if err != nil {
 		return nil, err
 	}
-	d.store.Derive(eventbus.Derive(time.Now, func(f eventbus.Failure) {
-		d.log.Warn("event not delivered", "event", f.Event, "rule", f.Rule, "target", f.Target, "reason", f.Reason)
-	}))
+	d.store.Derive(eventbus.Derive(time.Now, d.notDelivered))
 	if err := d.ensureRoot(ctx); err != nil {
 		return nil, fmt.Errorf("the root user: %w", err)
 	}
 	return func(doors vpc.Doors) []controller { return d.controllers(doors, authorizer) }, nil
+}
+
+// notDelivered logs an event that did not reach a target.
+func (d *Daemon) notDelivered(f eventbus.Failure) {
+	d.log.Warn("event not delivered", "event", f.Event, "rule", f.Rule, "target", f.Target, "reason", f.Reason)
 }
 
 // hasVersion says whether there is something to boot clusters and machines of a version from.

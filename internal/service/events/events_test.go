@@ -43,8 +43,9 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{T: t}
 	w.door = identitytest.Open(t, func(d *identitytest.Door) []*awsapi.Service {
-		d.Store.Derive(eventbus.Derive(time.Now, func(f eventbus.Failure) { w.failed = append(w.failed, f) }))
-		return []*awsapi.Service{genevents.Service(events.New(d.Store, time.Now)), gensqs.Service(queues.New(d.Store, time.Now))}
+		failed := func(f eventbus.Failure) { w.failed = append(w.failed, f) }
+		d.Store.Derive(eventbus.Derive(time.Now, failed))
+		return []*awsapi.Service{genevents.Service(events.New(d.Store, time.Now, failed)), gensqs.Service(queues.New(d.Store, time.Now))}
 	})
 	w.Client, w.queues = sdk.NewFromConfig(w.door.AsRoot()), sqs.NewFromConfig(w.door.AsRoot())
 	return w
@@ -222,8 +223,12 @@ func TestDeadLetter(t *testing.T) {
 	if got := w.received(closed); len(got) != 0 {
 		t.Errorf("its policy does not let this rule in: %q", got)
 	}
-	if got := w.received(dead); len(got) != 1 {
-		t.Errorf("dead letters: %q", got)
+	if got := w.received(dead); len(got) != 1 || len(w.failed) != 0 {
+		t.Errorf("dead letters: %q, failures: %v", got, w.failed)
+	}
+	w.rule("r", `{"source":["mine"]}`, types.Target{Id: aws.String("t"), Arn: &closedARN})
+	if w.put("mine", `{}`); len(w.failed) != 1 || w.failed[0].Target != closedARN {
+		t.Errorf("failures without a dead-letter queue: %v", w.failed)
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"ekster.dev/ekster/gen/events"
 	"ekster.dev/ekster/internal/awsapi"
+	"ekster.dev/ekster/internal/eventbus"
 	"ekster.dev/ekster/internal/identity"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
@@ -29,16 +30,18 @@ const bus = "default"
 
 // A Service serves the EventBridge API from the records of a store.
 type Service struct {
-	store *store.Store
-	now   func() time.Time
-	made  time.Time // when the buses were: before anybody asked
+	store  *store.Store
+	now    func() time.Time
+	failed func(eventbus.Failure)
+	made   time.Time // when the buses were: before anybody asked
 }
 
 var _ events.API = (*Service)(nil)
 
-// New returns the EventBridge API over st. now is the clock by which events happen.
-func New(st *store.Store, now func() time.Time) *Service {
-	return &Service{store: st, now: now, made: time.Date(2016, 1, 14, 0, 0, 0, 0, time.UTC)}
+// New returns the EventBridge API over st. now is the clock by which events happen. What of
+// PutEvents does not reach its target is told to failed.
+func New(st *store.Store, now func() time.Time, failed func(eventbus.Failure)) *Service {
+	return &Service{store: st, now: now, failed: failed, made: time.Date(2016, 1, 14, 0, 0, 0, 0, time.UTC)}
 }
 
 // onBus refuses buses that there are not. A bus is named or has its ARN.

@@ -156,9 +156,12 @@ func (s *Service) PutEvents(ctx context.Context, call awsapi.Call, in *events.Pu
 				out.Entries = append(out.Entries, events.PutEventsResultEntry{ErrorCode: &code, ErrorMessage: &message})
 				continue
 			}
-			id, _, err := eventbus.Publish(tx, event, s.now())
+			id, failures, err := eventbus.Publish(tx, event, s.now())
 			if err != nil {
 				return nil, err
+			}
+			for _, f := range failures {
+				s.failed(f)
 			}
 			out.Entries = append(out.Entries, events.PutEventsResultEntry{EventId: &id})
 		}

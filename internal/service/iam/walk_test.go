@@ -25,6 +25,7 @@ import (
 	"ekster.dev/ekster/gen/ssm"
 	"ekster.dev/ekster/gen/sts"
 	"ekster.dev/ekster/internal/awsapi"
+	"ekster.dev/ekster/internal/eventbus"
 	"ekster.dev/ekster/internal/identity"
 	"ekster.dev/ekster/internal/identity/identitytest"
 	"ekster.dev/ekster/internal/resource"
@@ -52,7 +53,7 @@ func everything(d *identitytest.Door) []*awsapi.Service {
 		eksauth.Service(eksauthservice.New(eksauthservice.Config{Store: d.Store, Policies: d.Policies})),
 		autoscaling.Service(asservice.New(d.Store)),
 		sqs.Service(sqsservice.New(d.Store, time.Now)),
-		events.Service(eventsservice.New(d.Store, time.Now)),
+		events.Service(eventsservice.New(d.Store, time.Now, func(eventbus.Failure) {})),
 	}
 }
 
