@@ -94,7 +94,7 @@ func TestInvalidInput(t *testing.T) {
 		{"a number out of range", signed(t, "GET", "http://h/clusters?maxResults=101", "eks", "", noon, nil), 400, "InvalidParameterException",
 			"Value '101' at 'maxResults' failed to satisfy constraint: Member must have value less than or equal to 100"},
 		{"no number", signed(t, "GET", "http://h/clusters?maxResults=all", "eks", "", noon, nil), 400, "SerializationException", "'all' is not a valid integer"},
-		{"10 MB", jsonPost(t, "/clusters", `{"name":"`+strings.Repeat("x", 10<<20)+`"}`), 413, "RequestEntityTooLargeException", "Request size exceeds the limit of 1048576 bytes."},
+		{"10 MB", jsonPost(t, "/clusters", `{"name":"`+strings.Repeat("x", 10<<20)+`"}`), 413, "RequestEntityTooLargeException", "Request size exceeds the limit of 4194304 bytes."},
 
 		{"json", getParameter(t, `{}`), 400, "ValidationException", `{"__type":"ValidationException","message":"1 validation error detected: Value null at 'name' failed to satisfy constraint: Member must not be null"}`},
 		{"json that is none", getParameter(t, `<x/>`), 400, "SerializationException", `"__type":"SerializationException"`},

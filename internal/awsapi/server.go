@@ -39,8 +39,9 @@ type Config struct {
 	MaxBody int64            // 0: DefaultMaxBody
 }
 
-// DefaultMaxBody is how long a request's body may be.
-const DefaultMaxBody = 1 << 20
+// DefaultMaxBody is how long a request's body may be. The longest that a service takes is a megabyte, of
+// SQS's messages; as JSON or as a form that is up to three times as long, and there are names beside it.
+const DefaultMaxBody = 4 << 20
 
 // maxDrain is how much of a body that is too long is read and thrown away, so
 // that its sender sees the answer and no broken connection.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
@@ -189,6 +190,21 @@ func TestSweepForgetsDeletedQueues(t *testing.T) {
 		if n, err := sqs.Sweep(t.Context(), w.door.Store, w.clock.now()); err != nil || n != c.want {
 			t.Errorf("%s later swept %d, %v", c.pass, n, err)
 		}
+	}
+}
+
+// A message is as long as it is, and not as it is written in JSON.
+func TestTheLongestMessage(t *testing.T) {
+	w := newWorld(t)
+	url := w.queue("q", nil)
+	body := strings.Repeat(`"`, 1<<20)
+	w.send(url, body)
+	if got := w.receive(url, 1); len(got) != 1 || *got[0].Body != body {
+		t.Errorf("received %d messages", len(got))
+	}
+	_, err := w.SendMessage(t.Context(), &sdk.SendMessageInput{QueueUrl: url, MessageBody: aws.String(body + "x")})
+	if code(err) != "InvalidParameterValue" {
+		t.Errorf("one byte more: %v", err)
 	}
 }
 
