@@ -8,6 +8,8 @@ import (
 
 	"ekster.dev/ekster/gen/sqs"
 	"ekster.dev/ekster/internal/authz"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
 )
 
 // defaults are the attributes of a queue that nobody has set.
@@ -70,7 +72,7 @@ func set(to, given map[string]string) error {
 				continue
 			}
 			if _, ok := parseRedrive(value); !ok {
-				return invalidParameter("Value %s for parameter RedrivePolicy is invalid. Reason: Redrive policy is not a valid JSON map.", value)
+				return invalidRedrive(value, "Redrive policy is not a valid JSON map.")
 			}
 		case sqs.QueueAttributeNameSqsManagedSseEnabled:
 			if value != "true" && value != "false" {
@@ -106,6 +108,25 @@ func notYet(name string) error {
 type redrive struct {
 	target string // ARN
 	most   int
+}
+
+// checkRedrive refuses attributes that lead the dead letters of the queue of this ARN to where no queue is, or to itself. Queues
+// of other accounts and regions are none.
+func checkRedrive(tx *store.Tx, home resource.Home, arn string, given map[string]string) error {
+	document := given[sqs.QueueAttributeNameRedrivePolicy]
+	r, ok := parseRedrive(document)
+	if !ok { // it has none, or set has refused it
+		return nil
+	}
+	q, ok := tx.Queues.Get(r.target)
+	if !ok || !q.Deleted.IsZero() || q.Home != home || q.ARN == arn {
+		return invalidRedrive(document, "Dead letter target does not exist.")
+	}
+	return nil
+}
+
+func invalidRedrive(document, reason string) error {
+	return invalidParameter("Value %s for parameter RedrivePolicy is invalid. Reason: %s", document, reason)
 }
 
 // parseRedrive reads a RedrivePolicy. maxReceiveCount comes as a number or as a string.

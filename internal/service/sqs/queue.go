@@ -53,8 +53,12 @@ func (s *Service) CreateQueue(ctx context.Context, call awsapi.Call, in *sqs.Cre
 		if ok && now.Sub(prior.Deleted) < nameRests {
 			return nil, &sqs.QueueDeletedRecently{Message: new("You must wait 60 seconds after deleting a queue before you can create another with the same name.")}
 		}
+		home := resource.Home{Account: call.Account, Region: call.Region}
+		if err := checkRedrive(tx, home, arn, in.Attributes); err != nil {
+			return nil, err
+		}
 		tx.Queues.Put(arn, resource.Queue{
-			Home: resource.Home{Account: call.Account, Region: call.Region}, ARN: arn, Name: name,
+			Home: home, ARN: arn, Name: name,
 			Created: now, Modified: now, Attributes: attributes, Tags: in.Tags,
 			Generation: prior.Generation, // the old one's messages may not all be deleted yet
 		})
@@ -186,6 +190,9 @@ func (s *Service) GetQueueAttributes(_ context.Context, call awsapi.Call, in *sq
 func (s *Service) SetQueueAttributes(ctx context.Context, call awsapi.Call, in *sqs.SetQueueAttributesInput) (*sqs.SetQueueAttributesOutput, error) {
 	return change(ctx, s, call, in.QueueUrl, func(tx *store.Tx, q resource.Queue) (*sqs.SetQueueAttributesOutput, error) {
 		if err := set(q.Attributes, in.Attributes); err != nil {
+			return nil, err
+		}
+		if err := checkRedrive(tx, q.Home, q.ARN, in.Attributes); err != nil {
 			return nil, err
 		}
 		q.Modified = s.now()

@@ -184,6 +184,37 @@ func TestDeadLetters(t *testing.T) {
 	}
 }
 
+// Dead letters have to go to another queue, of the same account and region.
+func TestDeadLetterTarget(t *testing.T) {
+	w := newWorld(t)
+	url, gone := w.queue("q", nil), w.queue("gone", nil)
+	w.queue("dead", nil)
+	if _, err := w.DeleteQueue(t.Context(), &sdk.DeleteQueueInput{QueueUrl: gone}); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := sdk.NewFromConfig(w.door.AsRoot(), func(o *sdk.Options) { o.Region = "us-east-1" })
+	if _, err := elsewhere.CreateQueue(t.Context(), &sdk.CreateQueueInput{QueueName: aws.String("dead")}); err != nil {
+		t.Fatal(err)
+	}
+	for target, want := range map[string]string{
+		"us-west-2:000000000000:dead": "<nil>", "us-west-2:000000000000:none": "InvalidParameterValue", "us-west-2:000000000000:gone": "InvalidParameterValue",
+		"us-west-2:000000000000:q": "InvalidParameterValue", "us-east-1:000000000000:dead": "InvalidParameterValue", "us-west-2:000000000001:dead": "InvalidParameterValue",
+	} {
+		policy := map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"arn:aws:sqs:` + target + `","maxReceiveCount":3}`}
+		_, err := w.SetQueueAttributes(t.Context(), &sdk.SetQueueAttributesInput{QueueUrl: url, Attributes: policy})
+		if got := code(err); got != want || err != nil && !strings.Contains(err.Error(), "is invalid. Reason: Dead letter target does not exist.") {
+			t.Errorf("%s: %v", target, err)
+		}
+		if strings.HasSuffix(target, ":q") {
+			continue
+		}
+		name := "for-" + strings.ReplaceAll(target, ":", "-")
+		if _, err := w.CreateQueue(t.Context(), &sdk.CreateQueueInput{QueueName: &name, Attributes: policy}); code(err) != want {
+			t.Errorf("a new queue, %s: %v", target, err)
+		}
+	}
+}
+
 func TestDelayAndRetention(t *testing.T) {
 	w := newWorld(t)
 	url := w.queue("q", map[string]string{"DelaySeconds": "5", "MessageRetentionPeriod": "60"})
