@@ -23,6 +23,7 @@ type Message struct {
 	ID         string
 	Body       string
 	Attributes map[string]MessageAttribute
+	Group      string // that its sender says it is of
 	Sender     string // unique id of who sent it
 	Sent       time.Time
 	Visible    time.Time // from when it can be received, again

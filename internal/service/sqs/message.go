@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"iter"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,15 +47,21 @@ type draft struct {
 	body       string
 	attributes map[string]resource.MessageAttribute
 	delay      *int32
+	group      string
 }
 
+// groupID is the form of a message's group. On a standard queue it is for SQS to be fair to groups that
+// send little, and for receivers to read.
+var groupID = regexp.MustCompile(`^[!-~]{1,128}$`)
+
 // newDraft checks a message against what the protocol allows; the queue has its word later.
-func newDraft(body *string, attributes map[string]sqs.MessageAttributeValue, delay *int32, fifo ...*string) (draft, error) {
-	d := draft{body: deref(body), delay: delay, attributes: map[string]resource.MessageAttribute{}}
-	for _, f := range fifo {
-		if f != nil {
-			return d, invalidParameter("The request include parameter that is not valid for this queue type")
-		}
+func newDraft(body *string, attributes map[string]sqs.MessageAttributeValue, delay *int32, deduplication, group *string) (draft, error) {
+	d := draft{body: deref(body), delay: delay, group: deref(group), attributes: map[string]resource.MessageAttribute{}}
+	if deduplication != nil {
+		return d, invalidParameter("The request include parameter that is not valid for this queue type")
+	}
+	if group != nil && !groupID.MatchString(d.group) {
+		return d, invalidParameter("Value %s for parameter MessageGroupId is invalid. Reason: MessageGroupId can only include alphanumeric and punctuation characters. 1 to 128 in length.", d.group)
 	}
 	if d.body == "" {
 		return d, awsapi.Errorf("MissingParameter", 400, "The request must contain the parameter MessageBody.")
@@ -108,7 +115,7 @@ func (d draft) put(tx *store.Tx, call awsapi.Call, q resource.Queue, now time.Ti
 	if d.delay != nil {
 		delay = time.Duration(*d.delay) * time.Second
 	}
-	return eventbus.Enqueue(tx, q, resource.Message{Body: d.body, Attributes: d.attributes, Sender: call.Caller.ID}, delay, now), nil
+	return eventbus.Enqueue(tx, q, resource.Message{Body: d.body, Attributes: d.attributes, Group: d.group, Sender: call.Caller.ID}, delay, now), nil
 }
 
 // SendMessage puts a message into a queue.
@@ -298,6 +305,9 @@ func describe(m resource.Message, key string, in *sqs.ReceiveMessageInput) sqs.M
 	}
 	if m.Source != "" {
 		all[sqs.MessageSystemAttributeNameDeadLetterQueueSourceArn] = m.Source
+	}
+	if m.Group != "" {
+		all[sqs.MessageSystemAttributeNameMessageGroupId] = m.Group
 	}
 	asked := append(slices.Clone(in.AttributeNames), in.MessageSystemAttributeNames...)
 	for name, v := range all {

@@ -215,6 +215,37 @@ func TestDeadLetterTarget(t *testing.T) {
 	}
 }
 
+// A sender's group is told to receivers. Nothing here is fair or unfair to groups.
+func TestMessageGroups(t *testing.T) {
+	w := newWorld(t)
+	url := w.queue("q", nil)
+	if _, err := w.SendMessage(t.Context(), &sdk.SendMessageInput{QueueUrl: url, MessageBody: aws.String("x"), MessageGroupId: aws.String("tenant-1")}); err != nil {
+		t.Fatal(err)
+	}
+	out, err := w.SendMessageBatch(t.Context(), &sdk.SendMessageBatchInput{QueueUrl: url, Entries: []types.SendMessageBatchRequestEntry{
+		{Id: aws.String("a"), MessageBody: aws.String("y"), MessageGroupId: aws.String("tenant-1")},
+		{Id: aws.String("b"), MessageBody: aws.String("z"), MessageGroupId: aws.String("tenant 1")},
+		{Id: aws.String("c"), MessageBody: aws.String("z"), MessageDeduplicationId: aws.String("1")},
+	}})
+	if err != nil || len(out.Successful) != 1 || len(out.Failed) != 2 {
+		t.Errorf("%+v, %v", out, err)
+	}
+	w.send(url, "none")
+	groups := 0
+	for _, m := range w.receive(url, 10) {
+		group, ok := m.Attributes["MessageGroupId"]
+		if ok != (*m.Body != "none") || ok && group != "tenant-1" {
+			t.Errorf("%s is of %q", *m.Body, group)
+		}
+		if ok {
+			groups++
+		}
+	}
+	if groups != 2 {
+		t.Errorf("%d messages have a group", groups)
+	}
+}
+
 func TestDelayAndRetention(t *testing.T) {
 	w := newWorld(t)
 	url := w.queue("q", map[string]string{"DelaySeconds": "5", "MessageRetentionPeriod": "60"})
