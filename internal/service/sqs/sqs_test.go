@@ -23,11 +23,21 @@ import (
 
 // A clock goes when a test says so, so that no visibility timeout depends on the machine.
 type clock struct {
-	mu sync.Mutex
-	at time.Time
+	mu    sync.Mutex
+	at    time.Time
+	asked func() // what is done when somebody looks at it
 }
 
-func (c *clock) now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.at }
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.asked != nil {
+		c.asked()
+	}
+	return c.at
+}
+
+func (c *clock) when(asked func()) { c.mu.Lock(); defer c.mu.Unlock(); c.asked = asked }
 
 func (c *clock) pass(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.at = c.at.Add(d) }
 
@@ -147,8 +157,10 @@ func TestMessageLife(t *testing.T) {
 func TestLongPoll(t *testing.T) {
 	w := newWorld(t)
 	url := w.queue("q", nil)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second) // and not as long as it waits
 	defer cancel()
+	looked := make(chan struct{}) // in the transaction that finds nothing: what is sent now comes after that
+	w.clock.when(sync.OnceFunc(func() { close(looked) }))
 	got := make(chan string, 1)
 	go func() {
 		out, err := w.ReceiveMessage(ctx, &sdk.ReceiveMessageInput{QueueUrl: url, WaitTimeSeconds: 20})
@@ -158,6 +170,7 @@ func TestLongPoll(t *testing.T) {
 		}
 		got <- *out.Messages[0].Body
 	}()
+	<-looked
 	w.send(url, "hello")
 	if s := <-got; s != "hello" {
 		t.Error(s)
