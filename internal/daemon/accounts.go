@@ -119,11 +119,11 @@ func (d *Daemon) answerCLI(w http.ResponseWriter, v any, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	switch {
 	case err == nil:
-	case errors.Is(err, errNoAccount), errors.Is(err, errNoZone):
+	case errors.Is(err, errNoAccount), errors.Is(err, errNoZone), errors.Is(err, errShiftUnknown):
 		w.WriteHeader(http.StatusNotFound)
-	case errors.Is(err, errAccountExists), errors.Is(err, errDefaultAccount), errors.Is(err, provision.ErrNotSpot):
+	case errors.Is(err, errAccountExists), errors.Is(err, errDefaultAccount), errors.Is(err, provision.ErrNotSpot), errors.Is(err, errShiftConflict):
 		w.WriteHeader(http.StatusConflict)
-	case errors.Is(err, errAccountID), errors.Is(err, errCapacity):
+	case errors.Is(err, errAccountID), errors.Is(err, errCapacity), errors.Is(err, errShiftInvalid):
 		w.WriteHeader(http.StatusBadRequest)
 	default:
 		w.WriteHeader(http.StatusInternalServerError)

@@ -13,7 +13,7 @@ import (
 	"ekster.dev/ekster/internal/store"
 )
 
-// admin is what `ekster account` asks, of a daemon that has its own account.
+// admin is what `ekster account` and `ekster fault shift` ask, of a daemon that has its own account.
 type admin struct {
 	*http.ServeMux
 	store *store.Store
@@ -32,6 +32,7 @@ func newAdmin(t *testing.T) admin {
 	}
 	a := admin{http.NewServeMux(), st}
 	d.serveAccounts(a.ServeMux)
+	d.serveShifts(a.ServeMux)
 	return a
 }
 

@@ -21,7 +21,13 @@ type ShiftStatus struct {
 	State   string    `json:"state"` // STARTING, ACTIVE, ENDING
 }
 
-var errShift = errors.New("no zonal shift")
+// Why there is no shift: its cluster or zone is not there, it is asked for in a way that none can be, or the cluster is not as it
+// would have to be. They read alike, and differ in the status that they are answered with.
+var (
+	errShiftUnknown  = errors.New("no zonal shift")
+	errShiftInvalid  = errors.New("no zonal shift")
+	errShiftConflict = errors.New("no zonal shift")
+)
 
 // serveShifts answers `ekster fault shift` on the admin socket. It stands in for the API of ARC,
 // Amazon's Application Recovery Controller, by which zonal shifts are started on AWS.
@@ -76,9 +82,9 @@ func clusterCalled(tx *store.Tx, name string) (resource.Cluster, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return resource.Cluster{}, fmt.Errorf("%w: there is no cluster %q", errShift, name)
+		return resource.Cluster{}, fmt.Errorf("%w: there is no cluster %q", errShiftUnknown, name)
 	}
-	return resource.Cluster{}, fmt.Errorf("%w: there are %d clusters %s; say the ARN", errShift, len(found), name)
+	return resource.Cluster{}, fmt.Errorf("%w: there are %d clusters %s; say the ARN", errShiftInvalid, len(found), name)
 }
 
 // startShift starts a cluster's shift, or moves the end of the one that leads away from the zone.
@@ -86,15 +92,15 @@ func startShift(tx *store.Tx, c resource.Cluster, r *http.Request) error {
 	q := r.URL.Query()
 	length, err := time.ParseDuration(q.Get("for"))
 	if err != nil || length < time.Minute || length > resource.MaxZonalShift {
-		return fmt.Errorf("%w: it takes from a minute to %s, and not %q", errShift, resource.MaxZonalShift, q.Get("for"))
+		return fmt.Errorf("%w: it takes from a minute to %s, and not %q", errShiftInvalid, resource.MaxZonalShift, q.Get("for"))
 	}
 	home, _ := region.Lookup(c.Region)
 	zone, ok := home.Zone(q.Get("zone"))
 	if !ok {
-		return fmt.Errorf("%w: %s, where cluster %s is, has no zone %q", errShift, c.Region, c.Name, q.Get("zone"))
+		return fmt.Errorf("%w: %s, where cluster %s is, has no zone %q", errShiftUnknown, c.Region, c.Name, q.Get("zone"))
 	}
 	if !c.Spec.ZonalShiftOn {
-		return fmt.Errorf("%w: cluster %s is not registered for it: aws eks update-cluster-config --name %s --zonal-shift-config enabled=true", errShift, c.Name, c.Name)
+		return fmt.Errorf("%w: cluster %s is not registered for it: aws eks update-cluster-config --name %s --zonal-shift-config enabled=true", errShiftConflict, c.Name, c.Name)
 	}
 	now := time.Now()
 	z, ok := tx.ZonalShifts.Get(c.ARN)
@@ -102,9 +108,9 @@ func startShift(tx *store.Tx, c resource.Cluster, r *http.Request) error {
 	case !ok:
 		z = resource.ZonalShift{Cluster: c.ARN, Zone: zone.Name, Started: now}
 	case z.Over(c, now):
-		return fmt.Errorf("%w: the one before, away from %s, is being ended; try again", errShift, z.Zone)
+		return fmt.Errorf("%w: the one before, away from %s, is being ended; try again", errShiftConflict, z.Zone)
 	case z.Zone != zone.Name:
-		return fmt.Errorf("%w: cluster %s is shifted away from %s already, until %s", errShift, c.Name, z.Zone, z.Expires.Format(time.RFC3339))
+		return fmt.Errorf("%w: cluster %s is shifted away from %s already, until %s", errShiftConflict, c.Name, z.Zone, z.Expires.Format(time.RFC3339))
 	}
 	z.Expires = now.Add(length)
 	tx.ZonalShifts.Put(c.ARN, z)
