@@ -30,10 +30,7 @@ var createFleet = rule{
 	also: needs(rule{}, func(s scope, in *ec2.CreateFleetInput) []check {
 		out := s.tagOnCreate(tagsByType(in.TagSpecifications))
 		for _, l := range s.fleetLaunches(in) {
-			out = append(out, l.check(s))
-			if l.profile != nil {
-				out = append(out, s.passProfile(l.profile.Arn, l.profile.Name)...)
-			}
+			out = append(append(out, l.check(s)), l.passes(s)...)
 		}
 		return out
 	}).also,
@@ -93,11 +90,7 @@ var requestSpot = rule{
 	},
 	also: needs(rule{}, func(s scope, in *ec2.RequestSpotInstancesInput) []check {
 		l := s.spotLaunch(in)
-		out := append(s.tagOnCreate(tagsByType(in.TagSpecifications)), l.check(s))
-		if l.profile != nil {
-			out = append(out, s.passProfile(l.profile.Arn, l.profile.Name)...)
-		}
-		return out
+		return append(append(s.tagOnCreate(tagsByType(in.TagSpecifications)), l.check(s)), l.passes(s)...)
 	}).also,
 }
 

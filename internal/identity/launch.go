@@ -147,7 +147,7 @@ func (l *launch) fill(data ec2.RequestLaunchTemplateData) {
 	if len(l.groups) == 0 {
 		l.groups = data.SecurityGroupIds
 	}
-	if p := data.IamInstanceProfile; l.profile == nil && p != nil {
+	if p := data.IamInstanceProfile; !l.hasProfile() && p != nil {
 		l.profile = &ec2.IamInstanceProfileSpecification{Arn: p.Arn, Name: p.Name}
 	}
 	if l.tags == nil {
@@ -164,6 +164,20 @@ func (l *launch) fill(data ec2.RequestLaunchTemplateData) {
 			}
 		}
 	}
+}
+
+// hasProfile says whether the launch names an instance profile. One that is named "" is none:
+// the launch takes its template's.
+func (l *launch) hasProfile() bool {
+	return l.profile != nil && (deref(l.profile.Arn) != "" || deref(l.profile.Name) != "")
+}
+
+// passes is the check that the caller may hand the role in the launch's profile to EC2.
+func (l *launch) passes(s scope) []check {
+	if !l.hasProfile() {
+		return nil
+	}
+	return s.passProfile(l.profile.Arn, l.profile.Name)
 }
 
 func disksOf(mappings []ec2.BlockDeviceMapping) (out []disk) {

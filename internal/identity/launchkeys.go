@@ -92,7 +92,7 @@ func (l launch) instanceKeys(s scope) map[string][]string {
 	k.text("ec2:MetadataHttpEndpoint", l.endpoint)
 	k.number("ec2:MetadataHttpPutResponseHopLimit", l.hops)
 	k.text("ec2:AvailabilityZone", l.zone(s))
-	if l.profile != nil {
+	if l.hasProfile() {
 		id := deref(l.profile.Arn)
 		if id == "" {
 			id = s.profile(l.profile.Name, nil)[0]
@@ -175,9 +175,5 @@ func (l *launch) addImageDisks(region, image string) {
 
 // also are a launch's dependent actions.
 func (l launch) also(s scope) []check {
-	var out []check
-	if l.profile != nil {
-		out = s.passProfile(l.profile.Arn, l.profile.Name)
-	}
-	return append(out, s.tagOnCreate(l.tags)...)
+	return append(l.passes(s), s.tagOnCreate(l.tags)...)
 }
