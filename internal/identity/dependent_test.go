@@ -141,7 +141,7 @@ func TestDependentActions(t *testing.T) {
 		{"fleet", all("ec2:*", "iam:PassRole"), "ec2:CreateFleet", fleet, ""},
 		{"fleet, profile of the template", all("ec2:*"), "ec2:CreateFleet", fleet, "iam:PassRole on resource: " + roleARN + "node"},
 		{"fleet, its launches", all("ec2:CreateFleet", "iam:PassRole"), "ec2:CreateFleet", fleet, "ec2:RunInstances on resource: " + ec2ARN + "instance/*"},
-		{"fleet, the type of an override", append(all("ec2:CreateFleet", "iam:PassRole"), "Allow ec2:RunInstances arn:aws:ec2:*:*:instance/* "+is("ec2:InstanceType", "c5.large"),
+		{"fleet, the type of an override", append(all("ec2:CreateFleet", "ec2:CreateTags", "iam:PassRole"), "Allow ec2:RunInstances arn:aws:ec2:*:*:instance/* "+is("ec2:InstanceType", "c5.large"),
 			"Allow ec2:RunInstances arn:aws:ec2:*:*:*e*/*"), "ec2:CreateFleet", fleet, ""},
 		{"fleet, the subnet of an override", append(all("ec2:*", "iam:PassRole"), "Deny ec2:CreateFleet "+ec2ARN+"subnet/subnet-1"), "ec2:CreateFleet", fleet,
 			"ec2:CreateFleet on resource: " + ec2ARN + "subnet/subnet-1"},

@@ -1,25 +1,32 @@
 package identity
 
 import (
-	"slices"
+	"cmp"
+	"encoding/json"
 	"strings"
 
 	"ekster.dev/ekster/gen/ec2"
+	"ekster.dev/ekster/internal/ami"
+	"ekster.dev/ekster/internal/instancetype"
+)
+
+// Bounds of a request for a fleet: what it may launch is decided one by one, whoever asks,
+// before anything else is looked at.
+const (
+	MaxFleetLaunches = 300  // overrides, in each of their subnets
+	MaxFleetPools    = 3000 // launches, of each type that they may be of
 )
 
 // createFleet is checked on all that its configurations launch, template and overrides
 // together, and the caller could itself run what the fleet will.
 var createFleet = rule{
 	resources: on(func(s scope, in *ec2.CreateFleetInput) []string {
-		out := []string{s.arn("ec2", "fleet/*")}
+		targets := []target{{arn: s.arn("ec2", "fleet/*")}}
 		for _, l := range s.fleetLaunches(in) {
-			for _, arn := range arns(l.targets(s)) {
-				if !slices.Contains(out, arn) {
-					out = append(out, arn)
-				}
-			}
+			l.kinds, l.markets = nil, nil // a fleet is asked for on its resources, which are the same for all
+			targets = append(targets, l.targets(s)...)
 		}
-		return out
+		return arns(targets)
 	}).resources,
 	made: func(_ scope, in any) created {
 		if i, ok := in.(*ec2.CreateFleetInput); ok {
@@ -29,52 +36,128 @@ var createFleet = rule{
 	},
 	also: needs(rule{}, func(s scope, in *ec2.CreateFleetInput) []check {
 		out := s.tagOnCreate(tagsByType(in.TagSpecifications))
+		tagged := map[string]bool{}
 		for _, l := range s.fleetLaunches(in) {
 			out = append(append(out, l.check(s)), l.passes(s)...)
+			// The template's tags are put on what it launches, together with the request's.
+			if from := l.template.ID + ":" + l.version; !tagged[from] {
+				out, tagged[from] = append(out, s.tagOnCreate(l.tags)...), true
+			}
 		}
 		return out
 	}).also,
 }
 
-// fleetLaunches are the launches of a fleet's request: one for each template, type, subnet
-// and image that it puts together, each once.
-func (s scope) fleetLaunches(in *ec2.CreateFleetInput) []launch {
-	market := "on-demand"
-	if t := in.TargetCapacitySpecification; t != nil && (deref(t.DefaultTargetCapacityType) == "spot" || t.SpotTargetCapacity != nil && *t.SpotTargetCapacity > 0) {
-		market = "spot"
-	}
-	var out []launch
+// fleetLaunches are the launches of a fleet's request: one for each template, override and
+// subnet that it puts together. The handler refuses a request for more than there may be.
+func (s scope) fleetLaunches(in *ec2.CreateFleetInput) (out []launch) {
+	pools := 0
 	for _, c := range in.LaunchTemplateConfigs {
 		spec := c.LaunchTemplateSpecification
 		if spec == nil {
 			continue // the handler says that it is missing
 		}
+		template, data := s.template(spec.LaunchTemplateId, spec.LaunchTemplateName, spec.Version)
+		if template.ID == "" {
+			continue // the handler says that it is not there
+		}
 		overrides := c.Overrides
 		if len(overrides) == 0 {
 			overrides = []ec2.FleetLaunchTemplateOverridesRequest{{}}
 		}
-		seen := map[string]bool{}
 		for _, o := range overrides {
+			if len(out) >= MaxFleetLaunches {
+				return out
+			}
+			l := overridden(o)
+			l.template, l.version, l.tags = template, deref(spec.Version), tagsByType(in.TagSpecifications)
+			l.market, l.markets = fleetMarkets(in.TargetCapacitySpecification)
+			l.fill(data)
+			if o.InstanceRequirements != nil {
+				l.require(s.call.Region, o.InstanceRequirements)
+			}
 			for subnet := range strings.SplitSeq(deref(o.SubnetId), ",") {
-				l := launch{kind: deref(o.InstanceType), subnet: strings.TrimSpace(subnet), image: deref(o.ImageId), key: deref(o.KeyName), market: market, tags: tagsByType(in.TagSpecifications)}
-				if p := o.IamInstanceProfile; p != nil {
-					l.profile = &ec2.IamInstanceProfileSpecification{Arn: p.Arn, Name: p.Name}
+				if pools += 1 + len(l.kinds); len(out) >= MaxFleetLaunches || pools > MaxFleetPools {
+					return out
 				}
-				key := strings.Join([]string{l.kind, l.subnet, l.image, l.key}, " ")
-				if seen[key] {
-					continue
-				}
-				seen[key] = true
-				var data ec2.RequestLaunchTemplateData
-				if l.template, data = s.template(spec.LaunchTemplateId, spec.LaunchTemplateName, spec.Version); l.template.ID == "" {
-					continue // the handler says that it is not there
-				}
-				l.fill(data)
+				l.subnet = cmp.Or(strings.TrimSpace(subnet), l.subnet)
 				out = append(out, l)
 			}
 		}
 	}
 	return out
+}
+
+// fleetMarkets are the markets that a fleet launches in.
+func fleetMarkets(t *ec2.TargetCapacitySpecificationRequest) (string, []string) {
+	if t == nil {
+		return "on-demand", nil
+	}
+	number := func(n *int32) int32 {
+		if n == nil {
+			return 0
+		}
+		return *n
+	}
+	onDemand, spot := number(t.OnDemandTargetCapacity), number(t.SpotTargetCapacity)
+	if rest := number(t.TotalTargetCapacity) - onDemand - spot; deref(t.DefaultTargetCapacityType) == "spot" {
+		spot += rest
+	} else {
+		onDemand += rest
+	}
+	switch {
+	case spot > 0 && onDemand > 0:
+		return "spot", []string{"on-demand"}
+	case spot > 0:
+		return "spot", nil
+	}
+	return "on-demand", nil
+}
+
+// overridden is what an override says of a launch.
+func overridden(o ec2.FleetLaunchTemplateOverridesRequest) launch {
+	l := launch{kind: deref(o.InstanceType), image: deref(o.ImageId), key: deref(o.KeyName)}
+	if p := o.IamInstanceProfile; p != nil {
+		l.profile = &ec2.IamInstanceProfileSpecification{Arn: p.Arn, Name: p.Name}
+	}
+	if m := o.MetadataOptions; m != nil {
+		l.tokens, l.endpoint, l.hops = deref(m.HttpTokens), deref(m.HttpEndpoint), set(m.HttpPutResponseHopLimit)
+	}
+	if o.Placement != nil {
+		l.tenancy = deref(o.Placement.Tenancy)
+	}
+	for _, b := range o.BlockDeviceMappings {
+		if e := b.Ebs; e != nil {
+			l.disks = append(l.disks, disk{deref(b.DeviceName), deref(e.VolumeType), deref(e.SnapshotId), set(e.VolumeSize), set(e.Iops), set(e.Throughput), e.Encrypted})
+		}
+	}
+	return l
+}
+
+// require has a launch be of any type that has what is wanted, and its image's architecture,
+// whatever type its template says. Requirements that cannot be read, or that no type has, the
+// handler refuses.
+func (l *launch) require(region string, r *ec2.InstanceRequirementsRequest) {
+	var q instancetype.Requirements
+	raw, err := json.Marshal(r)
+	if err == nil {
+		err = json.Unmarshal(raw, &q)
+	}
+	l.kind = ""
+	if err != nil {
+		return
+	}
+	id, _ := ami.Resolve(region, l.image)
+	image, known := ami.ByID(region, id)
+	for t := range instancetype.All() {
+		switch {
+		case !q.Match(t) || known && t.Architecture() != image.Arch:
+		case l.kind == "":
+			l.kind = t.Name
+		default:
+			l.kinds = append(l.kinds, t.Name)
+		}
+	}
 }
 
 // requestSpot is checked for the request that it makes, and for the launch that it asks for.

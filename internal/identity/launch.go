@@ -16,9 +16,12 @@ import (
 // leaves to its launch template.
 type launch struct {
 	template    resource.LaunchTemplate
-	image, kind string // AMI and instance type
+	version     string   // of the template, as it was asked for
+	image, kind string   // AMI and instance type
+	kinds       []string // types that it may be of besides
 	subnet, key string
 	market      string
+	markets     []string // as kinds
 	groups      []string
 	profile     *ec2.IamInstanceProfileSpecification
 	tags        created
@@ -86,7 +89,7 @@ func (s scope) launchOf(in *ec2.RunInstancesInput) launch {
 		l.market = deref(in.InstanceMarketOptions.MarketType)
 	}
 	if m := in.MetadataOptions; m != nil {
-		l.tokens, l.endpoint, l.hops = deref(m.HttpTokens), deref(m.HttpEndpoint), m.HttpPutResponseHopLimit
+		l.tokens, l.endpoint, l.hops = deref(m.HttpTokens), deref(m.HttpEndpoint), set(m.HttpPutResponseHopLimit)
 	}
 	if in.Placement != nil {
 		l.tenancy = deref(in.Placement.Tenancy)
@@ -183,10 +186,18 @@ func (l *launch) passes(s scope) []check {
 func disksOf(mappings []ec2.BlockDeviceMapping) (out []disk) {
 	for _, b := range mappings {
 		if e := b.Ebs; e != nil {
-			out = append(out, disk{deref(b.DeviceName), deref(e.VolumeType), deref(e.SnapshotId), e.VolumeSize, e.Iops, e.Throughput, e.Encrypted})
+			out = append(out, disk{deref(b.DeviceName), deref(e.VolumeType), deref(e.SnapshotId), set(e.VolumeSize), set(e.Iops), set(e.Throughput), e.Encrypted})
 		}
 	}
 	return out
+}
+
+// set is a number that a request gives. 0 is none: the launch takes its template's.
+func set(n *int32) *int32 {
+	if n != nil && *n == 0 {
+		return nil
+	}
+	return n
 }
 
 // addDisk adds a disk, or to the one of its device what that leaves open.

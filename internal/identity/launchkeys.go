@@ -17,9 +17,10 @@ type target struct {
 
 func arns(targets []target) []string {
 	var out []string
+	seen := map[string]bool{}
 	for _, t := range targets {
-		if !slices.Contains(out, t.arn) {
-			out = append(out, t.arn)
+		if !seen[t.arn] {
+			out, seen[t.arn] = append(out, t.arn), true
 		}
 	}
 	return out
@@ -58,7 +59,14 @@ func (l launch) targets(s scope) []target {
 		image = l.image
 	}
 	l.addImageDisks(s.call.Region, image)
-	out := []target{{s.arn("ec2", "instance/*"), l.instanceKeys(s)}}
+	var out []target
+	for _, kind := range append([]string{l.kind}, l.kinds...) {
+		for _, market := range append([]string{l.market}, l.markets...) {
+			one := l
+			one.kind, one.market = kind, market
+			out = append(out, target{s.arn("ec2", "instance/*"), one.instanceKeys(s)})
+		}
+	}
 	for _, arn := range slices.Concat(s.ec2(&image, &l.subnet), s.ec2s(l.groups)) {
 		out = append(out, target{arn: arn})
 	}

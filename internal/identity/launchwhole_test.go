@@ -2,10 +2,13 @@ package identity_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"ekster.dev/ekster/gen/ec2"
+	"ekster.dev/ekster/internal/ami"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -49,5 +52,66 @@ func TestEmptyProfile(t *testing.T) {
 		w.denied(t, policy, "ec2:CreateFleet", fleetOf("lt-1", ec2.FleetLaunchTemplateOverridesRequest{
 			IamInstanceProfile: &ec2.FleetIamInstanceProfileSpecificationRequest{Arn: p.Arn, Name: p.Name},
 		}), "iam:PassRole on resource: "+roleARN+"node")
+	}
+}
+
+// A fleet is checked for what each of its overrides launches, not for what its template alone would.
+func TestFleetOverrides(t *testing.T) {
+	w := newDependents(t)
+	image := ami.All("us-west-2")[0]
+	w.update(func(tx *store.Tx) { addRole(tx, "admin", "") })
+	w.addTemplate(t, "lt-plain", ec2.RequestLaunchTemplateData{ImageId: &image.ID, InstanceType: new("m5.large"),
+		MetadataOptions: &ec2.LaunchTemplateInstanceMetadataOptionsRequest{HttpTokens: new("required")}})
+	type override = ec2.FleetLaunchTemplateOverridesRequest
+	same := override{InstanceType: new("m5.large"), SubnetId: new("subnet-1")}
+	admin, optional, large, required := same, same, same, override{}
+	admin.IamInstanceProfile = &ec2.FleetIamInstanceProfileSpecificationRequest{Name: new("admin")}
+	optional.MetadataOptions = &ec2.FleetInstanceMetadataOptionsRequest{HttpTokens: new("optional")}
+	large.BlockDeviceMappings = []ec2.FleetBlockDeviceMappingRequest{{DeviceName: new("/dev/xvda"), Ebs: &ec2.FleetEbsBlockDeviceRequest{VolumeSize: new(int32(500))}}}
+	required.InstanceRequirements = &ec2.InstanceRequirementsRequest{AllowedInstanceTypes: []string{"m5.*large"},
+		VCpuCount: &ec2.VCpuCountRangeRequest{Min: new(int32(1))}, MemoryMiB: &ec2.MemoryMiBRequest{Min: new(int32(1))}}
+	both := fleetOf("lt-plain", same)
+	both.TargetCapacitySpecification = &ec2.TargetCapacitySpecificationRequest{TotalTargetCapacity: new(int32(2)), SpotTargetCapacity: new(int32(1))}
+	deny := func(what, condition string) string {
+		return policyOf("Allow ec2:* *", "Deny ec2:RunInstances "+ec2ARN+what+" "+condition)
+	}
+	for _, c := range []struct {
+		name, policy string
+		in           *ec2.CreateFleetInput
+		denied       string
+	}{
+		{"profile of the second of two that are else the same", policyOf("Allow ec2:* *"), fleetOf("lt-plain", same, admin), "iam:PassRole on resource: " + roleARN + "admin"},
+		{"metadata options", deny("instance/*", `{"StringNotEquals":{"ec2:MetadataHttpTokens":"required"}}`), fleetOf("lt-plain", same, optional), "ec2:RunInstances on resource: " + ec2ARN + "instance/*"},
+		{"volumes", deny("volume/*", `{"NumericGreaterThan":{"ec2:VolumeSize":"100"}}`), fleetOf("lt-plain", same, large), "ec2:RunInstances on resource: " + ec2ARN + "volume/*"},
+		{"types that have what is wanted", deny("instance/*", is("ec2:InstanceType", "m5.4xlarge")), fleetOf("lt-plain", required), "ec2:RunInstances on resource: " + ec2ARN + "instance/*"},
+		{"the template's type, that is not launched", deny("instance/*", `{"StringNotLike":{"ec2:InstanceType":"m5.*"}}`), fleetOf("lt-plain", required), ""},
+		{"either market", deny("instance/*", is("ec2:InstanceMarketType", "on-demand")), both, "ec2:RunInstances on resource: " + ec2ARN + "instance/*"},
+		{"tags of the template", policyOf("Allow ec2:RunInstances *", "Allow ec2:CreateFleet *", "Allow iam:PassRole *"), fleetOf("lt-1", same), "ec2:CreateTags on resource: " + ec2ARN + "instance/*"},
+		{"all of it", deny("instance/*", is("ec2:InstanceType", "t3.nano")), fleetOf("lt-plain", same, optional, large, required), ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.denied != "" {
+				w.denied(t, c.policy, "ec2:CreateFleet", c.in, c.denied)
+			} else if err := w.authorize(c.policy, "ec2:CreateFleet", c.in); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// However many subnets a request names, deciding it takes no longer than its handler allows.
+func TestFleetIsBounded(t *testing.T) {
+	w := newDependents(t)
+	var subnets []string
+	for i := range 50_000 {
+		subnets = append(subnets, fmt.Sprint("subnet-", i))
+	}
+	in := fleetOf("lt-1", ec2.FleetLaunchTemplateOverridesRequest{SubnetId: new(strings.Join(subnets, ","))})
+	start := time.Now()
+	if err := w.authorize(policyOf("Allow ec2:* *", "Allow iam:PassRole *"), "ec2:CreateFleet", in); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("it takes %s", took)
 	}
 }

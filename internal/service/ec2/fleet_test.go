@@ -1,6 +1,7 @@
 package ec2_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -189,4 +190,12 @@ func TestFleetRefusals(t *testing.T) {
 	in.LaunchTemplateConfigs[0].LaunchTemplateSpecification.LaunchTemplateName = aws.String("gone")
 	fails(w.CreateFleet(t.Context(), in))(w, "InvalidLaunchTemplateName.NotFoundException", "")
 	fails(w.DescribeFleets(t.Context(), &sdk.DescribeFleetsInput{FleetIds: []string{"fleet-1"}}))(w, "InvalidFleetId.NotFound", "")
+}
+
+// A fleet has at most 300 overrides in all of their subnets: no more than that is checked.
+func TestFleetBounds(t *testing.T) {
+	w := newWorld(t)
+	subnet := w.defaultSubnet("us-west-2a")
+	many := strings.TrimSuffix(strings.Repeat(subnet+",", 301), ",")
+	fails(w.CreateFleet(t.Context(), w.fleet(1, "on-demand", override("m5.large", many, 1))))(w, "InvalidParameterValue", "A request has at most 300 overrides in all of their subnets, not 301.")
 }

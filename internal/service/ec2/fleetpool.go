@@ -6,6 +6,7 @@ import (
 	"ekster.dev/ekster/gen/ec2"
 	"ekster.dev/ekster/internal/ami"
 	"ekster.dev/ekster/internal/awsapi"
+	"ekster.dev/ekster/internal/identity"
 	"ekster.dev/ekster/internal/instancetype"
 	"ekster.dev/ekster/internal/provision"
 	"ekster.dev/ekster/internal/region"
@@ -17,6 +18,8 @@ import (
 const (
 	maxFleetConfigs   = 50
 	maxFleetOverrides = 300
+	maxFleetLaunches  = identity.MaxFleetLaunches // what more there were nobody has checked
+	maxFleetPools     = identity.MaxFleetPools
 )
 
 // A fleetPool is one thing that a fleet may launch: a launch template, with one override.
@@ -38,6 +41,9 @@ func fleetPools(tx *store.Tx, call awsapi.Call, in *ec2.CreateFleetInput) ([]fle
 	}
 	if n := len(in.LaunchTemplateConfigs); n == 0 || n > maxFleetConfigs {
 		return nil, fault("InvalidParameterValue", "A request has between 1 and %d launch template configurations, not %d.", maxFleetConfigs, n)
+	}
+	if n := fleetLaunches(in); n > maxFleetLaunches {
+		return nil, fault("InvalidParameterValue", "A request has at most %d overrides in all of their subnets, not %d.", maxFleetLaunches, n)
 	}
 	var out []fleetPool
 	overrides := 0
@@ -63,6 +69,9 @@ func fleetPools(tx *store.Tx, call awsapi.Call, in *ec2.CreateFleetInput) ([]fle
 		for _, o := range chosen {
 			// An override may name several subnets, and then stands for a pool in each.
 			for subnet := range strings.SplitSeq(deref(o.SubnetId), ",") {
+				if len(out) == maxFleetPools {
+					return nil, fault("InvalidParameterValue", "The requirements of a request are met by at most %d instance types in all of their subnets.", maxFleetPools)
+				}
 				one := o
 				one.SubnetId = some(strings.TrimSpace(subnet))
 				p := fleetPool{template: lt, version: deref(spec.Version), override: one, weight: 1}
@@ -78,6 +87,19 @@ func fleetPools(tx *store.Tx, call awsapi.Call, in *ec2.CreateFleetInput) ([]fle
 		}
 	}
 	return out, nil
+}
+
+// fleetLaunches counts the overrides of a request, each in each of its subnets.
+func fleetLaunches(in *ec2.CreateFleetInput) (n int) {
+	for _, c := range in.LaunchTemplateConfigs {
+		if len(c.Overrides) == 0 {
+			n++
+		}
+		for _, o := range c.Overrides {
+			n += 1 + strings.Count(deref(o.SubnetId), ",")
+		}
+	}
+	return n
 }
 
 // byRequirements replaces an override that says what types have to have by one for each type
