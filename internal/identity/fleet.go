@@ -123,8 +123,11 @@ func overridden(o ec2.FleetLaunchTemplateOverridesRequest) launch {
 	if m := o.MetadataOptions; m != nil {
 		l.tokens, l.endpoint, l.hops = deref(m.HttpTokens), deref(m.HttpEndpoint), set(m.HttpPutResponseHopLimit)
 	}
-	if o.Placement != nil {
-		l.tenancy = deref(o.Placement.Tenancy)
+	l.place = cmp.Or(deref(o.AvailabilityZone), deref(o.AvailabilityZoneId))
+	if p := o.Placement; p != nil {
+		l.tenancy = deref(p.Tenancy)
+		// The override's own zone goes before its placement's, but not before its id.
+		l.place = cmp.Or(deref(o.AvailabilityZone), deref(p.AvailabilityZone), l.place)
 	}
 	for _, b := range o.BlockDeviceMappings {
 		if e := b.Ebs; e != nil {
@@ -181,12 +184,10 @@ func (s scope) spotLaunch(in *ec2.RequestSpotInstancesInput) launch {
 	l := launch{market: "spot"}
 	if spec := in.LaunchSpecification; spec != nil {
 		l.image, l.kind, l.subnet, l.key = deref(spec.ImageId), deref(spec.InstanceType), deref(spec.SubnetId), deref(spec.KeyName)
-		l.groups, l.profile, l.ebsOptimized, l.disks = spec.SecurityGroupIds, spec.IamInstanceProfile, spec.EbsOptimized, disksOf(spec.BlockDeviceMappings)
-		if spec.Placement != nil {
-			l.tenancy = deref(spec.Placement.Tenancy)
-		}
-		for _, n := range spec.NetworkInterfaces {
-			l.interfaces = append(l.interfaces, networkCard{deref(n.NetworkInterfaceId), n.AssociatePublicIpAddress})
+		l.groups, l.named, l.interfaces = spec.SecurityGroupIds, spec.SecurityGroups, cardsOf(spec.NetworkInterfaces)
+		l.profile, l.ebsOptimized, l.disks = spec.IamInstanceProfile, spec.EbsOptimized, disksOf(spec.BlockDeviceMappings)
+		if p := spec.Placement; p != nil {
+			l.tenancy, l.place = deref(p.Tenancy), deref(p.AvailabilityZone)
 		}
 	}
 	return l

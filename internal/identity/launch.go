@@ -22,7 +22,9 @@ type launch struct {
 	subnet, key string
 	market      string
 	markets     []string // as kinds
-	groups      []string
+	groups      []string // security groups, by id
+	named       []string // and by name, in the default VPC
+	place       string   // zone that is asked for, by name or id
 	profile     *ec2.IamInstanceProfileSpecification
 	tags        created
 
@@ -36,8 +38,16 @@ type launch struct {
 
 // A networkCard is a network interface that a launch makes or, with an id, takes.
 type networkCard struct {
-	id     string
-	public *bool // AssociatePublicIpAddress
+	id, subnet string
+	groups     []string // none: the launch's
+	public     *bool    // AssociatePublicIpAddress
+}
+
+func cardsOf(specs []ec2.InstanceNetworkInterfaceSpecification) (out []networkCard) {
+	for _, n := range specs {
+		out = append(out, networkCard{deref(n.NetworkInterfaceId), deref(n.SubnetId), n.Groups, n.AssociatePublicIpAddress})
+	}
+	return out
 }
 
 // A disk is a volume that a launch makes.
@@ -83,7 +93,7 @@ func (s scope) template(id, name, version *string) (resource.LaunchTemplate, ec2
 func (s scope) launchOf(in *ec2.RunInstancesInput) launch {
 	l := launch{
 		image: deref(in.ImageId), kind: deref(in.InstanceType), subnet: deref(in.SubnetId), key: deref(in.KeyName),
-		groups: in.SecurityGroupIds, profile: in.IamInstanceProfile, tags: tagsByType(in.TagSpecifications),
+		groups: in.SecurityGroupIds, named: in.SecurityGroups, profile: in.IamInstanceProfile, tags: tagsByType(in.TagSpecifications),
 	}
 	if in.InstanceMarketOptions != nil {
 		l.market = deref(in.InstanceMarketOptions.MarketType)
@@ -91,18 +101,12 @@ func (s scope) launchOf(in *ec2.RunInstancesInput) launch {
 	if m := in.MetadataOptions; m != nil {
 		l.tokens, l.endpoint, l.hops = deref(m.HttpTokens), deref(m.HttpEndpoint), set(m.HttpPutResponseHopLimit)
 	}
-	if in.Placement != nil {
-		l.tenancy = deref(in.Placement.Tenancy)
+	if p := in.Placement; p != nil {
+		l.tenancy, l.place = deref(p.Tenancy), cmp.Or(deref(p.AvailabilityZone), deref(p.AvailabilityZoneId))
 	}
 	l.ebsOptimized = in.EbsOptimized
 	l.disks = disksOf(in.BlockDeviceMappings)
-	for _, n := range in.NetworkInterfaces {
-		l.interfaces = append(l.interfaces, networkCard{deref(n.NetworkInterfaceId), n.AssociatePublicIpAddress})
-		l.groups = append(l.groups[:len(l.groups):len(l.groups)], n.Groups...)
-		if l.subnet == "" {
-			l.subnet = deref(n.SubnetId)
-		}
-	}
+	l.interfaces = cardsOf(in.NetworkInterfaces)
 	if in.LaunchTemplate == nil {
 		return l
 	}
@@ -130,8 +134,10 @@ func (l *launch) fill(data ec2.RequestLaunchTemplateData) {
 		or(&l.endpoint, m.HttpEndpoint)
 		l.hops = cmp.Or(l.hops, m.HttpPutResponseHopLimit)
 	}
-	if data.Placement != nil {
-		or(&l.tenancy, data.Placement.Tenancy)
+	if p := data.Placement; p != nil {
+		or(&l.tenancy, p.Tenancy)
+		or(&l.place, p.AvailabilityZone)
+		or(&l.place, p.AvailabilityZoneId)
 	}
 	l.ebsOptimized = cmp.Or(l.ebsOptimized, data.EbsOptimized)
 	for _, b := range data.BlockDeviceMappings {
@@ -139,16 +145,13 @@ func (l *launch) fill(data ec2.RequestLaunchTemplateData) {
 			l.addDisk(disk{deref(b.DeviceName), deref(e.VolumeType), deref(e.SnapshotId), e.VolumeSize, e.Iops, e.Throughput, e.Encrypted})
 		}
 	}
-	own := len(l.interfaces) > 0 // which a template's do not add to
-	for _, n := range data.NetworkInterfaces {
-		if !own {
-			l.interfaces = append(l.interfaces, networkCard{deref(n.NetworkInterfaceId), n.AssociatePublicIpAddress})
+	if len(l.interfaces) == 0 { // which a template's do not add to
+		for _, n := range data.NetworkInterfaces {
+			l.interfaces = append(l.interfaces, networkCard{deref(n.NetworkInterfaceId), deref(n.SubnetId), n.Groups, n.AssociatePublicIpAddress})
 		}
-		l.groups = append(l.groups[:len(l.groups):len(l.groups)], n.Groups...)
-		or(&l.subnet, n.SubnetId)
 	}
-	if len(l.groups) == 0 {
-		l.groups = data.SecurityGroupIds
+	if len(l.groups)+len(l.named) == 0 {
+		l.groups, l.named = data.SecurityGroupIds, data.SecurityGroups
 	}
 	if p := data.IamInstanceProfile; !l.hasProfile() && p != nil {
 		l.profile = &ec2.IamInstanceProfileSpecification{Arn: p.Arn, Name: p.Name}

@@ -1,10 +1,12 @@
 package identity
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 
 	"ekster.dev/ekster/internal/ami"
+	"ekster.dev/ekster/internal/region"
 )
 
 // A target is a resource that an operation is checked on, with the condition keys that the
@@ -67,7 +69,7 @@ func (l launch) targets(s scope) []target {
 			out = append(out, target{s.arn("ec2", "instance/*"), one.instanceKeys(s)})
 		}
 	}
-	for _, arn := range slices.Concat(s.ec2(&image, &l.subnet), s.ec2s(l.groups)) {
+	for _, arn := range slices.Concat(s.ec2(&image), l.subnets(s), l.securityGroups(s)) {
 		out = append(out, target{arn: arn})
 	}
 	out = append(out, l.interfaceTargets(s)...)
@@ -110,21 +112,66 @@ func (l launch) instanceKeys(s scope) map[string][]string {
 	return k
 }
 
-func (l launch) zone(s scope) string {
-	n, ok := s.tx.Subnets.Get(l.subnet)
-	if !ok || n.Account != s.call.Account {
-		return ""
+// cards are the interfaces of the launch, of which there is always one.
+func (l launch) cards() []networkCard {
+	if len(l.interfaces) == 0 {
+		return []networkCard{{subnet: l.subnet}}
 	}
-	return n.Zone
+	out := slices.Clone(l.interfaces)
+	for i := range out {
+		out[i].subnet = cmp.Or(l.subnet, out[i].subnet) // the launch's wins, as a fleet's does
+	}
+	return out
+}
+
+// subnets are the ARNs of those that the launch makes interfaces in.
+func (l launch) subnets(s scope) (out []string) {
+	for _, c := range l.cards() {
+		if c.id == "" {
+			out = append(out, s.ec2(&c.subnet)...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// securityGroups are the ARNs of those that the interfaces are made with: the launch's own
+// where an interface has none.
+func (l launch) securityGroups(s scope) (out []string) {
+	rest := false
+	for _, c := range l.cards() {
+		if c.id == "" {
+			out, rest = append(out, s.ec2s(c.groups)...), rest || len(c.groups) == 0
+		}
+	}
+	if rest {
+		out = append(out, s.ec2s(l.groups)...)
+		for _, name := range l.named {
+			out = append(out, s.groups(nil, &name)...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// zone is where the launch's interfaces are, which is one zone, or else the one that it asks for.
+func (l launch) zone(s scope) string {
+	for _, c := range l.cards() {
+		if n, ok := s.tx.Interfaces.Get(c.id); ok && n.Account == s.call.Account {
+			return n.Zone
+		}
+		if n, ok := s.tx.Subnets.Get(c.subnet); ok && n.Account == s.call.Account {
+			return n.Zone
+		}
+	}
+	r, _ := region.Lookup(s.call.Region)
+	z, _ := r.Zone(l.place)
+	return z.Name
 }
 
 func (l launch) interfaceTargets(s scope) []target {
-	cards := l.interfaces
-	if len(cards) == 0 {
-		cards = []networkCard{{}}
-	}
 	var out []target
-	for _, c := range cards {
+	for _, c := range l.cards() {
 		k := keySet{}
 		k.flag("ec2:AssociatePublicIpAddress", c.public)
 		if c.id != "" {
@@ -132,7 +179,7 @@ func (l launch) interfaceTargets(s scope) []target {
 			continue
 		}
 		k.text("ec2:AvailabilityZone", l.zone(s))
-		if n, ok := s.tx.Subnets.Get(l.subnet); ok && n.Account == s.call.Account {
+		if n, ok := s.tx.Subnets.Get(c.subnet); ok && n.Account == s.call.Account {
 			k.text("ec2:Subnet", s.arn("ec2", "subnet/"+n.ID))
 			k.text("ec2:Vpc", s.arn("ec2", "vpc/"+n.VPC))
 		}

@@ -115,3 +115,61 @@ func TestFleetIsBounded(t *testing.T) {
 		t.Errorf("it takes %s", took)
 	}
 }
+
+// Everything that a launch uses is checked: groups by their names, the subnets and groups of each
+// interface, the zone that it asks for.
+func TestLaunchUses(t *testing.T) {
+	w := newDependents(t)
+	image := ami.All("us-west-2")[0].ID
+	home := resource.Home{Account: account, Region: "us-west-2"}
+	w.update(func(tx *store.Tx) {
+		tx.VPCs.Put("vpc-9", resource.VPC{Home: home, ID: "vpc-9", Default: true})
+		tx.SecurityGroups.Put("sg-9", resource.SecurityGroup{Home: home, ID: "sg-9", VPC: "vpc-9", Name: "web"})
+	})
+	w.addTemplate(t, "lt-named", ec2.RequestLaunchTemplateData{SecurityGroups: []string{"web"}})
+	cards := []ec2.InstanceNetworkInterfaceSpecification{{SubnetId: new("subnet-1"), Groups: []string{"sg-1"}}, {SubnetId: new("subnet-2")}}
+	spot := func(spec ec2.RequestSpotLaunchSpecification) *ec2.RequestSpotInstancesInput {
+		spec.ImageId = &image
+		return &ec2.RequestSpotInstancesInput{LaunchSpecification: &spec}
+	}
+	run := func(in ec2.RunInstancesInput) *ec2.RunInstancesInput {
+		in.ImageId = &image
+		return &in
+	}
+	zone := is("ec2:AvailabilityZone", "us-west-2b")
+	for _, c := range []struct {
+		name, what, condition string
+		in                    any
+	}{
+		{"named group", "security-group/sg-9", "", run(ec2.RunInstancesInput{SecurityGroups: []string{"web"}})},
+		{"named group of the template", "security-group/sg-9", "", run(ec2.RunInstancesInput{LaunchTemplate: &ec2.LaunchTemplateSpecification{LaunchTemplateId: new("lt-named")}})},
+		{"the template's for an interface without", "security-group/sg-9", "", run(ec2.RunInstancesInput{NetworkInterfaces: cards, LaunchTemplate: &ec2.LaunchTemplateSpecification{LaunchTemplateId: new("lt-named")}})},
+		{"second interface's subnet", "subnet/subnet-2", "", run(ec2.RunInstancesInput{NetworkInterfaces: cards})},
+		{"zone", "instance/*", zone, run(ec2.RunInstancesInput{Placement: &ec2.Placement{AvailabilityZone: new("us-west-2b")}})},
+		{"zone by its id", "volume/*", zone, run(ec2.RunInstancesInput{Placement: &ec2.Placement{AvailabilityZoneId: new("usw2-az2")}})},
+		{"spot, named group", "security-group/sg-9", "", spot(ec2.RequestSpotLaunchSpecification{SecurityGroups: []string{"web"}})},
+		{"spot, interface's group", "security-group/sg-1", "", spot(ec2.RequestSpotLaunchSpecification{NetworkInterfaces: cards})},
+		{"spot, interface's subnet", "subnet/subnet-2", "", spot(ec2.RequestSpotLaunchSpecification{NetworkInterfaces: cards})},
+		{"spot, zone", "instance/*", zone, spot(ec2.RequestSpotLaunchSpecification{Placement: &ec2.SpotPlacement{AvailabilityZone: new("us-west-2b")}})},
+		{"fleet, zone", "instance/*", zone, fleetOf("lt-named", ec2.FleetLaunchTemplateOverridesRequest{AvailabilityZone: new("us-west-2b")})},
+		{"fleet, named group", "security-group/sg-9", "", fleetOf("lt-named")},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			operation := "ec2:RunInstances"
+			switch c.in.(type) {
+			case *ec2.RequestSpotInstancesInput:
+				operation = "ec2:RequestSpotInstances"
+			case *ec2.CreateFleetInput:
+				operation = "ec2:CreateFleet"
+			}
+			statement := "Deny ec2:RunInstances " + ec2ARN + c.what
+			if c.condition != "" {
+				statement += " " + c.condition
+			}
+			if err := w.authorize(policyOf("Allow ec2:* *"), operation, c.in); err != nil {
+				t.Fatal(err)
+			}
+			w.denied(t, policyOf("Allow ec2:* *", statement), operation, c.in, "ec2:RunInstances on resource: "+ec2ARN+c.what)
+		})
+	}
+}
