@@ -257,6 +257,26 @@ func TestRules(t *testing.T) {
 	if tags, err := w.ListTagsForResource(t.Context(), &sdk.ListTagsForResourceInput{ResourceARN: d.Arn}); err != nil || len(tags.Tags) != 1 {
 		t.Errorf("%+v, %v", tags, err)
 	}
+	// An ARN that is not the rule's own is not its: it is what the caller is checked for.
+	for foreign, code := range map[string]string{
+		"arn:aws:events:us-west-2:111122223333:rule/r":             "ResourceNotFoundException",
+		"arn:aws:events:eu-west-1:000000000000:rule/r":             "ResourceNotFoundException",
+		"arn:aws:events:us-west-2:000000000000:rule/default/r":     "ResourceNotFoundException",
+		"arn:aws:events:us-west-2:000000000000:event-bus/b:rule/r": "ValidationException",
+		"arn:aws:sqs:us-west-2:000000000000:rule/r":                "ValidationException",
+		"arn:aws:events:us-west-2:000000000000:rule/mine:rule/r":   "ResourceNotFoundException",
+		"arn:aws-cn:events:us-west-2:000000000000:rule/r":          "ResourceNotFoundException",
+	} {
+		_, tag := w.TagResource(t.Context(), &sdk.TagResourceInput{ResourceARN: &foreign, Tags: []types.Tag{{Key: aws.String("k"), Value: aws.String("w")}}})
+		_, untag := w.UntagResource(t.Context(), &sdk.UntagResourceInput{ResourceARN: &foreign, TagKeys: []string{"k"}})
+		_, list := w.ListTagsForResource(t.Context(), &sdk.ListTagsForResourceInput{ResourceARN: &foreign})
+		for _, err := range []error{tag, untag, list} {
+			var e smithy.APIError
+			if !errors.As(err, &e) || e.ErrorCode() != code {
+				t.Errorf("%s: got %v, want %s", foreign, err, code)
+			}
+		}
+	}
 	put := func(change func(in *sdk.PutRuleInput)) error {
 		in := &sdk.PutRuleInput{Name: aws.String("x"), EventPattern: aws.String(`{"a":["b"]}`)}
 		change(in)

@@ -182,18 +182,26 @@ func (s *Service) DisableRule(ctx context.Context, call awsapi.Call, in *events.
 	})
 }
 
-// tagged finds the name of the rule that an ARN names.
-func tagged(arn *string) (string, error) {
-	_, name, ok := strings.Cut(deref(arn), ":rule/")
-	if !ok {
+// tagged finds the name of the rule that an ARN names. It has to be the ARN that the rule has:
+// the caller was checked for what is written there, and nothing else may be acted upon.
+func tagged(call awsapi.Call, arn *string) (string, error) {
+	f := strings.SplitN(deref(arn), ":", 6)
+	if len(f) != 6 || f[0] != "arn" || f[2] != "events" {
+		return "", validation("Parameter ResourceARN is not valid. Reason: Provided Arn is not in correct format.")
+	}
+	name, rule := strings.CutPrefix(f[5], "rule/")
+	switch {
+	case *arn == identity.EventRuleARN(call.Region, call.Account, name):
+		return name, nil
+	case !rule:
 		return "", notYet("Tagging anything but rules")
 	}
-	return strings.TrimPrefix(name, bus+"/"), nil
+	return "", notFound("Rule %s does not exist on EventBus default.", name)
 }
 
 // TagResource sets tags of a rule.
 func (s *Service) TagResource(ctx context.Context, call awsapi.Call, in *events.TagResourceInput) (*events.TagResourceOutput, error) {
-	name, err := tagged(in.ResourceARN)
+	name, err := tagged(call, in.ResourceARN)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +219,7 @@ func (s *Service) TagResource(ctx context.Context, call awsapi.Call, in *events.
 
 // UntagResource takes tags of a rule away.
 func (s *Service) UntagResource(ctx context.Context, call awsapi.Call, in *events.UntagResourceInput) (*events.UntagResourceOutput, error) {
-	name, err := tagged(in.ResourceARN)
+	name, err := tagged(call, in.ResourceARN)
 	if err != nil {
 		return nil, err
 	}
@@ -223,7 +231,7 @@ func (s *Service) UntagResource(ctx context.Context, call awsapi.Call, in *event
 
 // ListTagsForResource lists the tags of a rule.
 func (s *Service) ListTagsForResource(_ context.Context, call awsapi.Call, in *events.ListTagsForResourceInput) (*events.ListTagsForResourceOutput, error) {
-	name, err := tagged(in.ResourceARN)
+	name, err := tagged(call, in.ResourceARN)
 	if err != nil {
 		return nil, err
 	}
