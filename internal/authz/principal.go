@@ -94,7 +94,7 @@ type awsPrincipal struct {
 	raw     string // as written
 	account string // the account it stands for, if it is one
 	arn     string // a user, role or session
-	id      string // AIDA…, AROA…: what IAM leaves of a principal that was deleted
+	id      string // AIDA…, AROA…, AROA…:session: what IAM leaves of a principal that was deleted
 }
 
 // match says what of p the element names; the strongest grant counts.
@@ -180,7 +180,7 @@ func (s *principalSpec) excludes(p *Principal, effect Effect) bool {
 
 var (
 	accountID  = regexp.MustCompile(`^[0-9]{12}$`)
-	uniqueID   = regexp.MustCompile(`^A[A-Z]{3}[A-Z0-9]{12,124}$`)
+	uniqueID   = regexp.MustCompile(`^(A[A-Z]{3}[A-Z0-9]{12,124}|AROA[A-Z0-9]{12,124}:[\w+=,.@-]+)$`)
 	iamARN     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::([0-9]{12}):(root|(?:user|role)/[\x21-\x7e]*[\w+=,.@-]+)$`)
 	stsARN     = regexp.MustCompile(`^arn:aws[a-z-]*:sts::[0-9]{12}:(assumed-role/[\w+=,.@-]+/[\w+=,.@-]+|federated-user/[\w+=,.@-]+)$`)
 	providerID = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:(saml-provider|oidc-provider)/[^*?]+$`)

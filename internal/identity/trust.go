@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"strings"
 
 	"ekster.dev/ekster/internal/authz"
@@ -61,17 +62,24 @@ func principalID(tx *store.Tx, name string) (string, bool) {
 // that is no more stands there by its unique id, which nobody will ever have again. A new one
 // of the same name is somebody else. A user that has been renamed stands there by its new ARN.
 func Trust(tx *store.Tx, r resource.Role) string {
-	doc := r.Trust
+	renamed := map[string]string{}
 	for arn, id := range r.TrustIDs {
-		if now, ok := principalID(tx, arn); !ok || now != id {
-			name := id
-			for _, u := range tx.Users.All() {
-				if u.ID == id {
-					name = u.ARN
-				}
-			}
-			doc = strings.ReplaceAll(doc, `"`+arn+`"`, `"`+name+`"`)
+		if now, ok := principalID(tx, arn); ok && now == id {
+			continue
 		}
+		renamed[arn] = id
+		for _, u := range tx.Users.All() {
+			if u.ID == id {
+				renamed[arn] = u.ARN
+			}
+		}
+	}
+	if len(renamed) == 0 {
+		return r.Trust
+	}
+	doc, err := authz.RenamePrincipals(r.Trust, func(name string) string { return cmp.Or(renamed[name], name) })
+	if err != nil {
+		return r.Trust // which is no JSON, so that nobody is trusted by it
 	}
 	return doc
 }
