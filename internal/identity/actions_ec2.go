@@ -204,7 +204,7 @@ var ec2Rules = rules{
 		return s.templates(in.LaunchTemplateId, in.LaunchTemplateName)
 	}),
 	"ModifyNetworkInterfaceAttribute": on(func(s scope, in *ec2.ModifyNetworkInterfaceAttributeInput) []string {
-		return s.ec2(in.NetworkInterfaceId)
+		return append(s.ec2(in.NetworkInterfaceId), s.ec2s(in.Groups)...)
 	}),
 	"ModifySubnetAttribute":     on(func(s scope, in *ec2.ModifySubnetAttributeInput) []string { return s.ec2(in.SubnetId) }),
 	"ModifyVpcAttribute":        on(func(s scope, in *ec2.ModifyVpcAttributeInput) []string { return s.ec2(in.VpcId) }),

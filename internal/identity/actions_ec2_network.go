@@ -1,11 +1,13 @@
 package identity
 
+import "ekster.dev/ekster/internal/resource"
+
 // ec2NetworkRules are about gateways, addresses, network ACLs, endpoints and peering.
 var ec2NetworkRules = rules{
 	"AcceptVpcPeeringConnection":                 ids("VpcPeeringConnectionId"),
 	"AllocateAddress":                            makes("elastic-ip"),
 	"AssignIpv6Addresses":                        ids("NetworkInterfaceId"),
-	"AssociateAddress":                           ids("AllocationId", "InstanceId", "NetworkInterfaceId"),
+	"AssociateAddress":                           address("AllocationId", "InstanceId", "NetworkInterfaceId"),
 	"AssociateDhcpOptions":                       ids("DhcpOptionsId", "VpcId"),
 	"AssociateSubnetCidrBlock":                   ids("SubnetId"),
 	"AssociateVpcCidrBlock":                      ids("VpcId"),
@@ -44,9 +46,9 @@ var ec2NetworkRules = rules{
 	"DescribeVpcEndpoints":                       anything,
 	"DescribeVpcPeeringConnections":              anything,
 	"DetachInternetGateway":                      ids("InternetGatewayId", "VpcId"),
-	"DisassociateAddress":                        anything, // names an association, or an address of EC2-Classic
+	"DisassociateAddress":                        {fields: []string{"AssociationId", "PublicIp"}, resources: associatedAddress},
 	"DisassociateRouteTable":                     {fields: []string{"AssociationId"}, resources: associatedTable},
-	"DisassociateSubnetCidrBlock":                anything,
+	"DisassociateSubnetCidrBlock":                {fields: []string{"AssociationId"}, resources: associatedSubnet},
 	"DisassociateVpcCidrBlock":                   {fields: []string{"AssociationId"}, resources: associatedVPC},
 	"GetManagedPrefixListAssociations":           ids("PrefixListId"),
 	"GetManagedPrefixListEntries":                ids("PrefixListId"),
@@ -54,7 +56,7 @@ var ec2NetworkRules = rules{
 	"ModifySecurityGroupRules":                   ids("GroupId"),
 	"ModifyVpcEndpoint":                          ids("VpcEndpointId"),
 	"RejectVpcPeeringConnection":                 ids("VpcPeeringConnectionId"),
-	"ReleaseAddress":                             ids("AllocationId"),
+	"ReleaseAddress":                             address("AllocationId"),
 	"ReplaceNetworkAclAssociation":               ids("NetworkAclId"),
 	"ReplaceNetworkAclEntry":                     ids("NetworkAclId"),
 	"ReplaceRoute":                               ids("RouteTableId"),
@@ -92,4 +94,50 @@ func associatedVPC(s scope, in any) []string {
 		}
 	}
 	return []string{s.arn("ec2", "vpc/*")}
+}
+
+// address is ids for operations that may name an elastic IP by its address instead.
+func address(names ...string) rule {
+	r := ids(append(names, "PublicIp")...)
+	named := ids(names...)
+	r.resources = func(s scope, in any) []string {
+		out := named.resources(s, in)
+		if ip := deref(one(in, "PublicIp")); ip != "" {
+			out = append(out, s.elasticIPs(func(a resource.Address) bool { return a.IP.String() == ip })...)
+		}
+		return out
+	}
+	return r
+}
+
+// elasticIPs are the ARNs of the caller's that match.
+func (s scope) elasticIPs(match func(resource.Address) bool) (out []string) {
+	for _, a := range s.tx.Addresses.All() {
+		if a.Account == s.call.Account && a.Region == s.call.Region && match(a) {
+			out = append(out, s.ec2(&a.ID)...)
+		}
+	}
+	if len(out) == 0 {
+		out = append(out, s.arn("ec2", "elastic-ip/*"))
+	}
+	return out
+}
+
+// associatedAddress is the elastic IP of an association, or the one that has the address.
+func associatedAddress(s scope, in any) []string {
+	association, ip := deref(one(in, "AssociationId")), deref(one(in, "PublicIp"))
+	return s.elasticIPs(func(a resource.Address) bool {
+		return association != "" && a.Association == association || ip != "" && a.IP.String() == ip
+	})
+}
+
+// associatedSubnet is the subnet that an IPv6 block is associated with.
+func associatedSubnet(s scope, in any) []string {
+	association := deref(one(in, "AssociationId"))
+	for _, n := range s.tx.Subnets.All() {
+		if association != "" && n.CIDR6.ID == association && n.Account == s.call.Account {
+			return s.ec2(&n.ID)
+		}
+	}
+	return []string{s.arn("ec2", "subnet/*")}
 }

@@ -1,0 +1,78 @@
+package identity_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"ekster.dev/ekster/gen/ec2"
+	"ekster.dev/ekster/gen/iam"
+	"ekster.dev/ekster/internal/resource"
+	"ekster.dev/ekster/internal/store"
+)
+
+// rowCase is a call that is allowed but for the one statement.
+type rowCase struct {
+	name, operation string
+	in              any
+	statement       string // that denies
+	denied          string
+}
+
+func (w *dependents) rows(t *testing.T, cases []rowCase) {
+	t.Helper()
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			service, _, _ := strings.Cut(c.operation, ":")
+			allow := "Allow " + service + ":* *"
+			if err := w.authorize(policyOf(allow), c.operation, c.in); err != nil {
+				t.Fatal(err)
+			}
+			w.denied(t, policyOf(allow, c.statement), c.operation, c.in, c.denied)
+		})
+	}
+}
+
+// Resources that a request names by something other than their ids are found.
+func TestNetworkRows(t *testing.T) {
+	w := newDependents(t)
+	home := resource.Home{Account: account, Region: "us-west-2"}
+	w.update(func(tx *store.Tx) {
+		tx.Addresses.Put("eipalloc-1", resource.Address{Home: home, ID: "eipalloc-1", IP: netip.MustParseAddr("198.51.100.7"), Association: "eipassoc-1"})
+		tx.Subnets.Put("subnet-1", resource.Subnet{Home: home, ID: "subnet-1", CIDR6: resource.CIDRAssociation{ID: "subnet-cidr-assoc-1"}})
+	})
+	ip := new("198.51.100.7")
+	row := func(name, operation string, in any, resource string) rowCase {
+		return rowCase{name, "ec2:" + operation, in, "Deny ec2:" + operation + " " + ec2ARN + resource, "ec2:" + operation + " on resource: " + ec2ARN + resource}
+	}
+	w.rows(t, []rowCase{
+		row("groups of an interface", "ModifyNetworkInterfaceAttribute", &ec2.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: new("eni-1"), Groups: []string{"sg-1"}}, "security-group/sg-1"),
+		row("release by address", "ReleaseAddress", &ec2.ReleaseAddressInput{PublicIp: ip}, "elastic-ip/eipalloc-1"),
+		row("associate by address", "AssociateAddress", &ec2.AssociateAddressInput{PublicIp: ip, InstanceId: new("i-1")}, "elastic-ip/eipalloc-1"),
+		row("disassociate by address", "DisassociateAddress", &ec2.DisassociateAddressInput{PublicIp: ip}, "elastic-ip/eipalloc-1"),
+		row("disassociate", "DisassociateAddress", &ec2.DisassociateAddressInput{AssociationId: new("eipassoc-1")}, "elastic-ip/eipalloc-1"),
+		row("disassociate what is not there", "DisassociateAddress", &ec2.DisassociateAddressInput{AssociationId: new("eipassoc-2")}, "elastic-ip/*"),
+		row("subnet's block", "DisassociateSubnetCidrBlock", &ec2.DisassociateSubnetCidrBlockInput{AssociationId: new("subnet-cidr-assoc-1")}, "subnet/subnet-1"),
+	})
+}
+
+// Who renames a user or group has to be allowed both what it is and what it will be.
+func TestRenames(t *testing.T) {
+	w := newDependents(t)
+	const iamARN = "arn:aws:iam::000000000000:"
+	w.update(func(tx *store.Tx) {
+		tx.Users.Put(iamARN+"user/dev/bob", resource.User{Account: account, ARN: iamARN + "user/dev/bob", Name: "bob", Path: "/dev/", ID: "AIDABOB"})
+		tx.Groups.Put(iamARN+"group/all", resource.Group{Account: account, ARN: iamARN + "group/all", Name: "all", Path: "/"})
+	})
+	row := func(name string, in any, operation, resource string) rowCase {
+		return rowCase{name, "iam:" + operation, in, "Deny iam:" + operation + " " + iamARN + resource, "iam:" + operation + " on resource: " + iamARN + resource}
+	}
+	w.rows(t, []rowCase{
+		row("another name", &iam.UpdateUserInput{UserName: new("bob"), NewUserName: new("root")}, "UpdateUser", "user/dev/root"),
+		row("another path", &iam.UpdateUserInput{UserName: new("bob"), NewPath: new("/admin/")}, "UpdateUser", "user/admin/bob"),
+		row("both", &iam.UpdateUserInput{UserName: new("bob"), NewPath: new("/"), NewUserName: new("root")}, "UpdateUser", "user/root"),
+		row("the old one", &iam.UpdateUserInput{UserName: new("bob"), NewUserName: new("root")}, "UpdateUser", "user/dev/bob"),
+		row("a group's path", &iam.UpdateGroupInput{GroupName: new("all"), NewPath: new("/x/y/")}, "UpdateGroup", "group/x/y/all"),
+		row("a group's name", &iam.UpdateGroupInput{GroupName: new("all"), NewGroupName: new("none")}, "UpdateGroup", "group/none"),
+	})
+}
