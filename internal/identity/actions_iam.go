@@ -66,6 +66,22 @@ func (s scope) deletedRole(task *string) []string {
 	return []string{s.iam("role", new("/"+strings.Join(parts[1:3], "/")+"/"), &parts[3])}
 }
 
+// renamed are the ARNs of a user or group before and after it gets another path or name.
+func renamed(arn string, path, name *string) []string {
+	account, rest, _ := strings.Cut(strings.TrimPrefix(arn, "arn:aws:iam::"), ":")
+	kind, own, _ := strings.Cut(rest, "/")
+	at := strings.LastIndexByte(own, '/') + 1
+	before := "/" + own[:at]
+	if path != nil {
+		before = cmp.Or(*path, "/")
+	}
+	to := "arn:aws:iam::" + account + ":" + kind + before + cmp.Or(deref(name), own[at:])
+	if to == arn {
+		return []string{arn}
+	}
+	return []string{arn, to}
+}
+
 func boundaryAndTags(boundary *string, tags []iam.Tag) map[string][]string {
 	m := map[string]string{}
 	for _, t := range tags {
@@ -267,11 +283,15 @@ var iamRules = rules{
 	}),
 	"UpdateAccessKey":        on(func(s scope, in *iam.UpdateAccessKeyInput) []string { return s.user(in.UserName, nil) }),
 	"UpdateAssumeRolePolicy": on(func(s scope, in *iam.UpdateAssumeRolePolicyInput) []string { return s.role(in.RoleName, nil) }),
-	"UpdateGroup":            on(func(s scope, in *iam.UpdateGroupInput) []string { return s.userGroup(in.GroupName, nil) }),
+	"UpdateGroup": on(func(s scope, in *iam.UpdateGroupInput) []string {
+		return renamed(s.userGroup(in.GroupName, nil)[0], in.NewPath, in.NewGroupName)
+	}),
 	"UpdateOpenIDConnectProviderThumbprint": on(func(_ scope, in *iam.UpdateOpenIDConnectProviderThumbprintInput) []string {
 		return []string{deref(in.OpenIDConnectProviderArn)}
 	}),
 	"UpdateRole":            on(func(s scope, in *iam.UpdateRoleInput) []string { return s.role(in.RoleName, nil) }),
 	"UpdateRoleDescription": on(func(s scope, in *iam.UpdateRoleDescriptionInput) []string { return s.role(in.RoleName, nil) }),
-	"UpdateUser":            on(func(s scope, in *iam.UpdateUserInput) []string { return s.user(in.UserName, nil) }),
+	"UpdateUser": on(func(s scope, in *iam.UpdateUserInput) []string {
+		return renamed(s.user(in.UserName, nil)[0], in.NewPath, in.NewUserName)
+	}),
 }
