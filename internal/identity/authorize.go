@@ -113,6 +113,9 @@ func (s scope) request(c check, principalTags map[string][]string) authz.Request
 	maps.Copy(req.Context, c.keys)
 	for _, t := range targets {
 		keys := s.keysOf(t.arn)
+		if !bounded[c.action] {
+			delete(keys, "iam:PermissionsBoundary")
+		}
 		for k := range c.keys { // what the request says of a resource goes before what it is
 			delete(keys, k)
 		}

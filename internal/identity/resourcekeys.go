@@ -80,6 +80,18 @@ func (s scope) keysOf(arn string) map[string][]string {
 	return keys
 }
 
+// bounded are the actions that have the key iam:PermissionsBoundary: those that make users and
+// roles, and change their policies and boundaries. Of others a condition on it sees nothing.
+var bounded = map[string]bool{
+	"iam:AttachRolePolicy": true, "iam:AttachUserPolicy": true,
+	"iam:CreateRole": true, "iam:CreateUser": true,
+	"iam:DeleteRolePermissionsBoundary": true, "iam:DeleteUserPermissionsBoundary": true,
+	"iam:DeleteRolePolicy": true, "iam:DeleteUserPolicy": true,
+	"iam:DetachRolePolicy": true, "iam:DetachUserPolicy": true,
+	"iam:PutRolePermissionsBoundary": true, "iam:PutUserPermissionsBoundary": true,
+	"iam:PutRolePolicy": true, "iam:PutUserPolicy": true,
+}
+
 // boundaryKey gives iam:PermissionsBoundary its value of a resource; a request that sets one goes before it.
 func boundaryKey(keys map[string][]string, boundary string) {
 	if boundary != "" {

@@ -76,3 +76,37 @@ func TestRenames(t *testing.T) {
 		row("a group's name", &iam.UpdateGroupInput{GroupName: new("all"), NewGroupName: new("none")}, "UpdateGroup", "group/none"),
 	})
 }
+
+// A boundary is a condition key of what changes policies and boundaries, and of nothing else.
+func TestBoundaryKey(t *testing.T) {
+	w := newDependents(t)
+	const boundary = "arn:aws:iam::000000000000:policy/b"
+	w.update(func(tx *store.Tx) {
+		r := addRole(tx, "bound", "")
+		r.Boundary = boundary
+		tx.Roles.Put(r.ARN, r)
+	})
+	role := new("bound")
+	for _, c := range []struct {
+		operation string
+		in        any
+		has       bool
+	}{
+		{"iam:AttachRolePolicy", &iam.AttachRolePolicyInput{RoleName: role, PolicyArn: new("arn:aws:iam::aws:policy/ReadOnlyAccess")}, true},
+		{"iam:DetachRolePolicy", &iam.DetachRolePolicyInput{RoleName: role, PolicyArn: new("arn:aws:iam::aws:policy/ReadOnlyAccess")}, true},
+		{"iam:PutRolePolicy", &iam.PutRolePolicyInput{RoleName: role}, true},
+		{"iam:DeleteRolePolicy", &iam.DeleteRolePolicyInput{RoleName: role}, true},
+		{"iam:DeleteRolePermissionsBoundary", &iam.DeleteRolePermissionsBoundaryInput{RoleName: role}, true},
+		{"iam:PutRolePermissionsBoundary", &iam.PutRolePermissionsBoundaryInput{RoleName: role, PermissionsBoundary: new(boundary)}, true},
+		{"iam:CreateUser", &iam.CreateUserInput{UserName: new("u"), PermissionsBoundary: new(boundary)}, true},
+		{"iam:UpdateAssumeRolePolicy", &iam.UpdateAssumeRolePolicyInput{RoleName: role}, false},
+		{"iam:DeleteRole", &iam.DeleteRoleInput{RoleName: role}, false},
+		{"iam:UpdateRole", &iam.UpdateRoleInput{RoleName: role}, false},
+		{"iam:TagRole", &iam.TagRoleInput{RoleName: role}, false},
+	} {
+		err := w.authorize(policyOf("Allow "+c.operation+" * "+is("iam:PermissionsBoundary", boundary)), c.operation, c.in)
+		if (err == nil) != c.has {
+			t.Errorf("%s with a boundary: %v", c.operation, err)
+		}
+	}
+}
