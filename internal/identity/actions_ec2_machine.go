@@ -8,7 +8,7 @@ var ec2MachineRules = rules{
 	"AssociateIamInstanceProfile": ids("InstanceId"),
 	"CancelSpotInstanceRequests":  ids("SpotInstanceRequestIds"),
 	"CreateFleet":                 createFleet,
-	"CreateKeyPair":               {resources: namedKey, fields: []string{"KeyName"}, made: makes("").made, also: makes("").also},
+	"CreateKeyPair":               newKey,
 	"CreatePlacementGroup":        makes("placement-group"),
 	"CreateSnapshot":              makes("snapshot", "VolumeId"),
 	"CreateVolume":                makes("volume", "SnapshotId"),
@@ -36,7 +36,7 @@ var ec2MachineRules = rules{
 	"EnableFastSnapshotRestores":               ids("SourceSnapshotIds"),
 	"GetConsoleOutput":                         ids("InstanceId"),
 	"GetInstanceTypesFromInstanceRequirements": anything,
-	"ImportKeyPair":                            {resources: namedKey, fields: []string{"KeyName"}, made: makes("").made, also: makes("").also},
+	"ImportKeyPair":                            newKey,
 	"ModifyInstanceAttribute":                  ids("InstanceId", "Groups"),
 	"ModifyInstanceMetadataOptions":            metadataOptions,
 	"ModifyPrivateDnsNameOptions":              ids("InstanceId"),
@@ -62,6 +62,13 @@ var metadataOptions = with(ids("InstanceId"), func(in *ec2.ModifyInstanceMetadat
 	}
 	return k
 })
+
+// newKey makes a key pair, which has its name in its ARN before there is one: its tags are the
+// request's own keys.
+var newKey = rule{
+	resources: namedKey, fields: []string{"KeyName"}, also: makes("").also,
+	keys: func(s scope, in any) map[string][]string { return requestTags(makes("").made(s, in)["key-pair"]) },
+}
 
 // namedKey is a key pair by its name or id.
 func namedKey(s scope, in any) []string {

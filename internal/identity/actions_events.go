@@ -106,8 +106,15 @@ var eventsRules = rules{
 		}
 		return arns
 	}),
-	"PutRule": with(eventRule(func(in *events.PutRuleInput) *string { return in.Name }),
+	"PutRule": needs(with(eventRule(func(in *events.PutRuleInput) *string { return in.Name }),
 		func(in *events.PutRuleInput) map[string][]string { return requestTags(eventTags(in.Tags)) }),
+		func(s scope, in *events.PutRuleInput) []check {
+			if len(in.Tags) == 0 {
+				return nil
+			}
+			rule := EventRuleARN(s.call.Region, s.call.Account, deref(in.Name))
+			return []check{{action: "events:TagResource", resources: []string{rule}, keys: requestTags(eventTags(in.Tags))}}
+		}),
 	"PutTargets": with(eventRule(func(in *events.PutTargetsInput) *string { return in.Rule }),
 		func(in *events.PutTargetsInput) map[string][]string {
 			keys := map[string][]string{}

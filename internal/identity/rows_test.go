@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"ekster.dev/ekster/gen/ec2"
+	"ekster.dev/ekster/gen/events"
 	"ekster.dev/ekster/gen/iam"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
@@ -108,5 +109,27 @@ func TestBoundaryKey(t *testing.T) {
 		if (err == nil) != c.has {
 			t.Errorf("%s with a boundary: %v", c.operation, err)
 		}
+	}
+}
+
+// Tags of what is made are asked for as they are of what is there.
+func TestTagsOfWhatIsMade(t *testing.T) {
+	w := newDependents(t)
+	rule := &events.PutRuleInput{Name: new("r"), Tags: []events.Tag{{Key: new("team"), Value: new("a")}}}
+	w.denied(t, policyOf("Allow events:PutRule *"), "events:PutRule", rule, "events:TagResource on resource: arn:aws:events:us-west-2:000000000000:rule/r")
+	if err := w.authorize(policyOf("Allow events:PutRule *"), "events:PutRule", &events.PutRuleInput{Name: new("r")}); err != nil {
+		t.Error(err)
+	}
+	specs := []ec2.TagSpecification{{ResourceType: new("key-pair"), Tags: []ec2.Tag{{Key: new("team"), Value: new("a")}}}}
+	for operation, in := range map[string]any{
+		"ec2:CreateKeyPair": &ec2.CreateKeyPairInput{KeyName: new("k"), TagSpecifications: specs},
+		"ec2:ImportKeyPair": &ec2.ImportKeyPairInput{KeyName: new("k"), TagSpecifications: specs},
+	} {
+		tag := "Allow ec2:CreateTags *"
+		if err := w.authorize(policyOf(tag, "Allow "+operation+" * "+is("aws:RequestTag/team", "a")), operation, in); err != nil {
+			t.Error(err)
+		}
+		w.denied(t, policyOf(tag, "Allow "+operation+" * "+is("aws:RequestTag/team", "b")), operation, in, operation+" on resource: "+ec2ARN+"key-pair/k")
+		w.denied(t, policyOf("Allow "+operation+" *"), operation, in, "ec2:CreateTags on resource: "+ec2ARN+"key-pair/*")
 	}
 }
