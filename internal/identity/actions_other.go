@@ -1,6 +1,8 @@
 package identity
 
 import (
+	"strings"
+
 	"ekster.dev/ekster/gen/autoscaling"
 	"ekster.dev/ekster/gen/ssm"
 	"ekster.dev/ekster/gen/sts"
@@ -39,12 +41,30 @@ func federatedTags(in *sts.GetFederationTokenInput) map[string][]string {
 
 var ssmRules = rules{
 	"GetParameter": on(func(s scope, in *ssm.GetParameterInput) []string {
-		return []string{ParameterARN(s.call.Region, s.call.Account, deref(in.Name))}
+		name, _ := ParameterName(s.call.Region, deref(in.Name))
+		return []string{ParameterARN(s.call.Region, s.call.Account, name)}
 	}),
 }
 
-// ParameterARN is the ARN of an SSM parameter. Public ones, /aws/service/…, have no account.
+// ParameterName reads what a request calls an SSM parameter: by its name, or a public one by its
+// ARN, with a version or a label behind it (":1").
+func ParameterName(region, asked string) (name, selector string) {
+	name = asked
+	if rest, ok := strings.CutPrefix(name, "arn:aws:ssm:"+region+"::parameter"); ok {
+		name = rest
+	}
+	if n, s, ok := strings.Cut(name, ":"); ok && !strings.HasPrefix(name, "arn:") {
+		name, selector = n, ":"+s
+	}
+	return name, selector
+}
+
+// ParameterARN is the ARN of an SSM parameter. Public ones, /aws/service/…, have no account. The
+// ARN of a parameter is its own.
 func ParameterARN(region, account, name string) string {
+	if strings.HasPrefix(name, "arn:") {
+		return name
+	}
 	if len(name) == 0 || name[0] != '/' {
 		return "arn:aws:ssm:" + region + ":" + account + ":parameter/" + name
 	}

@@ -8,6 +8,8 @@ import (
 	"ekster.dev/ekster/gen/ec2"
 	"ekster.dev/ekster/gen/events"
 	"ekster.dev/ekster/gen/iam"
+	"ekster.dev/ekster/gen/ssm"
+	"ekster.dev/ekster/gen/sts"
 	"ekster.dev/ekster/internal/resource"
 	"ekster.dev/ekster/internal/store"
 )
@@ -131,5 +133,37 @@ func TestTagsOfWhatIsMade(t *testing.T) {
 		}
 		w.denied(t, policyOf(tag, "Allow "+operation+" * "+is("aws:RequestTag/team", "b")), operation, in, operation+" on resource: "+ec2ARN+"key-pair/k")
 		w.denied(t, policyOf("Allow "+operation+" *"), operation, in, "ec2:CreateTags on resource: "+ec2ARN+"key-pair/*")
+	}
+}
+
+// A parameter is the same one by its ARN, and with a version.
+func TestParameterNames(t *testing.T) {
+	w := newDependents(t)
+	const public = "arn:aws:ssm:us-west-2::parameter/aws/service/x"
+	for asked, arn := range map[string]string{
+		"/aws/service/x": public, "/aws/service/x:1": public, public: public, public + ":1": public,
+		"own:2": "arn:aws:ssm:us-west-2:000000000000:parameter/own",
+		"arn:aws:ssm:us-west-2:111122223333:parameter/y": "arn:aws:ssm:us-west-2:111122223333:parameter/y",
+	} {
+		in := &ssm.GetParameterInput{Name: &asked}
+		if err := w.authorize(policyOf("Allow ssm:GetParameter "+arn), "ssm:GetParameter", in); err != nil {
+			t.Errorf("%s: %v", asked, err)
+		}
+		w.denied(t, policyOf("Allow ssm:GetParameter *", "Deny ssm:GetParameter "+arn), "ssm:GetParameter", in, "on resource: "+arn+" ")
+	}
+}
+
+// IAM is in one region, for whichever a request to it is signed. STS is in the one that it is signed for.
+func TestRequestedRegion(t *testing.T) {
+	w := newDependents(t) // which signs for us-west-2
+	for region, allowed := range map[string]bool{"us-east-1": true, "us-west-2": false} {
+		err := w.authorize(policyOf("Allow iam:ListRoles * "+is("aws:RequestedRegion", region)), "iam:ListRoles", &iam.ListRolesInput{})
+		if (err == nil) != allowed {
+			t.Errorf("IAM in %s: %v", region, err)
+		}
+		err = w.authorize(policyOf("Allow sts:GetFederationToken * "+is("aws:RequestedRegion", region)), "sts:GetFederationToken", &sts.GetFederationTokenInput{Name: new("n")})
+		if (err == nil) == allowed {
+			t.Errorf("STS in %s: %v", region, err)
+		}
 	}
 }

@@ -36,13 +36,7 @@ func (s Service) GetParameter(_ context.Context, call awsapi.Call, in *ssm.GetPa
 	if in.Name == nil {
 		return nil, awsapi.Errorf("ValidationException", 400, "1 validation error detected: Value null at 'name' failed to satisfy constraint: Member must not be null")
 	}
-	name, selector := *in.Name, ""
-	if rest, ok := strings.CutPrefix(name, "arn:aws:ssm:"+call.Region+"::parameter"); ok {
-		name = rest
-	}
-	if n, s, ok := strings.Cut(name, ":"); ok && !strings.HasPrefix(name, "arn:") {
-		name, selector = n, ":"+s
-	}
+	name, selector := identity.ParameterName(call.Region, *in.Name)
 	value, ok := ami.Parameter(call.Region, name)
 	image := imageOf(call.Region, name)
 	err := s.store.View(func(tx *store.Tx) error {
