@@ -12,7 +12,7 @@ type Call struct {
 	RequestID string // a UUID; also in the response and in the log
 	Service   string // signing name: eks, ec2, iam, …
 	Operation string // CreateCluster
-	Region    string // of the credential scope; "us-east-1" for global services and where there is none
+	Region    string // of the credential scope, which is the signer's choice for global services; "us-east-1" where there is none
 	Account   string // the caller's account, which is the account acted upon; "" for unsigned operations
 	Caller    Principal
 	Time      time.Time // when the request was received

@@ -172,7 +172,7 @@ func (a *Authorizer) note(call awsapi.Call) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.uses[id] = use{call.Time, call.Service, call.Region}
+	a.uses[id] = use{call.Time, call.Service, servedIn(call)}
 }
 
 // Flush writes the last uses of access keys to their records. What was not flushed when

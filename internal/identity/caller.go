@@ -26,6 +26,16 @@ func Caller(p awsapi.Principal) authz.Principal {
 	return out
 }
 
+// servedIn is the region that a call goes to. IAM has one endpoint, in us-east-1, whatever region who is
+// given another endpoint signs for. STS has one in each region besides its global one, for
+// which us-east-1 is signed.
+func servedIn(call awsapi.Call) string {
+	if call.Service == "iam" {
+		return "us-east-1"
+	}
+	return call.Region
+}
+
 // Context returns the condition keys of a call that do not depend on its operation:
 // who calls, from where, when and how.
 func Context(call awsapi.Call) map[string][]string {
@@ -37,7 +47,7 @@ func Context(call awsapi.Call) map[string][]string {
 	// Nobody signs what a service does in its user's name, or in its own: both keys are always there.
 	ctx["aws:ViaAWSService"] = []string{"false"}
 	ctx["aws:PrincipalIsAWSService"] = []string{"false"}
-	ctx["aws:RequestedRegion"] = []string{call.Region}
+	ctx["aws:RequestedRegion"] = []string{servedIn(call)}
 	if call.SourceIP.IsValid() {
 		ctx["aws:SourceIp"] = []string{call.SourceIP.Unmap().String()}
 	}
