@@ -55,7 +55,7 @@ func (c *Controller) roll(ctx context.Context, s state) (time.Duration, error) {
 	case !s.rolled():
 		return reconcile.Never, c.orFail(ctx, s, c.beginRoll(ctx, s))
 	case s.ng.Status.Roll.Failed != nil:
-		return reconcile.Never, c.giveUp(ctx, s)
+		return c.giveUp(ctx, s)
 	case !s.ng.Status.Roll.Cordoned:
 		return c.scaleUp(ctx, s)
 	case len(s.old()) > 0:

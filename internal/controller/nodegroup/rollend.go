@@ -11,6 +11,9 @@ import (
 	"ekster.dev/ekster/internal/store"
 )
 
+// emptyingEnds is how often it is looked whether the emptying of nodes, called off, has ended.
+const emptyingEnds = 5 * time.Millisecond
+
 // scaleDown gives back the surge, a node at a time, and ends the update. Members that are
 // protected from scale-in stay where the desired capacity is lowered: where all are, one is
 // sent off by its name, unless it is an autoscaler that has lowered it.
@@ -40,23 +43,29 @@ func (c *Controller) scaleDown(ctx context.Context, s state) (time.Duration, err
 	return reconcile.Never, c.endRoll(ctx, s, resource.UpdateSuccessful)
 }
 
-// giveUp takes back what the roll has not completed.
-func (c *Controller) giveUp(ctx context.Context, s state) error {
+// giveUp takes back what the roll has not completed, once nobody empties a node any more: the
+// last request of that would cordon it again.
+func (c *Controller) giveUp(ctx context.Context, s state) (time.Duration, error) {
+	emptying := false
 	c.mu.Lock()
 	for _, m := range s.members {
 		if cancel := c.emptying[m.Instance]; cancel != nil {
 			cancel()
+			emptying = true
 		}
 	}
 	c.mu.Unlock()
+	if emptying {
+		return emptyingEnds, nil
+	}
 	late, err := c.eachNode(ctx, s, slices.DeleteFunc(s.old(), member.leaving), exclusion(false))
 	switch {
 	case late: // nodes stay cordoned, which only a cluster that answers can change
-		return c.endRoll(ctx, s, resource.UpdateFailed, s.unreachable(err))
+		return reconcile.Never, c.endRoll(ctx, s, resource.UpdateFailed, s.unreachable(err))
 	case err != nil:
-		return err
+		return reconcile.Never, err
 	}
-	return c.endRoll(ctx, s, resource.UpdateFailed)
+	return reconcile.Never, c.endRoll(ctx, s, resource.UpdateFailed)
 }
 
 // endRoll ends the roll's update and leaves the group at its size of before, or at an
