@@ -13,7 +13,7 @@ func DesiredNodes(tx *store.Tx, n resource.Nodegroup) int32 {
 	}
 	for _, g := range tx.AutoScalingGroups.All() {
 		if g.Home == n.Home && g.Name == n.Status.AutoScalingGroup {
-			return g.Spec.Desired - int32(len(n.Status.Rebalancing))
+			return g.Spec.Desired - n.Grown(g)
 		}
 	}
 	return n.Spec.Desired

@@ -87,6 +87,7 @@ type NodegroupStatus struct {
 	RolledRevision   int64     // of the last Spec.Roll that all nodes have been replaced for
 	Roll             RollStatus
 	Rebalancing      map[string]bool      // Spot instances at risk for which the group has one node more
+	Rebalanced       int32                // the Auto Scaling group's desired capacity with them
 	Rebooted         map[string]time.Time // by instance: when a repair last had it booted again
 }
 
@@ -133,6 +134,15 @@ var nodegroupMoves = map[string][]string{
 
 // Move changes the state, along a line that EKS knows.
 func (s *NodegroupStatus) Move(to string) error { return move(&s.State, to, nodegroupMoves) }
+
+// Grown is how many nodes more its Auto Scaling group has than are wanted, for Spot instances at
+// risk. Where somebody has set its size meanwhile, that is what is wanted.
+func (n Nodegroup) Grown(g AutoScalingGroup) int32 {
+	if g.Spec.Desired != n.Status.Rebalanced {
+		return 0
+	}
+	return int32(len(n.Status.Rebalancing))
+}
 
 // Current is the state that callers see.
 func (n Nodegroup) Current() string {

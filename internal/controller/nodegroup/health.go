@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -224,17 +225,38 @@ func (c *Controller) cannotMake(ctx context.Context, arn string, issue resource.
 	})
 }
 
-// cannotDelete leaves a group that cannot be taken away until it is asked for again.
+// cannotDelete leaves a group that cannot be taken away until it is asked for again. Nobody goes
+// on with its updates.
 func (c *Controller) cannotDelete(ctx context.Context, arn string, issue resource.Issue) error {
-	return c.setStatus(ctx, arn, func(st *resource.NodegroupStatus) error {
-		st.Issues = []resource.Issue{issue}
-		if st.State != resource.NodegroupDeleting {
-			if err := st.Move(resource.NodegroupDeleting); err != nil {
-				return err
+	return c.store.Update(ctx, func(tx *store.Tx) error {
+		c.endUpdates(tx, arn, math.MaxInt64, inUpdate(issue))
+		return tx.Nodegroups.Edit(arn, func(ng *resource.Nodegroup) error {
+			st := &ng.Status
+			st.Issues = []resource.Issue{issue}
+			if st.State != resource.NodegroupDeleting {
+				if err := st.Move(resource.NodegroupDeleting); err != nil {
+					return err
+				}
 			}
-		}
-		return st.Move(resource.NodegroupDeleteFailed)
+			return st.Move(resource.NodegroupDeleteFailed)
+		})
 	})
+}
+
+// endUpdates has updates of a group up to a revision fail.
+func (c *Controller) endUpdates(tx *store.Tx, arn string, revision int64, why resource.UpdateError) {
+	for id, u := range tx.Updates.All() {
+		if u.Nodegroup == arn && u.State == resource.UpdateInProgress && u.Revision <= revision {
+			u.State, u.Ended = resource.UpdateFailed, c.cfg.Now()
+			u.Errors = []resource.UpdateError{why}
+			tx.Updates.Put(id, u)
+		}
+	}
+}
+
+// inUpdate is an issue as an update's error: those have fewer codes.
+func inUpdate(i resource.Issue) resource.UpdateError {
+	return resource.UpdateError{Code: "Unknown", Message: i.Message, ResourceIDs: i.ResourceIDs}
 }
 
 // failUpdates ends the updates of a group that has lost what they would change, or cannot
@@ -247,13 +269,7 @@ func (c *Controller) failUpdates(ctx context.Context, s state, why resource.Upda
 		}
 		ng.Status.AppliedRevision, ng.Status.Roll, ng.Status.WaitingSince = s.ng.Spec.ForcedConfigUpdateRevision, resource.RollStatus{}, time.Time{}
 		ng.Status.Unreachable = time.Time{} // what needs the cluster next has its own time
-		for id, u := range tx.Updates.All() {
-			if u.Nodegroup == ng.ARN && u.State == resource.UpdateInProgress && u.Revision <= ng.Status.AppliedRevision {
-				u.State, u.Ended = resource.UpdateFailed, c.cfg.Now()
-				u.Errors = []resource.UpdateError{why}
-				tx.Updates.Put(id, u)
-			}
-		}
+		c.endUpdates(tx, ng.ARN, ng.Status.AppliedRevision, why)
 		if ng.Status.State == resource.NodegroupUpdating {
 			if err := ng.Status.Move(resource.NodegroupActive); err != nil {
 				return err
@@ -270,15 +286,14 @@ func (c *Controller) orFail(ctx context.Context, s state, err error) error {
 	if !final {
 		return err
 	}
-	// An update's errors have fewer codes than a group's issues.
-	return c.failUpdates(ctx, s, resource.UpdateError{Code: "Unknown", Message: issue.Message, ResourceIDs: issue.ResourceIDs})
+	return c.failUpdates(ctx, s, inUpdate(issue))
 }
 
 // lost is the issue of a group that cannot be updated, since a part of it has gone.
 func (s state) lost() (resource.UpdateError, bool) {
 	for _, i := range s.faults {
 		if i.Code == groupNotFound || i.Code == "Ec2LaunchTemplateNotFound" {
-			return resource.UpdateError{Code: "Unknown", Message: i.Message, ResourceIDs: i.ResourceIDs}, true
+			return inUpdate(i), true
 		}
 	}
 	return resource.UpdateError{}, false

@@ -263,11 +263,15 @@ func TestRemoteAccess(t *testing.T) {
 			var rules []resource.SecurityGroupRule
 			w.update(func(tx *store.Tx) (err error) {
 				cl, _ := tx.Clusters.Get(clusterARN)
+				tx.Updates.Put("open", resource.Update{ID: "open", Nodegroup: groupName1, State: resource.UpdateInProgress})
 				rules, err = provision.AuthorizeRules(tx, home, cl.Spec.ClusterSecurityGroup, []resource.SecurityGroupRule{{Protocol: "tcp", FromPort: 1, ToPort: 1, Group: ng.Status.RemoteAccess}})
 				return err
 			})
 			w.delete()
 			w.untilState(resource.NodegroupDeleteFailed, "Ec2SecurityGroupDeletionFailure")
+			if u := w.updated("open"); u.State != resource.UpdateFailed || len(u.Errors) != 1 {
+				t.Errorf("an update that was under way: %+v", u)
+			}
 			w.update(func(tx *store.Tx) error {
 				cl, _ := tx.Clusters.Get(clusterARN)
 				_, _, err := provision.RevokeRules(tx, home, cl.Spec.ClusterSecurityGroup, false, []string{rules[0].ID}, nil)

@@ -129,8 +129,8 @@ func (c *Controller) beginRoll(ctx context.Context, s state) error {
 			return err
 		}
 		// The roll counts from the caller's size, not from one that Spot has grown.
-		grown := int32(len(ng.Status.Rebalancing))
-		g.Spec.Max, g.Spec.Desired, ng.Status.Rebalancing = g.Spec.Max-grown, g.Spec.Desired-grown, nil
+		g.Spec.Desired -= ng.Grown(g)
+		g.Spec.Max, ng.Status.Rebalancing = max(g.Spec.Max-int32(len(ng.Status.Rebalancing)), g.Spec.Desired), nil
 		surge := s.surge(version)
 		ng.Status.Roll = resource.RollStatus{
 			Revision: ng.Spec.Roll.Revision, Template: version, Before: g.Spec.LaunchTemplateVersion, Max: g.Spec.Max, Surge: surge,

@@ -14,7 +14,8 @@ import (
 //	cordoned, drained and terminated, the group shrinks again
 //	interruption notice ─ the same at once: there are two minutes, and nothing to wait for
 //
-// Status.Rebalancing has the instances for which the group has grown.
+// Status.Rebalancing has the instances for which the group has grown, until somebody else sets
+// its size.
 
 // A notice is what EC2 has said about a Spot instance.
 type notice struct {
@@ -74,20 +75,28 @@ func (c *Controller) leaveSpot(ctx context.Context, s state) error {
 		if ng.Status.Rebalancing == nil {
 			ng.Status.Rebalancing = map[string]bool{}
 		}
+		before := g.Spec.Desired
+		if len(ng.Status.Rebalancing) == 0 {
+			ng.Status.Rebalanced = before
+		}
 		for _, id := range later {
 			if !ng.Status.Rebalancing[id] {
 				ng.Status.Rebalancing[id] = true
 				g.Spec.Desired, g.Spec.Max = g.Spec.Desired+1, g.Spec.Max+1
 			}
 		}
+		ng.Status.Rebalanced += g.Spec.Desired - before
 		for _, id := range append(now, replaced...) {
-			grown := ng.Status.Rebalancing[id]
-			if grown {
+			lowered := false
+			if ng.Status.Rebalancing[id] {
+				if lowered = ng.Grown(g) > 0; lowered {
+					g.Spec.Desired, ng.Status.Rebalanced = g.Spec.Desired-1, ng.Status.Rebalanced-1
+				}
 				delete(ng.Status.Rebalancing, id)
-				g.Spec.Desired, g.Spec.Max = g.Spec.Desired-1, g.Spec.Max-1
+				g.Spec.Max = max(g.Spec.Max-1, g.Spec.Desired)
 			}
 			if known[id] {
-				condemn(&g.Spec, id, grown)
+				condemn(&g.Spec, id, lowered)
 			}
 		}
 		tx.Nodegroups.Put(ng.ARN, ng)
@@ -106,7 +115,7 @@ func (s state) spare() int {
 		}
 	}
 	// Those at risk that wait for their turn still serve, so one that is Ready makes one free.
-	wanted, waiting := int(s.group.Spec.Desired)-len(s.ng.Status.Rebalancing), 0
+	wanted, waiting := int(s.group.Spec.Desired-s.ng.Grown(s.group)), 0
 	for _, m := range s.members {
 		if _, condemned := s.group.Spec.Condemned[m.Instance]; m.notice != (notice{}) && !condemned && !m.leaving() {
 			waiting++

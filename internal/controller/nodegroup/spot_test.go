@@ -93,3 +93,25 @@ func TestRiskThatEndsAtOnce(t *testing.T) {
 		t.Errorf("left: %s %v", w.left(), ng.Status.Rebalancing)
 	}
 }
+
+// TestSizeDuringRebalance: what somebody sets while the group is one node larger is what it has then.
+func TestSizeDuringRebalance(t *testing.T) {
+	w := newSpot(t)
+	before := w.instances()
+	w.absent = func(in resource.Instance) bool { return !slices.Contains(before, in.ID) }
+	w.update(func(tx *store.Tx) error { return provision.RecommendRebalance(tx, before[0], w.clock()) })
+	w.until("one more", func() bool { return len(w.instances()) == 4 })
+	w.update(func(tx *store.Tx) error {
+		for arn, g := range tx.AutoScalingGroups.All() {
+			g.Spec.Desired = 3
+			tx.AutoScalingGroups.Put(arn, g)
+		}
+		return nil
+	})
+	w.absent = func(resource.Instance) bool { return false }
+	w.until("one node less", func() bool { ng, _ := w.group(); return len(w.instances()) == 3 && len(ng.Status.Rebalancing) == 0 })
+	w.untilActive()
+	if s := w.state(); s.group.Spec.Desired != 3 || w.left() != "" {
+		t.Errorf("%d nodes are wanted; left: %s", s.group.Spec.Desired, w.left())
+	}
+}
