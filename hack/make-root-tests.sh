@@ -32,12 +32,11 @@ host)
 e2e)
 	# Somebody else's OIDC provider, which is no part of this module.
 	(cd test/oidc && go build -buildvcs=false -o ../../bin/test-oidc .)
-	# The long tests wait more than they work: three go on at a time, each with a daemon of its own.
 	# Only packages with tests, so that the last line is one that says that tests ran; and -v,
 	# since the steps say how long they took.
 	packages=$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./test/...)
 	# shellcheck disable=SC2086
-	go test -v -p 1 -parallel 3 -count=1 -timeout 25m "${as_root[@]}" "$@" $packages | with_skipped
+	go test -v -p 1 -count=1 -timeout 40m "${as_root[@]}" "$@" $packages | with_skipped
 	;;
 *)
 	echo "make-root-tests.sh: host or e2e, not $what" >&2

@@ -25,7 +25,6 @@ const addonTimeout = 4 * time.Minute
 // TestAddons makes a cluster as eksctl does, whose add-ons are all EKS's, and has an
 // autoscaler live on what metrics-server says.
 func TestAddons(t *testing.T) {
-	t.Parallel()
 	watch := newStopwatch(t)
 	_, cloud := newDaemon(t)
 	j := &job{cloud: cloud}

@@ -22,7 +22,6 @@ type shell struct {
 
 // TestMainJobCLI types the main job into the real aws CLI and kubectl.
 func TestMainJobCLI(t *testing.T) {
-	t.Parallel()
 	needsClusters(t)
 	for tool, version := range map[string][]string{"aws": {"--version"}, "kubectl": {"version", "--client"}} {
 		if out, err := exec.Command(tool, version...).CombinedOutput(); err != nil {

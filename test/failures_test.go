@@ -35,7 +35,6 @@ type failures struct {
 // TestFailures has each failure that people meet on EKS happen, from the call of the API
 // to the message that they read. All nodes are asked for at once: most of them never join.
 func TestFailures(t *testing.T) {
-	t.Parallel()
 	watch := newStopwatch(t)
 	d, cloud := newDaemon(t)
 	f := &failures{daemon: d, cloud: cloud}

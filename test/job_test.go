@@ -41,7 +41,6 @@ type job struct {
 // TestMainJob is the flow that a user of EKS goes through, whole. Its steps build on each
 // other: one that fails ends the test.
 func TestMainJob(t *testing.T) {
-	t.Parallel()
 	j := &job{}
 	watch := newStopwatch(t)
 	j.daemon, j.cloud = newDaemon(t)

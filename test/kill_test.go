@@ -33,7 +33,6 @@ const victimNodes = 2
 // TestKill ends each part with SIGKILL, found by what Ekster itself says of it, and then
 // all of them at once. What was acknowledged stays, and everything comes back by itself.
 func TestKill(t *testing.T) {
-	t.Parallel()
 	watch := newStopwatch(t)
 	v := newVictim(t)
 	watch.done("cluster, nodes and workload")

@@ -41,7 +41,6 @@ type matrix struct {
 // TestAccessMatrix has seven principals do everything in every namespace of two clusters, in
 // each mode of authentication, and compares what they meet with tables.
 func TestAccessMatrix(t *testing.T) {
-	t.Parallel()
 	watch := newStopwatch(t)
 	people := newIssuer(t)
 	d, cloud := newDaemon(t, func(d *lab.Daemon) { d.Env = []string{"SSL_CERT_FILE=" + people.bundle} })

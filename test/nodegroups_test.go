@@ -38,7 +38,6 @@ const drainTimeout = 10 * time.Second
 // a Spot instance at risk and one taken back, a role that is not let in any more; a roll that
 // a disruption budget forbids; and a group's way from no node to one and back.
 func TestNodegroups(t *testing.T) {
-	t.Parallel()
 	g := &groups{}
 	g.daemon, g.cloud = newDaemon(t, func(d *lab.Daemon) {
 		d.Flags = []string{"--node-repair-wait", "15s", "--drain-timeout", drainTimeout.String(), "--drained-pause", "1s"}

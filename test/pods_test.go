@@ -36,7 +36,6 @@ type pods struct {
 // TestPods gives pods each kind of AWS identity, and people one of an OIDC issuer. In the pods
 // an AWS SDK that nothing has been told of Ekster asks who it is.
 func TestPods(t *testing.T) {
-	t.Parallel()
 	needsClusters(t)
 	people := newProvider(t)
 	d, cloud := newDaemon(t, func(d *lab.Daemon) {

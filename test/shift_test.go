@@ -32,7 +32,6 @@ type shift struct {
 // TestZonalShift shifts a cluster's traffic away from a zone and back: meanwhile no request is
 // answered from it and none fails, and afterwards both zones serve.
 func TestZonalShift(t *testing.T) {
-	t.Parallel()
 	watch := newStopwatch(t)
 	d, cloud := newDaemon(t)
 	ctx := t.Context()

@@ -16,7 +16,6 @@ import (
 // TestTwoDaemons runs two on one machine, each with a cluster of the same name and a node,
 // in VPCs with the same addresses. Neither notices the other, nor its end.
 func TestTwoDaemons(t *testing.T) {
-	t.Parallel()
 	watch := newStopwatch(t)
 	type one struct {
 		daemon  *lab.Daemon

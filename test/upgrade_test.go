@@ -41,7 +41,6 @@ const (
 // TestUpgrade takes a cluster with objects and a served workload through the versions that
 // are built, a step back, to one that does not come up and on again, and its nodes after it.
 func TestUpgrade(t *testing.T) {
-	t.Parallel()
 	watch := newStopwatch(t)
 	payload := t.TempDir()
 	d, cloud := newDaemon(t, func(d *lab.Daemon) {
