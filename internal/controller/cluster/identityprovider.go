@@ -78,32 +78,18 @@ func (c *Controller) settle(ctx context.Context, providers []resource.IdentityPr
 // the reason why: an association leaves nothing behind, and what was to go stays. Left is when
 // the next one has had its time, Never if there is none.
 func (c *Controller) giveUpProviders(ctx context.Context, cl resource.Cluster, why string) (left time.Duration, err error) {
-	now := c.cfg.Now()
-	// Of an update that is open, how much of its time is left.
-	open := func(tx *store.Tx, p resource.IdentityProvider) (u resource.Update, left time.Duration, ok bool) {
-		u, ok = tx.Updates.Get(p.Update)
-		return u, c.upgradeTimeout() - now.Sub(u.Created), ok && p.Cluster == cl.ARN && u.State == resource.UpdateInProgress
-	}
-	late := false
 	left = reconcile.Never
-	if err := c.store.View(func(tx *store.Tx) error {
-		for _, p := range tx.IdentityProviders.All() {
-			switch _, l, is := open(tx, p); {
-			case !is:
-			case l <= 0:
-				late = true
-			case left == reconcile.Never || l < left:
-				left = l
-			}
-		}
-		return nil
-	}); err != nil || !late {
-		return left, err
-	}
-	return left, c.store.Update(ctx, func(tx *store.Tx) error {
+	now := c.cfg.Now()
+	err = c.store.Update(ctx, func(tx *store.Tx) error {
 		for arn, p := range tx.IdentityProviders.All() {
-			u, l, is := open(tx, p)
-			if !is || l > 0 {
+			u, ok := tx.Updates.Get(p.Update)
+			if !ok || p.Cluster != cl.ARN || u.State != resource.UpdateInProgress {
+				continue
+			}
+			if l := c.upgradeTimeout() - now.Sub(u.Created); l > 0 {
+				if left == reconcile.Never || l < left {
+					left = l
+				}
 				continue
 			}
 			u.State, u.Ended = resource.UpdateFailed, now
@@ -119,6 +105,7 @@ func (c *Controller) giveUpProviders(ctx context.Context, cl resource.Cluster, w
 		}
 		return nil
 	})
+	return left, err
 }
 
 // ofProvider says whether an update is about an identity provider: settle ends those.
