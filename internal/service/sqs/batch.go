@@ -62,28 +62,33 @@ func each[E, R any](entries []E, id func(E) *string, do func(E) (R, error)) (suc
 
 // SendMessageBatch sends up to ten messages; each may fail for itself.
 func (s *Service) SendMessageBatch(ctx context.Context, call awsapi.Call, in *sqs.SendMessageBatchInput) (*sqs.SendMessageBatchOutput, error) {
-	id := func(e sqs.SendMessageBatchRequestEntry) *string { return e.Id }
-	if err := checkBatch(in.Entries, id); err != nil {
+	if err := checkBatch(in.Entries, func(e sqs.SendMessageBatchRequestEntry) *string { return e.Id }); err != nil {
 		return nil, err
 	}
+	// What is wrong with an entry is told when it is sent.
+	type sending struct {
+		id *string
+		draft
+		bad error
+	}
+	var all []sending
 	size := 0
 	for _, e := range in.Entries {
-		// What is wrong with an entry is told when it is sent.
-		d, _ := newDraft(e.MessageBody, e.MessageAttributes, e.DelaySeconds, e.MessageDeduplicationId, e.MessageGroupId)
+		d, err := newDraft(e.MessageBody, e.MessageAttributes, e.DelaySeconds, e.MessageDeduplicationId, e.MessageGroupId)
+		all = append(all, sending{e.Id, d, err})
 		size += d.size()
 	}
 	if size > maxBatchSize {
 		return nil, &sqs.BatchRequestTooLong{Message: new("Batch requests cannot be longer than 1048576 bytes.")}
 	}
 	return change(ctx, s, call, in.QueueUrl, func(tx *store.Tx, q resource.Queue) (*sqs.SendMessageBatchOutput, error) {
-		sent, failed, err := each(in.Entries, id, func(e sqs.SendMessageBatchRequestEntry) (out sqs.SendMessageBatchResultEntry, err error) {
-			d, err := newDraft(e.MessageBody, e.MessageAttributes, e.DelaySeconds, e.MessageDeduplicationId, e.MessageGroupId)
-			if err != nil {
-				return out, err
+		sent, failed, err := each(all, func(e sending) *string { return e.id }, func(e sending) (out sqs.SendMessageBatchResultEntry, err error) {
+			if e.bad != nil {
+				return out, e.bad
 			}
-			m, err := d.put(tx, call, q, s.now())
+			m, err := e.put(tx, call, q, s.now())
 			return sqs.SendMessageBatchResultEntry{
-				Id: e.Id, MessageId: &m.ID, MD5OfMessageBody: new(digest(m.Body)), MD5OfMessageAttributes: attributesDigest(m.Attributes),
+				Id: e.id, MessageId: &m.ID, MD5OfMessageBody: new(digest(m.Body)), MD5OfMessageAttributes: attributesDigest(m.Attributes),
 			}, err
 		})
 		return &sqs.SendMessageBatchOutput{Successful: sent, Failed: failed}, err
